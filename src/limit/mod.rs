@@ -1,0 +1,274 @@
+//! The limiter: how often a source, or everything on one credential, may ask.
+//!
+//! A token bucket of a rate and a burst: in any time `t` no more than `burst + rate × t` permits are given.
+//! What the server says comes on top: a `Retry-After` closes the gate for everyone on this limiter, and an
+//! announced budget that is used up closes it until its reset.
+//!
+//! The clock is tokio's, so that tests on a paused clock are exact. No lock is held across an await, and a
+//! stream that has asked for a permit and is then not polled cannot starve the others.
+
+mod bucket;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use bucket::{Bucket, Ticket};
+
+use crate::hints::Hints;
+
+const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// A rate limiter, shared by its clones: all sources on one credential can share one budget.
+///
+/// ```
+/// use headwater::Limiter;
+/// let limiter = Limiter::per_second(25.0).burst(50);
+/// let same_budget = limiter.clone();
+/// let gentle = Limiter::per_minute(0.5);
+/// ```
+#[derive(Clone)]
+pub struct Limiter(Arc<Mutex<Bucket>>);
+
+impl Limiter {
+    /// Allows this many requests a second, with a burst of 1. Fractions are fine: 0.5 is one in two
+    /// seconds. A rate that is not a positive number allows one request in a day.
+    pub fn per_second(rate: f64) -> Self {
+        const DAY: f64 = 86_400.0;
+        let interval = if rate > 0.0 { (1.0 / rate).min(DAY) } else { DAY };
+        // Rounded up to a nanosecond, so that the rate is never exceeded.
+        let nanos = (interval * 1e9).ceil();
+        let exact = (interval * 1e9).round();
+        // 1/25 s is 40 ms and not 40.000000000000001 ms.
+        let nanos = if (interval * 1e9 - exact).abs() < 1e-3 { exact } else { nanos };
+        Self::with_interval(Duration::from_nanos(nanos as u64))
+    }
+
+    /// Allows this many requests a minute.
+    pub fn per_minute(rate: f64) -> Self {
+        Self::per_second(rate / 60.0)
+    }
+
+    /// Allows this many requests an hour.
+    pub fn per_hour(rate: f64) -> Self {
+        Self::per_second(rate / 3600.0)
+    }
+
+    /// Sets no rate of its own and only does what the server says.
+    pub fn unlimited() -> Self {
+        Self::with_interval(Duration::ZERO)
+    }
+
+    fn with_interval(interval: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Bucket::new(interval, 1, MAX_WAIT))))
+    }
+
+    /// Sets how many requests may go at once after a time of rest. The default is 1; 0 counts as 1.
+    ///
+    /// Every clone is affected.
+    #[must_use]
+    pub fn burst(self, requests: u32) -> Self {
+        self.bucket().set_burst(requests);
+        self
+    }
+
+    /// Sets the longest time that an answer can close the gate for. The default is 15 minutes: after that a
+    /// request is let through, to see whether the server still means it.
+    ///
+    /// Every clone is affected.
+    #[must_use]
+    pub fn max_wait(self, wait: Duration) -> Self {
+        self.bucket().set_max_wait(wait);
+        self
+    }
+
+    /// Waits for one permit: the right to send one request. First come, first served; dropping the future
+    /// gives up the place in the queue.
+    pub fn acquire(&self) -> Acquire {
+        Acquire { limiter: self.clone(), ticket: None, sleep: None, since: None }
+    }
+
+    /// Learns from an answer. [`RateLimit`](crate::pages::RateLimit) does this for every page and every
+    /// error.
+    pub fn observe(&self, hints: &Hints) {
+        if *hints != Hints::default() {
+            self.bucket().observe(hints, Instant::now());
+        }
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        // The bucket is consistent between any two statements, so a poisoned lock is no reason to stop.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Limiter").field(&*self.bucket()).finish()
+    }
+}
+
+/// The future of [`Limiter::acquire`]. Resolves to the time that was spent waiting.
+#[must_use = "a permit is only had when this has been awaited"]
+pub struct Acquire {
+    limiter: Limiter,
+    ticket: Option<Ticket>,
+    // Only made where there is something to wait for.
+    sleep: Option<Pin<Box<Sleep>>>,
+    since: Option<Instant>,
+}
+
+impl Future for Acquire {
+    type Output = Duration;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Duration> {
+        let this = &mut *self;
+        loop {
+            if let Some(sleep) = &mut this.sleep {
+                ready!(sleep.as_mut().poll(cx));
+            }
+            let now = Instant::now();
+            let since = *this.since.get_or_insert(now);
+            let mut bucket = this.limiter.bucket();
+            let ticket = *this.ticket.get_or_insert_with(|| bucket.enqueue());
+            match bucket.take(ticket, now) {
+                Ok(()) => {
+                    drop(bucket);
+                    this.ticket = None;
+                    return Poll::Ready(now - since);
+                }
+                Err(at) => {
+                    drop(bucket);
+                    match &mut this.sleep {
+                        Some(sleep) => sleep.as_mut().reset(at),
+                        None => this.sleep = Some(Box::pin(sleep_until(at))),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Acquire {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.limiter.bucket().leave(ticket);
+        }
+    }
+}
+
+impl fmt::Debug for Acquire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    async fn times(limiter: &Limiter, permits: usize) -> Vec<u128> {
+        let start = Instant::now();
+        let mut times = Vec::new();
+        for _ in 0..permits {
+            limiter.acquire().await;
+            times.push(start.elapsed().as_millis());
+        }
+        times
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn twenty_five_a_second_with_burst_fifty_is_exactly_that_schedule() {
+        let limiter = Limiter::per_second(25.0).burst(50);
+        let expected: Vec<u128> = (0..50).map(|_| 0).chain((1..=100).map(|n| n * 40)).collect();
+        assert_eq!(times(&limiter, 150).await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clones_share_one_budget_first_come_first_served() {
+        let limiter = Limiter::per_second(10.0);
+        let start = Instant::now();
+        let tasks = (0..20).map(|n| {
+            let limiter = limiter.clone();
+            async move {
+                limiter.acquire().await;
+                (n, start.elapsed().as_millis())
+            }
+        });
+        let times = futures::future::join_all(tasks).await;
+        assert_eq!(times, (0..20).map(|n| (n, n * 100)).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_can_be_a_fraction() {
+        assert_eq!(times(&Limiter::per_second(0.4), 3).await, [0, 2500, 5000]);
+        assert_eq!(times(&Limiter::per_minute(3.0), 2).await, [0, 20_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_told_wait_closes_the_gate_for_everyone_and_no_burst_follows() {
+        let limiter = Limiter::per_second(10.0).burst(5);
+        let hints = Hints { retry_after: Some(Duration::from_secs(3)), ..Hints::default() };
+        limiter.clone().observe(&hints);
+        assert_eq!(times(&limiter, 3).await, [3000, 3100, 3200]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_used_up_budget_closes_the_gate_until_its_reset() {
+        let limiter = Limiter::unlimited();
+        let hints = Hints { remaining: Some(2), reset: Some(Duration::from_secs(30)), ..Hints::default() };
+        limiter.observe(&hints);
+        // An answer that was overtaken does not give anything back.
+        limiter.observe(&Hints { remaining: Some(3), ..hints });
+        assert_eq!(times(&limiter, 4).await, [0, 0, 30_000, 30_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_answer_can_close_the_gate_for_longer_than_the_cap() {
+        let limiter = Limiter::unlimited().max_wait(Duration::from_secs(60));
+        limiter.observe(&Hints { retry_after: Some(Duration::from_secs(1_000_000)), ..Hints::default() });
+        assert_eq!(times(&limiter, 1).await, [60_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_not_polled_does_not_starve_the_others() {
+        let limiter = Limiter::per_second(10.0);
+        limiter.acquire().await;
+        let mut idle: Vec<_> = (0..3).map(|_| limiter.acquire()).collect();
+        for waiter in &mut idle {
+            assert!(waiter.now_or_never().is_none());
+        }
+        let start = Instant::now();
+        for _ in 0..3 {
+            limiter.acquire().await;
+        }
+        assert!(start.elapsed() <= Duration::from_millis(3 * 400), "{:?}", start.elapsed());
+        drop(idle);
+        assert_eq!(times(&limiter, 2).await, [100, 200]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_no_window_are_there_more_than_burst_plus_rate() {
+        let limiter = Limiter::per_second(7.0).burst(4);
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut times = Vec::new();
+        for _ in 0..300 {
+            tokio::time::sleep(Duration::from_millis(random.u64(0..400))).await;
+            limiter.acquire().await;
+            times.push(Instant::now());
+        }
+        for (first, start) in times.iter().enumerate() {
+            for (last, end) in times.iter().enumerate().skip(first) {
+                let bound = 4.0 + 7.0 * (*end - *start).as_secs_f64() + 1e-6;
+                assert!((last - first + 1) as f64 <= bound, "{} in {:?}", last - first + 1, *end - *start);
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The mark behind a page: where to go on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::Position;
+
+/// Where a source goes on: what stands behind the records of a page.
+///
+/// A mark reaches a sink only after all the records before it. Stored in a checkpoint and given to
+/// [`Pages::resume`](crate::Pages::resume), it goes on with the page after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Mark {
+    /// The position of the next page; `None` after the last.
+    pub next: Option<Position>,
+    /// How many pages lie before it.
+    pub pages: u64,
+    #[serde(default)]
+    pub(crate) trail: Trail,
+}
+
+/// The short memory of the guard against circles, so that a rerun does not walk into one again: hashes of
+/// the last page and of the last positions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Trail {
+    pub(crate) page: Option<(usize, u64)>,
+    pub(crate) positions: Vec<u64>,
+}
+
+impl Mark {
+    /// Before the first page.
+    pub fn start() -> Self {
+        Self::at(Position::Start)
+    }
+
+    /// At a position of one's own choice.
+    pub fn at(position: Position) -> Self {
+        Self { next: Some(position), pages: 0, trail: Trail::default() }
+    }
+
+    /// Whether there is no page after it.
+    pub fn is_end(&self) -> bool {
+        self.next.is_none()
+    }
+}

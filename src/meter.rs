@@ -1,0 +1,115 @@
+//! Counters of one source's work, shared by everything that does a part of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// Counters of one source's work. A clone counts into the same numbers.
+#[derive(Debug, Clone)]
+pub struct Meter(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    bytes: AtomicU64,
+    waits: AtomicU64,
+    waited: AtomicU64,
+    in_flight: watch::Sender<u32>,
+}
+
+/// What a [`Meter`] has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Requests sent, retries and redirects included.
+    pub requests: u64,
+    /// Pages asked for again after a failure.
+    pub retries: u64,
+    /// Bytes of bodies received, decoded.
+    pub bytes: u64,
+    /// Waits: for the limiter, for back-off, or because the server said so.
+    pub waits: u64,
+    /// How long all waits took together.
+    #[serde(serialize_with = "seconds")]
+    pub waited: Duration,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self(Arc::new(Counters {
+            requests: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
+            in_flight: watch::Sender::new(0),
+        }))
+    }
+}
+
+impl Meter {
+    /// Starts at zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What has been counted so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            requests: self.0.requests.load(Relaxed),
+            retries: self.0.retries.load(Relaxed),
+            bytes: self.0.bytes.load(Relaxed),
+            waits: self.0.waits.load(Relaxed),
+            waited: Duration::from_micros(self.0.waited.load(Relaxed)),
+        }
+    }
+
+    /// Resolves when no request is in flight.
+    pub(crate) async fn idle(&self) {
+        // The sender lives as long as `self`, so this cannot fail.
+        let _ = self.0.in_flight.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    pub(crate) fn request(&self) {
+        self.0.requests.fetch_add(1, Relaxed);
+    }
+
+    /// Marks a page as being fetched until the guard is dropped.
+    pub(crate) fn fetching(&self) -> InFlight {
+        self.0.in_flight.send_modify(|count| *count += 1);
+        InFlight(self.clone())
+    }
+
+    pub(crate) fn received(&self, bytes: usize) {
+        self.0.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(crate) fn retry(&self) {
+        self.0.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn waited(&self, time: Duration) {
+        if !time.is_zero() {
+            self.0.waits.fetch_add(1, Relaxed);
+            self.0.waited.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        }
+    }
+}
+
+/// A page that is being fetched.
+#[derive(Debug)]
+pub(crate) struct InFlight(Meter);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.0.in_flight.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((time.as_secs_f64() * 1000.0).round() / 1000.0)
+}

@@ -1,0 +1,183 @@
+//! One answer of a source: complete, valid, and with its records already found.
+
+mod path;
+pub(crate) mod walk;
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+pub use path::JsonPath;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::hints::Hints;
+use crate::mark::{Mark, Trail};
+use crate::request::Position;
+use walk::{Found, Plan, Span, array_paths};
+
+/// One page of a source.
+///
+/// Its body is complete and valid JSON in UTF-8: a page that is not never leaves the stream that fetched
+/// it. Cloning is cheap in the body (it is shared), and copies the index of records.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Page {
+    /// The body as it was received, decoded, without a byte-order mark.
+    pub body: Bytes,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// The headers of the answer.
+    pub headers: HeaderMap,
+    /// The number of the page within the run, from 1.
+    pub number: u64,
+    /// Where this page stands.
+    pub position: Position,
+    /// Where the next page stands; `None` if this is the last one.
+    pub next: Option<Position>,
+    /// What the answer said about waiting and about the budget that is left.
+    pub hints: Hints,
+    /// When the answer was complete (wall clock).
+    pub fetched_at: SystemTime,
+    pub(crate) host: String,
+    pub(crate) trail: Trail,
+    pub(crate) selected: Option<Selected>,
+}
+
+/// The records of a page, as they were found at a path.
+#[derive(Debug, Clone)]
+pub(crate) struct Selected {
+    pub(crate) path: JsonPath,
+    pub(crate) spans: Vec<Span>,
+}
+
+impl Page {
+    /// Makes a page by hand, for a page stream of one's own or for a test: a body, where it stands, and
+    /// where the next one stands.
+    ///
+    /// # Errors
+    /// `Encoding` or `NotJson` if the body is not JSON in UTF-8.
+    pub fn new(
+        body: impl Into<Bytes>,
+        number: u64,
+        position: Position,
+        next: Option<Position>,
+    ) -> Result<Self> {
+        let page = Self {
+            body: body.into(),
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            number,
+            position,
+            next,
+            hints: Hints::default(),
+            fetched_at: SystemTime::now(),
+            host: String::new(),
+            trail: Trail::default(),
+            selected: None,
+        };
+        Plan::default().walk(utf8(&page.body)?).map_err(|error| not_json(&page.body, error))?;
+        Ok(page)
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        // A page is made of valid UTF-8; were `body` replaced from outside, the empty text has no records.
+        std::str::from_utf8(&self.body).unwrap_or_default()
+    }
+
+    /// What stands behind this page.
+    pub fn mark(&self) -> Mark {
+        Mark { next: self.next.clone(), pages: self.number, trail: self.trail.clone() }
+    }
+
+    /// Finds the records at a path, unless that was already done when the page was fetched.
+    pub(crate) fn select(&mut self, path: &JsonPath) -> Result<&[Span]> {
+        if self.selected.as_ref().is_none_or(|selected| selected.path != *path) {
+            let text = utf8(&self.body)?;
+            let outline =
+                Plan::new(Some(path), &[]).walk(text).map_err(|error| not_json(&self.body, error))?;
+            let spans = records_found(outline.records, path, text)?;
+            self.selected = Some(Selected { path: path.clone(), spans });
+        }
+        Ok(self.selected.as_ref().map_or(&[], |selected| &selected.spans))
+    }
+}
+
+/// Takes what was found at the record path, or says what was found instead.
+pub(crate) fn records_found(found: Found, path: &JsonPath, body: &str) -> Result<Vec<Span>> {
+    let what = match found {
+        Found::Array(spans) => return Ok(spans),
+        Found::Null => return Ok(Vec::new()),
+        Found::Missing => format!("the record path \"{path}\" is not in the answer"),
+        Found::Other(kind) => format!("the record path \"{path}\" holds {kind}, not an array"),
+    };
+    let arrays: Vec<String> = array_paths(body)
+        .iter()
+        .map(|(path, length)| format!("\"{path}\" ({length} item{})", if *length == 1 { "" } else { "s" }))
+        .collect();
+    let advice = match arrays.as_slice() {
+        [] => "no array was found in it".to_owned(),
+        arrays => {
+            format!("arrays are at: {}", arrays.join(", ").escape_debug().to_string().replace("\\\"", "\""))
+        }
+    };
+    Err(Error::new(ErrorKind::RecordPath, what).advice(advice))
+}
+
+/// Drops one byte-order mark (RFC 8259 §8.1 lets a reader ignore it).
+pub(crate) fn without_bom(body: Bytes) -> Bytes {
+    if body.starts_with(b"\xEF\xBB\xBF") { body.slice(3..) } else { body }
+}
+
+pub(crate) fn utf8(body: &[u8]) -> Result<&str> {
+    std::str::from_utf8(body).map_err(|error| {
+        Error::new(ErrorKind::Encoding, format!("invalid UTF-8 at byte {}", error.valid_up_to()))
+            .once()
+            .advice("JSON is UTF-8 (RFC 8259 §8.1); ask the API for that charset")
+    })
+}
+
+/// Says why a body is not a JSON document, and whether it is worth asking again.
+pub(crate) fn not_json(body: &[u8], error: serde_json::Error) -> Error {
+    let start = body.trim_ascii_start();
+    if start.first() == Some(&b'<') {
+        // A login page, or the page of a proxy that is being restarted.
+        return Error::new(ErrorKind::NotJson, "the answer is HTML or XML where JSON was expected")
+            .transient()
+            .advice("check the URL and the credentials: login and proxy pages look like this");
+    }
+    if error.is_eof() {
+        return Error::new(ErrorKind::NotJson, format!("the document ends too early ({} bytes)", body.len()))
+            .because(error)
+            .once();
+    }
+    Error::new(ErrorKind::NotJson, "the answer is not one valid JSON document").because(error).once()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_path_lists_the_arrays() {
+        let body = r#"{"data":{"items":[1]},"errors":[]}"#;
+        let mut page = Page::new(body, 1, Position::Start, None).unwrap();
+        let error = page.select(&JsonPath::parse("items").unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RecordPath);
+        assert_eq!(error.help(), Some("arrays are at: \"data.items\" (1 item), \"errors\" (0 items)"));
+    }
+
+    #[test]
+    fn what_is_not_json_says_so() {
+        let kind = |body: &'static [u8]| {
+            let error = Page::new(body, 1, Position::Start, None).unwrap_err();
+            (error.kind(), error.transience())
+        };
+        use crate::error::Transience::{Once, Transient};
+        assert_eq!(kind(b" <!doctype html>"), (ErrorKind::NotJson, Transient));
+        assert_eq!(kind(br#"{"a":[1,"#), (ErrorKind::NotJson, Once));
+        assert_eq!(kind(b"[1] trailing"), (ErrorKind::NotJson, Once));
+        assert_eq!(kind(b"[\"\xFF\"]"), (ErrorKind::Encoding, Once));
+    }
+}

@@ -1,0 +1,107 @@
+//! The page stream and its adapters.
+//!
+//! [`Pages`] is a stream made with `unfold`: its state is the position of the page to ask for next. The
+//! contract that everything else rests on:
+//!
+//! - `Ok(page)` moves the position on;
+//! - `Err(error)` with [`is_transient`](crate::Error::is_transient) leaves it where it was: **the next poll
+//!   asks for the same page again**;
+//! - a permanent `Err` ends the stream, and polling after the end gives `None`, never a panic.
+//!
+//! So retrying is an adapter that polls again, and limiting the rate is one that holds back the poll:
+//!
+//! ```text
+//! pages.rate_limit(limiter)      one permit, one request
+//!      .retry(policy)            polls again: each attempt passes the limiter
+//!      .prefetch(1)              fetches on while the last page is worked on
+//! ```
+//!
+//! The other order, `.retry(policy).rate_limit(limiter)`, would let retries pass without a permit. It does
+//! not compile: [`Retry`] does not implement [`PageStream`].
+
+mod fetch;
+mod prefetch;
+mod rate_limit;
+mod retry;
+
+use futures::Stream;
+use futures::stream::FusedStream;
+
+pub use fetch::Pages;
+pub use prefetch::Prefetch;
+pub use rate_limit::RateLimit;
+pub use retry::Retry;
+
+use crate::error::Result;
+use crate::limit::Limiter;
+use crate::meter::Meter;
+use crate::page::{JsonPath, Page};
+use crate::retry::RetryPolicy;
+
+/// A stream of pages that can be told where the records are, so that each page is walked only once.
+///
+/// Every adapter of this crate implements it. For a page stream of your own the defaults will do: the
+/// records are then found in a walk of their own.
+pub trait Paged: Stream<Item = Result<Page>> {
+    /// Says where the records are. Called before the first poll.
+    fn select(&mut self, path: &JsonPath) {
+        let _ = path;
+    }
+
+    /// The counters of the stream.
+    fn meter(&self) -> Meter {
+        Meter::new()
+    }
+}
+
+/// Marks a page stream that keeps the contract of the module: after a transient error, the next poll asks
+/// for the same page again; each poll that gives an item is one request; and
+/// [`is_terminated`](FusedStream::is_terminated) is true as soon as there is nothing more to ask for, even
+/// before the `None`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be rate-limited or retried",
+    label = "this does not ask for the same page again after a transient error",
+    note = "write `.rate_limit(limiter).retry(policy)`, in this order, right on the page stream: \
+            a retry below the limiter would not pay for its attempts"
+)]
+pub trait PageStream: Paged + FusedStream {}
+
+/// The adapters of page streams.
+pub trait PagesExt: Paged + Sized {
+    /// Lets each poll through only with a permit of the limiter: one permit is one request, retries
+    /// included. Every answer, page or error, is shown to the limiter, so that it learns what the server
+    /// says about waiting. No permit is taken when there is nothing more to ask for.
+    ///
+    /// Order and items stay as they are. Dropping the stream while it waits gives up its place in the
+    /// queue.
+    fn rate_limit(self, limiter: Limiter) -> RateLimit<Self>
+    where
+        Self: PageStream,
+    {
+        RateLimit::new(self, limiter)
+    }
+
+    /// Asks for a page again when it failed and may yet succeed, by the rules of the policy: back-off with
+    /// jitter, the server's waits, attempts per page, a budget per host. What it gives up on comes out as
+    /// one error, and then the stream ends.
+    fn retry(self, policy: RetryPolicy) -> Retry<Self>
+    where
+        Self: PageStream,
+    {
+        Retry::new(self, policy)
+    }
+
+    /// Fetches up to `pages` pages ahead on a task of its own, while the ones before are worked on. Order
+    /// stays. Memory: `pages` + 1 pages. Dropping the stream ends the task.
+    ///
+    /// # Panics
+    /// The first poll must happen within a tokio runtime.
+    fn prefetch(self, pages: usize) -> Prefetch<Self>
+    where
+        Self: Send + 'static,
+    {
+        Prefetch::new(self, pages)
+    }
+}
+
+impl<S: Paged> PagesExt for S {}

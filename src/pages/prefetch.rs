@@ -1,0 +1,118 @@
+//! Fetching on while the last page is worked on.
+
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use futures::stream::FusedStream;
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Paged;
+use crate::error::{Error, ErrorKind, Result};
+use crate::meter::Meter;
+use crate::page::{JsonPath, Page};
+
+/// The stream of [`PagesExt::prefetch`](super::PagesExt::prefetch).
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Prefetch<S> {
+    stage: Stage<S>,
+    meter: Meter,
+}
+
+enum Stage<S> {
+    /// Not polled yet; boxed, so that the stream below need not be `Unpin`.
+    Idle(Box<S>, usize),
+    Running(Ahead),
+    Ended,
+}
+
+struct Ahead {
+    /// `None` is the proper end: a channel that closes without it lost its task.
+    pages: mpsc::Receiver<Option<Result<Page>>>,
+    /// Ends the task when it is dropped.
+    _task: JoinSet<()>,
+}
+
+impl<S: Paged> Prefetch<S> {
+    pub(super) fn new(inner: S, pages: usize) -> Self {
+        let meter = inner.meter();
+        Self { stage: Stage::Idle(Box::new(inner), pages.max(1)), meter }
+    }
+}
+
+fn start<S: Paged + Send + 'static>(inner: S, pages: usize) -> Ahead {
+    let (sender, receiver) = mpsc::channel(pages);
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let mut inner = pin!(inner);
+        while let Some(page) = inner.next().await {
+            if sender.send(Some(page)).await.is_err() {
+                return;
+            }
+        }
+        // Nobody listens any more: fine.
+        let _ = sender.send(None).await;
+    });
+    Ahead { pages: receiver, _task: task }
+}
+
+impl<S> Unpin for Prefetch<S> {}
+
+impl<S: Paged + Send + 'static> Stream for Prefetch<S> {
+    type Item = Result<Page>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Stage::Idle(..) = self.stage {
+            if let Stage::Idle(inner, pages) = std::mem::replace(&mut self.stage, Stage::Ended) {
+                self.stage = Stage::Running(start(*inner, pages));
+            }
+        }
+        let Stage::Running(ahead) = &mut self.stage else { return Poll::Ready(None) };
+        match ready!(ahead.pages.poll_recv(cx)) {
+            Some(Some(page)) => Poll::Ready(Some(page)),
+            Some(None) => {
+                self.stage = Stage::Ended;
+                Poll::Ready(None)
+            }
+            None => {
+                self.stage = Stage::Ended;
+                let what = "the task that fetched ahead ended before the stream did (it panicked, or its runtime stopped)";
+                Poll::Ready(Some(Err(Error::new(ErrorKind::Stopped, what))))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.stage {
+            Stage::Idle(inner, _) => inner.size_hint(),
+            Stage::Running(ahead) => (ahead.pages.len().saturating_sub(1), None),
+            Stage::Ended => (0, Some(0)),
+        }
+    }
+}
+
+impl<S: Paged + Send + 'static> FusedStream for Prefetch<S> {
+    fn is_terminated(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+}
+
+impl<S: Paged + Send + 'static> Paged for Prefetch<S> {
+    fn select(&mut self, path: &JsonPath) {
+        if let Stage::Idle(inner, _) = &mut self.stage {
+            inner.select(path);
+        }
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+}
+
+impl<S> fmt::Debug for Prefetch<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prefetch").field("counts", &self.meter.counts()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,94 @@
+//! Holding back the poll until there is a permit.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::Stream;
+use futures::stream::FusedStream;
+use pin_project::pin_project;
+
+use super::{PageStream, Paged};
+use crate::error::Result;
+use crate::limit::{Acquire, Limiter};
+use crate::meter::Meter;
+use crate::page::{JsonPath, Page};
+
+/// The stream of [`PagesExt::rate_limit`](super::PagesExt::rate_limit).
+#[pin_project]
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct RateLimit<S> {
+    #[pin]
+    inner: S,
+    limiter: Limiter,
+    gate: Gate,
+    meter: Meter,
+}
+
+/// The poll is gated, not the item: no request is sent without a permit.
+#[derive(Debug)]
+enum Gate {
+    Closed,
+    Waiting(Acquire),
+    /// A permit is held until the inner stream answers.
+    Open,
+}
+
+impl<S: Paged> RateLimit<S> {
+    pub(super) fn new(inner: S, limiter: Limiter) -> Self {
+        let meter = inner.meter();
+        Self { inner, limiter, gate: Gate::Closed, meter }
+    }
+}
+
+impl<S: PageStream> Stream for RateLimit<S> {
+    type Item = Result<Page>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        loop {
+            match this.gate {
+                Gate::Closed if this.inner.is_terminated() => return Poll::Ready(None),
+                Gate::Closed => *this.gate = Gate::Waiting(this.limiter.acquire()),
+                Gate::Waiting(permit) => {
+                    let waited = ready!(Pin::new(permit).poll(cx));
+                    this.meter.waited(waited);
+                    *this.gate = Gate::Open;
+                }
+                Gate::Open => {
+                    let item = ready!(this.inner.as_mut().poll_next(cx));
+                    *this.gate = Gate::Closed;
+                    match &item {
+                        Some(Ok(page)) => this.limiter.observe(&page.hints),
+                        Some(Err(error)) => this.limiter.observe(error.hints()),
+                        None => {}
+                    }
+                    return Poll::Ready(item);
+                }
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.inner.size_hint()
+    }
+}
+
+impl<S: PageStream> FusedStream for RateLimit<S> {
+    fn is_terminated(&self) -> bool {
+        self.inner.is_terminated()
+    }
+}
+
+impl<S: PageStream> Paged for RateLimit<S> {
+    fn select(&mut self, path: &JsonPath) {
+        self.inner.select(path);
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+}
+
+impl<S: PageStream> PageStream for RateLimit<S> {}

@@ -1,0 +1,179 @@
+//! The guard against sources that go round in a circle.
+//!
+//! Two faults are common on real servers: a position that comes again (a cursor that points to itself, or a
+//! ring of any length), and one page under every position (a server that ignores the parameter). Both would
+//! run for ever, or pass the same records on for ever.
+//!
+//! Memory is bounded. The hashes of the first million positions are kept, so a repetition among them is
+//! found at once. Beyond that Brent's algorithm goes on with one remembered position: a ring of any length
+//! is found after at most about three times its length. A rerun starts with the last few hashes, which the
+//! mark carries ([`Trail`]), so that it does not walk once more round a ring that stopped it.
+
+use std::collections::HashSet;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::mark::Trail;
+use crate::request::Position;
+
+const REMEMBERED: usize = 1 << 20;
+const TRAIL: usize = 64;
+
+/// Watches the positions and pages of one source.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    seen: HashSet<u64>,
+    most: usize,
+    anchor: Option<u64>,
+    steps: u64,
+    lap: u64,
+    trail: Trail,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            seen: HashSet::new(),
+            most: REMEMBERED,
+            anchor: None,
+            steps: 0,
+            lap: 1,
+            trail: Trail::default(),
+        }
+    }
+}
+
+impl Guard {
+    /// Notes the position of the first page that is asked for, and what an earlier run remembers.
+    pub(crate) fn resume(&mut self, trail: &Trail, first: &Position) {
+        self.trail = trail.clone();
+        self.seen.extend(&self.trail.positions);
+        self.note(first);
+    }
+
+    /// The short memory, for the mark.
+    pub(crate) fn trail(&self) -> Trail {
+        self.trail.clone()
+    }
+
+    /// Accepts the next position unless it was there before.
+    pub(crate) fn position(&mut self, position: &Position) -> Result<()> {
+        if self.note(position) {
+            let what = format!("the next position ({position}) was there before");
+            return Err(Error::new(ErrorKind::Cycle, what)
+                .advice("following it would go on for ever; if the API repeats positions on purpose, use `allow_repeats()`"));
+        }
+        Ok(())
+    }
+
+    /// Accepts a page with records unless it is the same, byte for byte, as the one before.
+    pub(crate) fn page(&mut self, body: &[u8], records: Option<usize>) -> Result<()> {
+        if records == Some(0) {
+            return Ok(());
+        }
+        let seen = (body.len(), xxh3_64(body));
+        if self.trail.page.replace(seen) == Some(seen) {
+            return Err(Error::new(
+                ErrorKind::Cycle,
+                "this page is the same, byte for byte, as the one before",
+            )
+            .advice(
+                "the server seems to ignore the position; check the paginator's parameter names, \
+                 or use `allow_repeats()` if identical pages are right",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Notes a position; true if it was there before.
+    fn note(&mut self, position: &Position) -> bool {
+        // Counted positions grow at every step, so they need no memory.
+        if matches!(position, Position::Offset(_) | Position::Page(_)) {
+            return false;
+        }
+        let hash = xxh3_64(position.to_string().as_bytes());
+        let positions = &mut self.trail.positions;
+        if positions.len() == TRAIL {
+            positions.remove(0);
+        }
+        positions.push(hash);
+        if self.seen.len() < self.most {
+            !self.seen.insert(hash)
+        } else {
+            self.seen.contains(&hash) || self.brent(hash)
+        }
+    }
+
+    fn brent(&mut self, hash: u64) -> bool {
+        if self.anchor == Some(hash) {
+            return true;
+        }
+        self.steps += 1;
+        if self.anchor.is_none() || self.steps == self.lap {
+            self.anchor = Some(hash);
+            self.steps = 0;
+            self.lap = self.lap.saturating_mul(2);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps_until_found(guard: &mut Guard, tail: u64, ring: u64) -> u64 {
+        (0..)
+            .find(|step| {
+                let at = if *step < tail { *step } else { tail + (*step - tail) % ring };
+                guard.position(&Position::Cursor(at.to_string())).is_err()
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_repetition_is_found_at_once() {
+        for ring in [1, 2, 3, 1000] {
+            assert_eq!(steps_until_found(&mut Guard::default(), 5, ring), 5 + ring);
+        }
+    }
+
+    #[test]
+    fn a_ring_beyond_the_memory_is_found_within_three_lengths() {
+        for ring in [1, 2, 7, 1000, 4097] {
+            let mut guard = Guard { most: 10, ..Guard::default() };
+            let found = steps_until_found(&mut guard, 100, ring);
+            assert!(found <= 100 + 3 * ring.max(100), "ring {ring} found at {found}");
+            assert_eq!(guard.seen.len(), 10);
+        }
+    }
+
+    #[test]
+    fn a_rerun_does_not_walk_round_again() {
+        let at = |name: &str| Position::Cursor(name.into());
+        let mut guard = Guard::default();
+        guard.resume(&Trail::default(), &Position::Start);
+        guard.position(&at("a")).unwrap();
+        let trail = guard.trail();
+        guard.position(&at("b")).unwrap();
+        guard.position(&at("a")).unwrap_err();
+        // The page at "a" was the last that was committed, so the rerun starts with the one at "b".
+        let mut rerun = Guard::default();
+        rerun.resume(&Trail { positions: [trail.positions, vec![]].concat(), page: None }, &at("b"));
+        assert_eq!(rerun.position(&at("a")).unwrap_err().kind(), ErrorKind::Cycle);
+    }
+
+    #[test]
+    fn the_same_page_twice_is_found_and_empty_pages_are_not() {
+        let mut guard = Guard::default();
+        guard.page(b"[1]", Some(1)).unwrap();
+        guard.page(b"[]", Some(0)).unwrap();
+        guard.page(b"[]", Some(0)).unwrap();
+        guard.page(b"[2]", Some(1)).unwrap();
+        let mut rerun = Guard::default();
+        rerun.resume(&guard.trail(), &Position::Start);
+        assert_eq!(rerun.page(b"[2]", Some(1)).unwrap_err().kind(), ErrorKind::Cycle);
+        assert_eq!(guard.page(b"[2]", Some(1)).unwrap_err().kind(), ErrorKind::Cycle);
+    }
+}

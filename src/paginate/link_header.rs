@@ -1,0 +1,242 @@
+//! `Link: <https://…>; rel="next"` (RFC 8288).
+
+use http::header::LINK;
+
+use super::next_url::{request_at, resolve};
+use super::{Answer, Consistency, Paginate};
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::{Position, Request};
+
+/// Paging by the `Link` header (RFC 8288): GitHub, GitLab, Shopify, Okta, Sentry and many more.
+///
+/// The whole grammar is read: several header lines, several links in one, extra parameters, quoted and bare
+/// values, several relations in one `rel`, commas and semicolons inside URLs and quotes. The target may be
+/// relative. No next link is the end; a header that cannot be read is an error, for it may have held one.
+///
+/// ```
+/// use headwater::paginate::LinkHeader;
+/// let github = LinkHeader::new();
+/// // Sentry always sends a next link, and says in a parameter whether it leads to anything
+/// let sentry = LinkHeader::new().until_param("results", "false");
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct LinkHeader {
+    relation: String,
+    end: Option<(String, String)>,
+}
+
+impl Default for LinkHeader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LinkHeader {
+    /// Follows `rel="next"`.
+    pub fn new() -> Self {
+        Self { relation: "next".into(), end: None }
+    }
+
+    /// Follows another relation.
+    pub fn relation(mut self, relation: impl Into<String>) -> Self {
+        self.relation = relation.into();
+        self
+    }
+
+    /// Ends when the link has a parameter with this value (Sentry: `results="false"`).
+    pub fn until_param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.end = Some((name.into(), value.into()));
+        self
+    }
+}
+
+impl Paginate for LinkHeader {
+    fn request(&self, template: &Request, position: &Position) -> Result<Request> {
+        request_at(template, position)
+    }
+
+    fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
+        let mut unreadable = None;
+        for line in answer.headers().get_all(LINK) {
+            // Targets are ASCII, but a `title` may be in any old encoding.
+            let line = String::from_utf8_lossy(line.as_bytes());
+            let (links, fault) = parse(&line);
+            for link in links.iter().filter(|link| link.is(&self.relation)) {
+                // RFC 8288 §3.2: with an anchor, the link is about another resource.
+                if let Some(anchor) = link.parameter("anchor") {
+                    if answer.url().join(anchor).ok().as_ref() != Some(answer.url()) {
+                        continue;
+                    }
+                }
+                let ended =
+                    self.end.as_ref().is_some_and(|(name, value)| link.parameter(name) == Some(value));
+                return if ended { Ok(None) } else { resolve(answer, link.target).map(Some) };
+            }
+            unreadable = unreadable.or(fault);
+        }
+        match unreadable {
+            None => Ok(None),
+            Some(fault) => {
+                Err(Error::new(ErrorKind::Cursor, format!("the Link header cannot be read: {fault}")))
+            }
+        }
+    }
+
+    fn consistency(&self) -> Consistency {
+        Consistency::Stable
+    }
+
+    fn definition(&self) -> String {
+        format!("link header {} {:?}", self.relation, self.end)
+    }
+}
+
+/// One link of a header line.
+#[derive(Debug, PartialEq, Eq)]
+struct Link<'a> {
+    target: &'a str,
+    parameters: Vec<(String, String)>,
+}
+
+impl Link<'_> {
+    // RFC 8288 §3.3: only the first `rel` counts; relations are separated by blanks, in any case.
+    fn is(&self, relation: &str) -> bool {
+        self.parameter("rel")
+            .is_some_and(|rel| rel.split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case(relation)))
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// Reads a header line by the algorithm of RFC 8288, appendix B.2: the links up to the first fault, and the
+/// fault.
+fn parse(line: &str) -> (Vec<Link<'_>>, Option<&'static str>) {
+    let mut links = Vec::new();
+    let mut rest = line;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return (links, None);
+        }
+        let Some(after) = rest.strip_prefix('<') else {
+            return (links, Some("a link does not start with \"<\""));
+        };
+        let Some((target, after)) = after.split_once('>') else {
+            return (links, Some("a link has no \">\""));
+        };
+        let (parameters, after) = match parameters(after) {
+            Ok(read) => read,
+            Err(fault) => return (links, Some(fault)),
+        };
+        links.push(Link { target: target.trim(), parameters });
+        rest = after;
+    }
+}
+
+// Appendix B.3: up to the comma that ends the link.
+type Parameters<'a> = (Vec<(String, String)>, &'a str);
+
+fn parameters(mut rest: &str) -> Result<Parameters<'_>, &'static str> {
+    let mut parameters = Vec::new();
+    loop {
+        rest = rest.trim_start_matches([' ', '\t']);
+        if rest.is_empty() || rest.starts_with(',') {
+            return Ok((parameters, rest));
+        }
+        rest = rest.strip_prefix(';').ok_or("something follows a link that is no parameter")?;
+        rest = rest.trim_start_matches([' ', '\t', ';']);
+        let end = rest.find(['=', ';', ',']).unwrap_or(rest.len());
+        let name = rest[..end].trim().to_owned();
+        rest = &rest[end..];
+        let mut value = String::new();
+        if let Some(after) = rest.strip_prefix('=') {
+            let after = after.trim_start_matches([' ', '\t']);
+            if let Some(quoted) = after.strip_prefix('"') {
+                (value, rest) = quoted_string(quoted)?;
+            } else {
+                let end = after.find([';', ',']).unwrap_or(after.len());
+                value = after[..end].trim().to_owned();
+                rest = &after[end..];
+            }
+        }
+        if !name.is_empty() {
+            parameters.push((name, value));
+        }
+    }
+}
+
+/// RFC 9110 §5.6.4, behind the opening quote.
+fn quoted_string(text: &str) -> Result<(String, &str), &'static str> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Ok((value, &text[at + 1..])),
+            '\\' => value.extend(chars.next().map(|(_, escaped)| escaped)),
+            c => value.push(c),
+        }
+    }
+    Err("a quoted value has no end")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paginate::testing::page;
+
+    fn next(lines: &[&str]) -> Result<Option<String>> {
+        let shown = lines.iter().fold(page(Position::Start, "{}"), |shown, line| shown.header("link", line));
+        let next = shown.to(&LinkHeader::new())?;
+        Ok(next.map(|position| position.to_string().replace("url https://api.example.com/v1/", "")))
+    }
+
+    #[test]
+    fn the_whole_grammar_is_read() {
+        for (lines, target) in [
+            (&[r#"<a?page=2>; rel="next", <a?page=9>; rel="last""#][..], Some("a?page=2")),
+            (&[r#"<a>; rel="prev""#, r#"<b>; rel="next""#], Some("b")),
+            (&["<a>;rel=next"], Some("a")),
+            (&[r#"<a>; title="x, <y>; rel=\"next\""; rel="last", <b>; REL="up NEXT""#], Some("b")),
+            (&["<a?q=1,2;3>; rel=\"next\""], Some("a?q=1,2;3")),
+            (&["<a> ; ; rel = \"next\" ; results=\"true\""], Some("a")),
+            (&[",, <a>; rel=next ,"], Some("a")),
+            (&["<a>; rel=last; rel=next"], None),
+            (&["<a>; rel=nextish"], None),
+            (&["<a>; rel=next; anchor=\"/elsewhere\", <b>; rel=next"], Some("b")),
+            (&["<a>; rel=next; anchor=\"\""], Some("a")),
+            (&[""], None),
+            (&[], None),
+        ] {
+            assert_eq!(next(lines).unwrap().as_deref(), target, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_is_never_the_end() {
+        for broken in [
+            "<a; rel=next",
+            "a; rel=next",
+            r#"<a>; rel="next"#,
+            "<a> rel=next",
+            r#"<b>; rel=last, <a>; rel="ne"#,
+        ] {
+            assert_eq!(next(&[broken]).unwrap_err().kind(), ErrorKind::Cursor, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_can_be_the_end() {
+        let sentry = LinkHeader::new().until_param("results", "false");
+        let link = |results: &str| {
+            page(Position::Start, "{}").header("link", &format!("<a>; rel=next; results=\"{results}\""))
+        };
+        assert!(link("true").to(&sentry).unwrap().is_some());
+        assert!(link("false").to(&sentry).unwrap().is_none());
+    }
+}

@@ -1,0 +1,271 @@
+//! Pagination dialects: how the request for a page is made, and where the next page stands.
+//!
+//! A [`Paginate`] is pure: no I/O, no clock, no state. All that changes from page to page is the
+//! [`Position`], which can be seen, stored and resumed from. One file per dialect:
+//!
+//! | the API pages by | paginator |
+//! |---|---|
+//! | `?offset=200&limit=100` | [`Offset`] |
+//! | `?page=3&per_page=100` | [`PageNumber`] |
+//! | a token in the body, sent back | [`Cursor::body`] |
+//! | the last record's key, sent back | [`Cursor::last_record`] |
+//! | `Link: <…>; rel="next"` (RFC 8288) | [`LinkHeader`] |
+//! | the next page's URL in the body | [`NextUrl`] |
+//! | nothing: one answer has it all | [`Single`] |
+//! | anything else | [`from_fn`], or your own `impl Paginate` |
+//!
+//! A paginator never takes a missing value for the end: where the dialect says that a cursor or a flag is
+//! there, its absence is an error. An API that leaves the cursor out on its last page is declared so
+//! (`missing_ends()`).
+
+mod cursor;
+mod from_fn;
+pub(crate) mod guard;
+mod link_header;
+mod next_url;
+mod offset;
+mod page_number;
+mod single;
+mod stop;
+
+use std::fmt;
+
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use url::Url;
+
+pub use cursor::Cursor;
+pub use from_fn::{FromFn, from_fn};
+pub use link_header::LinkHeader;
+pub use next_url::NextUrl;
+pub use offset::Offset;
+pub use page_number::PageNumber;
+pub use single::Single;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::page::JsonPath;
+use crate::page::walk::Span;
+use crate::request::{Position, Request};
+
+/// A pagination dialect.
+pub trait Paginate: fmt::Debug + Send + Sync + 'static {
+    /// The paths whose values [`Paginate::next`] wants to see. They are found in the same walk that finds
+    /// the records, and are handed over in this order.
+    ///
+    /// # Errors
+    /// `Config` if a path cannot be read.
+    fn reads(&self) -> Result<Vec<JsonPath>> {
+        Ok(Vec::new())
+    }
+
+    /// Whether [`Paginate::next`] needs the records of the page. If so, the stream must know the record
+    /// path.
+    fn needs_records(&self) -> bool {
+        false
+    }
+
+    /// Makes the request for the page at a position from the template.
+    ///
+    /// # Errors
+    /// `Config` if the position is not one of this dialect's: it came from another definition.
+    fn request(&self, template: &Request, position: &Position) -> Result<Request>;
+
+    /// Says where the next page stands, or `None` after the last.
+    ///
+    /// # Errors
+    /// `Cursor` if what the dialect promises is not there, `Truncated` if the source contradicts itself
+    /// about the end.
+    fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>>;
+
+    /// Whether a source that changes while it is read can be read exactly.
+    fn consistency(&self) -> Consistency;
+
+    /// The definition as a text that only changes when the meaning does. It becomes a part of the source's
+    /// fingerprint; it must hold no secret.
+    fn definition(&self) -> String;
+}
+
+/// What a dialect promises about a source that changes while it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consistency {
+    /// Positions are bound to records: each record that stands still is seen exactly once.
+    Stable,
+    /// Positions are counted: rows that are inserted or removed before the position shift the others, and a
+    /// shifted row is seen twice or never. No client can mend that.
+    Shifting,
+}
+
+/// What a paginator sees of a page.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    pub(crate) url: &'a Url,
+    pub(crate) position: &'a Position,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a str,
+    pub(crate) captures: &'a [Option<Span>],
+    pub(crate) records: Option<&'a [Span]>,
+}
+
+impl<'a> Answer<'a> {
+    /// The URL that gave this page, after redirects, without credentials.
+    pub fn url(&self) -> &'a Url {
+        self.url
+    }
+
+    /// Where this page stands.
+    pub fn position(&self) -> &'a Position {
+        self.position
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// The whole body.
+    pub fn body(&self) -> &'a str {
+        self.body
+    }
+
+    /// The value at the path of this index in [`Paginate::reads`]; `None` if the path leads nowhere.
+    pub fn value(&self, index: usize) -> Option<RawJson<'a>> {
+        self.captures.get(index).copied().flatten().map(|span| RawJson(span.of(self.body)))
+    }
+
+    /// How many records the page holds.
+    ///
+    /// # Errors
+    /// `Config` if no record path was given to the stream.
+    pub fn record_count(&self) -> Result<u64> {
+        self.spans().map(|spans| spans.len() as u64)
+    }
+
+    /// The last record of the page; `None` if it holds none.
+    ///
+    /// # Errors
+    /// `Config` if no record path was given to the stream.
+    pub fn last_record(&self) -> Result<Option<RawJson<'a>>> {
+        Ok(self.spans()?.last().map(|span| RawJson(span.of(self.body))))
+    }
+
+    fn spans(&self) -> Result<&'a [Span]> {
+        self.records.ok_or_else(|| {
+            Error::config("this paginator needs the records of the page, and no record path was given")
+                .advice("call `.records(path)` on the page stream itself, or `Pages::select(path)` before other adapters")
+        })
+    }
+}
+
+/// A JSON value as it stands in the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawJson<'a>(pub(crate) &'a str);
+
+impl<'a> RawJson<'a> {
+    /// The text of the value, quotes and all.
+    pub fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// Whether it is `null`.
+    pub fn is_null(self) -> bool {
+        self.0 == "null"
+    }
+
+    /// `true` or `false`, also as a string.
+    pub fn as_bool(self) -> Option<bool> {
+        match self.0.trim_matches('"') {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// A whole number, also as a string.
+    pub fn as_u64(self) -> Option<u64> {
+        self.0.trim_matches('"').parse().ok()
+    }
+
+    /// A string without its quotes, or the text of a number, digit by digit.
+    pub fn as_token(self) -> Option<String> {
+        match self.0.as_bytes().first()? {
+            b'"' => serde_json::from_str(self.0).ok(),
+            b'-' | b'0'..=b'9' => Some(self.0.to_owned()),
+            _ => None,
+        }
+    }
+
+    /// What kind of value it is, for an error message.
+    pub fn kind(self) -> &'static str {
+        match self.0.as_bytes().first() {
+            Some(b'"') => "a string",
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'n') => "null",
+            _ => "a number",
+        }
+    }
+}
+
+/// A position that came from another dialect.
+pub(crate) fn foreign(position: &Position, dialect: &str) -> Error {
+    Error::config(format!("the position \"{position}\" is not one of {dialect} paging"))
+}
+
+/// A value that the dialect promises and the page does not have.
+pub(crate) fn missing(what: &str, path: &str) -> Error {
+    Error::new(ErrorKind::Cursor, format!("{what} \"{path}\" is not in the answer"))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::page::walk::{Found, Plan};
+
+    /// Shows a paginator one answer.
+    pub(crate) struct Shown {
+        pub(crate) position: Position,
+        pub(crate) headers: HeaderMap,
+        pub(crate) body: String,
+        pub(crate) records: &'static str,
+    }
+
+    pub(crate) fn page(position: Position, body: impl Into<String>) -> Shown {
+        Shown { position, headers: HeaderMap::new(), body: body.into(), records: "data" }
+    }
+
+    impl Shown {
+        pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+            self.headers.append(name, value.parse().unwrap());
+            self
+        }
+
+        pub(crate) fn to(self, paginator: &impl Paginate) -> Result<Option<Position>> {
+            let reads = paginator.reads()?;
+            let path = JsonPath::parse(self.records).unwrap();
+            let outline = Plan::new(Some(&path), &reads).walk(&self.body).unwrap();
+            let spans = if let Found::Array(spans) = outline.records { spans } else { Vec::new() };
+            paginator.next(&Answer {
+                url: &Url::parse("https://api.example.com/v1/items?limit=2").unwrap(),
+                position: &self.position,
+                status: StatusCode::OK,
+                headers: &self.headers,
+                body: &self.body,
+                captures: &outline.captures,
+                records: Some(&spans),
+            })
+        }
+    }
+
+    pub(crate) fn query_of(paginator: &impl Paginate, position: &Position) -> String {
+        let template = Request::get("https://api.example.com/v1/items?q=x").unwrap();
+        paginator.request(&template, position).unwrap().url().query().unwrap_or_default().to_owned()
+    }
+}

@@ -1,0 +1,240 @@
+//! `__source` and `__ingested_at`, spliced into a record without parsing it; one record, one line.
+//!
+//! The rules:
+//!
+//! | record | line |
+//! |---|---|
+//! | `{"id":1}` | `{"id":1,"__source":"s","__ingested_at":"2026-05-17T10:00:00Z"}` |
+//! | `{}` | `{"__source":"s","__ingested_at":"…"}` |
+//! | not an object: `7`, `"x"`, `[1]`, `null` | `{"value":7,"__source":"s","__ingested_at":"…"}` |
+//! | pretty-printed | the line breaks, and the blanks that indent the next line, are dropped |
+//! | has a field `__source` (or `__ingested_at`) of its own | that field is renamed `__source_original`, its value stays |
+//!
+//! Everything else stays byte for byte: digits of numbers, order of keys, escapes, duplicate keys.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use memchr::{memchr2, memmem};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Batch, Record};
+
+const FIELDS: [&str; 2] = ["__source", "__ingested_at"];
+
+/// Turns records into annotated lines.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use headwater::{Annotator, Record};
+///
+/// let record = Record::new(r#"{"id": 1}"#, UNIX_EPOCH + Duration::from_secs(1_779_012_000))?;
+/// let mut line = Vec::new();
+/// Annotator::new("github_issues").append(&record, &mut line);
+/// assert_eq!(
+///     String::from_utf8(line).unwrap(),
+///     "{\"id\": 1,\"__source\":\"github_issues\",\"__ingested_at\":\"2026-05-17T10:00:00Z\"}\n"
+/// );
+/// # Ok::<(), headwater::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Annotator {
+    source: Arc<str>,
+    /// `"__source":"…","__ingested_at":"…"}` and a line break, for this second.
+    suffix: Vec<u8>,
+    second: Option<i64>,
+}
+
+/// What is known of a page, so that its records need not be looked at.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    breaks: bool,
+    own_fields: bool,
+}
+
+impl Look {
+    fn at(text: &[u8]) -> Self {
+        Self { breaks: memchr2(b'\n', b'\r', text).is_some(), own_fields: may_have_own_fields(text) }
+    }
+}
+
+impl Annotator {
+    /// Takes the name of the source.
+    pub fn new(source: impl Into<Arc<str>>) -> Self {
+        Self { source: source.into(), suffix: Vec::new(), second: None }
+    }
+
+    /// Appends one record as one line.
+    pub fn append(&mut self, record: &Record, out: &mut Vec<u8>) {
+        self.render(record.fetched_at());
+        self.line(record.as_bytes(), Look::at(record.as_bytes()), out);
+    }
+
+    /// Appends all records of a page as lines. The page is looked at as a whole, so that an ordinary record
+    /// costs one copy.
+    pub fn append_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
+        self.render(batch.fetched_at());
+        let look = Look::at(batch.page().body.as_ref());
+        out.reserve(batch.page().body.len() + batch.len() * self.suffix.len());
+        for record in batch.slices() {
+            self.line(record, look, out);
+        }
+    }
+
+    /// Renders the suffix, unless the second is still the same.
+    fn render(&mut self, at: SystemTime) {
+        let at: DateTime<Utc> = at.into();
+        if self.second == Some(at.timestamp()) {
+            return;
+        }
+        self.second = Some(at.timestamp());
+        // A string always has a JSON form.
+        let source = serde_json::to_string(&*self.source).unwrap_or_default();
+        let at = at.format("%Y-%m-%dT%H:%M:%SZ");
+        self.suffix = format!("\"{}\":{source},\"{}\":\"{at}\"}}\n", FIELDS[0], FIELDS[1]).into_bytes();
+    }
+
+    fn line(&self, record: &[u8], look: Look, out: &mut Vec<u8>) {
+        let Some(object) = record.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")) else {
+            out.extend_from_slice(b"{\"value\":");
+            one_line(record, look.breaks, out);
+            out.push(b',');
+            out.extend_from_slice(&self.suffix);
+            return;
+        };
+        let renamed = if look.own_fields { rename_own_fields(record) } else { None };
+        let object = renamed.as_deref().unwrap_or(object).trim_ascii_end();
+        out.push(b'{');
+        one_line(object, look.breaks, out);
+        if !object.is_empty() {
+            out.push(b',');
+        }
+        out.extend_from_slice(&self.suffix);
+    }
+}
+
+/// Copies JSON text without its line breaks. Inside a string they are always escaped, so each one that is
+/// seen stands between two tokens, and so do the blanks behind it.
+fn one_line(text: &[u8], breaks: bool, out: &mut Vec<u8>) {
+    let mut rest = text;
+    while breaks {
+        let Some(at) = memchr2(b'\n', b'\r', rest) else { break };
+        out.extend_from_slice(&rest[..at]);
+        rest = rest[at..].trim_ascii_start();
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Whether a field of our names may be in the text: in plain, or with an escape in the key (`\u005f` is an
+/// underscore). All characters of the names lie between `\u005f` and `\u0075`.
+fn may_have_own_fields(text: &[u8]) -> bool {
+    memmem::find(text, b"__").is_some()
+        || memmem::find_iter(text, b"\\u00").any(|at| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7')))
+}
+
+/// Writes the inside of an object anew, with its own `__source` and `__ingested_at` renamed; `None` if it
+/// has neither.
+fn rename_own_fields(record: &[u8]) -> Option<Vec<u8>> {
+    struct Fields;
+    impl<'de> Visitor<'de> for Fields {
+        type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut fields = Vec::new();
+            while let Some(field) = map.next_entry()? {
+                fields.push(field);
+            }
+            Ok(fields)
+        }
+    }
+    // A key with a lone surrogate cannot be read here. It is not one of ours, but another may be: such a
+    // record keeps its fields, and readers take the last of two.
+    let fields = serde_json::Deserializer::from_slice(record).deserialize_map(Fields).ok()?;
+    if !fields.iter().any(|(key, _)| FIELDS.contains(&key.as_ref())) {
+        return None;
+    }
+    let taken: HashSet<&str> = fields.iter().map(|(key, _)| key.as_ref()).collect();
+    let mut out = Vec::with_capacity(record.len() + 32);
+    for (index, (key, value)) in fields.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let mut name = key.to_string();
+        if FIELDS.contains(&key.as_ref()) {
+            while taken.contains(name.as_str()) {
+                name.push_str("_original");
+            }
+        }
+        out.extend_from_slice(serde_json::to_string(&name).unwrap_or_default().as_bytes());
+        out.push(b':');
+        out.extend_from_slice(value.get().as_bytes());
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn line(record: &str) -> String {
+        let record = Record::new(record.to_owned(), UNIX_EPOCH + Duration::from_secs(1_779_012_000)).unwrap();
+        let mut out = Vec::new();
+        Annotator::new("a\"b").append(&record, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(!line.contains(['\n', '\r']), "{line}");
+        serde_json::from_str::<&RawValue>(line).unwrap();
+        line.replace(r#""__source":"a\"b","__ingested_at":"2026-05-17T10:00:00Z"}"#, "…")
+    }
+
+    #[test]
+    fn every_kind_of_record_comes_out_as_one_valid_line() {
+        for (record, expected) in [
+            (
+                r#"{"n":1.10,"big":123456789012345678901234567890}"#,
+                r#"{"n":1.10,"big":123456789012345678901234567890,…"#,
+            ),
+            ("{}", "{…"),
+            ("{ \n }", "{…"),
+            ("7", r#"{"value":7,…"#),
+            ("null", r#"{"value":null,…"#),
+            (r#""x""#, r#"{"value":"x",…"#),
+            ("[1,\r\n  {}]", r#"{"value":[1,{}],…"#),
+            ("{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": \"x\\ny\"\n}", r#"{"a": [1,2],"b": "x\ny",…"#),
+            (r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2,…"#),
+        ] {
+            assert_eq!(line(record), expected);
+        }
+    }
+
+    #[test]
+    fn a_field_of_ours_is_renamed_and_kept() {
+        assert_eq!(line(r#"{"__source":"web","n":1}"#), r#"{"__source_original":"web","n":1,…"#);
+        assert_eq!(line(r#"{"\u005f_source":{"x":1}}"#), r#"{"__source_original":{"x":1},…"#);
+        assert_eq!(
+            line(r#"{"__ingested_at":1,"__ingested_at_original":2}"#),
+            r#"{"__ingested_at_original_original":1,"__ingested_at_original":2,…"#
+        );
+        assert_eq!(line(r#"{"a":{"__source":1},"b":"__source"}"#), r#"{"a":{"__source":1},"b":"__source",…"#);
+    }
+
+    #[test]
+    fn the_suffix_follows_the_clock() {
+        let mut annotator = Annotator::new("s");
+        let mut out = Vec::new();
+        for second in [0, 1] {
+            annotator.append(&Record::new("{}", UNIX_EPOCH + Duration::from_secs(second)).unwrap(), &mut out);
+        }
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("00:00:00Z") && text.contains("00:00:01Z"), "{text}");
+    }
+}

@@ -1,0 +1,178 @@
+//! One page's exchange: redirects within the allowed origins, credentials for the home origin only, and
+//! errors that say where they happened without a secret in them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use http::{Method, StatusCode};
+use url::Url;
+
+use super::status;
+use super::{Response, Transport};
+use crate::auth::Auth;
+use crate::error::{Error, ErrorKind, Result};
+use crate::hints::Hints;
+use crate::meter::Meter;
+use crate::request::Request;
+use crate::request::origin::{Origins, Trust};
+use crate::request::secret::Redactor;
+
+/// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
+const MOST_REDIRECTS: usize = 10;
+const EXCERPT_CHARS: usize = 200;
+
+/// Everything that stays the same from page to page.
+#[derive(Clone)]
+pub(crate) struct Exchange {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) auth: Option<Arc<dyn Auth>>,
+    pub(crate) origins: Origins,
+    pub(crate) redactor: Redactor,
+    pub(crate) meter: Meter,
+}
+
+/// A successful answer, the URL that gave it, and its hints.
+pub(crate) struct Answered {
+    pub(crate) response: Response,
+    pub(crate) url: Url,
+    pub(crate) hints: Hints,
+}
+
+impl Exchange {
+    /// Sends a request, follows redirects, and takes a success or says what failed.
+    pub(crate) async fn send(&self, request: Request, resumable: bool) -> Result<Answered> {
+        let repeatable = request.is_repeatable();
+        let mut hop = request;
+        let mut seen = HashSet::new();
+        loop {
+            let response = self.hop(&hop).await.map_err(|error| {
+                // Whether the server acted on a POST that broke off cannot be known (RFC 9110 §9.2.2).
+                let safe = repeatable || matches!(error.kind(), ErrorKind::Connect);
+                if safe || !error.is_transient() {
+                    return error;
+                }
+                error
+                    .with_transience(crate::error::Transience::Permanent)
+                    .advice("if this request only reads, declare it `repeatable()` and it will be retried")
+            })?;
+            let hints = Hints::read(&response.headers, response.received_at);
+            if response.status.is_redirection() && response.status != StatusCode::NOT_MODIFIED {
+                seen.insert(hop.url().clone());
+                hop = self
+                    .follow(&hop, &response)
+                    .map_err(|error| self.place(error, &hop, Some(&response), hints))?;
+                if seen.contains(hop.url()) || seen.len() > MOST_REDIRECTS {
+                    let why = if seen.contains(hop.url()) {
+                        "redirects go round in a circle"
+                    } else {
+                        "too many redirects"
+                    };
+                    return Err(self.place(
+                        Error::new(ErrorKind::Redirect, why),
+                        &hop,
+                        Some(&response),
+                        hints,
+                    ));
+                }
+                continue;
+            }
+            status::check(&response, &hints, resumable)
+                .map_err(|error| self.place(error, &hop, Some(&response), hints))?;
+            return Ok(Answered { response, url: hop.url().clone(), hints });
+        }
+    }
+
+    async fn hop(&self, hop: &Request) -> Result<Response> {
+        let place = |error| self.place(error, hop, None, Hints::default());
+        let mut outgoing = hop.clone();
+        match self.origins.check(hop.url()).map_err(place)? {
+            Trust::Home => {
+                if let Some(auth) = &self.auth {
+                    auth.authorize(&mut outgoing).await.map_err(place)?;
+                }
+            }
+            Trust::Allowed => {
+                // Any header of the template may be a key.
+                let kept: Vec<_> = [ACCEPT, CONTENT_TYPE]
+                    .into_iter()
+                    .filter_map(|name| Some((name.clone(), outgoing.headers().get(&name)?.clone())))
+                    .collect();
+                *outgoing.headers_mut() = kept.into_iter().collect();
+            }
+        }
+        self.meter.request();
+        let response = self.transport.send(&outgoing).await.map_err(place)?;
+        self.meter.received(response.body.len());
+        Ok(response)
+    }
+
+    // RFC 9110 §15.4: 303 turns into a GET, 307 and 308 keep the method, 301 and 302 keep it for GET.
+    fn follow(&self, hop: &Request, response: &Response) -> Result<Request> {
+        let location = response.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        let target = location.and_then(|location| hop.url().join(location).ok());
+        let Some(mut target) = target else {
+            return Err(Error::new(ErrorKind::Redirect, "a redirect without a readable Location"));
+        };
+        target.set_fragment(None);
+        let mut next = hop.clone().with_url(self.without_credentials(target));
+        match response.status.as_u16() {
+            303 => {
+                next.set_method(Method::GET);
+                next.clear_body();
+            }
+            301 | 302 if !matches!(*hop.method(), Method::GET | Method::HEAD) => {
+                return Err(Error::new(ErrorKind::Redirect, "a redirect that would turn a POST into a GET"));
+            }
+            301 | 302 | 307 | 308 => {}
+            _ => return Err(Error::new(ErrorKind::Redirect, "not a redirect that can be followed")),
+        }
+        Ok(next)
+    }
+
+    /// Takes the parameters that carry credentials out of a URL that came from the server.
+    pub(crate) fn without_credentials(&self, mut url: Url) -> Url {
+        if let Some(auth) = &self.auth {
+            let names = auth.query_parameters();
+            if !names.is_empty() {
+                crate::request::remove_query(&mut url, |name| names.iter().any(|other| other == name));
+            }
+        }
+        url
+    }
+
+    /// Says where an error happened.
+    pub(crate) fn place(
+        &self,
+        error: Error,
+        hop: &Request,
+        response: Option<&Response>,
+        hints: Hints,
+    ) -> Error {
+        error.at(|context| {
+            context.request = Some(hop.describe(&self.redactor));
+            context.host = hop.url().host_str().map(str::to_owned);
+            if let Some(response) = response {
+                context.status = Some(response.status);
+                context.excerpt = self.excerpt(&response.body);
+                context.hints = hints;
+            }
+        })
+    }
+
+    /// The beginning of a body, redacted, on one line, without control characters.
+    fn excerpt(&self, body: &[u8]) -> Option<String> {
+        // Redacted before it is cut: half a secret is still a secret.
+        let text = String::from_utf8_lossy(&body[..body.len().min(16 * 1024)]);
+        let text = self.redactor.text(text.trim());
+        if text.is_empty() {
+            return None;
+        }
+        let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+        let mut excerpt: String = text.chars().take(EXCERPT_CHARS).map(shown).collect();
+        if text.chars().nth(EXCERPT_CHARS).is_some() {
+            excerpt.push('…');
+        }
+        Some(excerpt)
+    }
+}

@@ -1,0 +1,52 @@
+//! How one request becomes one answer.
+//!
+//! A [`Transport`] does exactly one exchange: no redirects, no retries, no credentials of its own. What is
+//! above it ([`exchange`]) follows redirects inside the allowed origins and puts the credentials on each
+//! hop; retrying is the work of the stream adapters.
+
+pub(crate) mod exchange;
+mod http;
+pub(crate) mod status;
+
+use std::time::SystemTime;
+
+use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+pub use http::{Http, HttpBuilder};
+
+use crate::error::Result;
+use crate::request::Request;
+
+/// One complete answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body, decoded.
+    pub body: Bytes,
+    /// When the answer was complete (wall clock).
+    pub received_at: SystemTime,
+}
+
+/// Sends one request and reads one answer to its end.
+///
+/// Implement it to put something else in the place of HTTP: a fake for tests, a recording, another client.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends the request as it is and reads the whole answer, whatever its status. A redirect is an answer.
+    /// Dropping the future abandons the exchange.
+    ///
+    /// # Errors
+    /// `Connect`, `Tls`, `Timeout`, `Interrupted`, `TooLarge` or `Encoding`, with their transience; never an
+    /// error for a status. An error must not quote the URL or a header.
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response>>;
+}
+
+impl<T: Transport + ?Sized> Transport for std::sync::Arc<T> {
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response>> {
+        (**self).send(request)
+    }
+}
