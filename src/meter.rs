@@ -74,6 +74,11 @@ impl Meter {
         let _ = self.0.in_flight.subscribe().wait_for(|count| *count == 0).await;
     }
 
+    /// Whether no request is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        *self.0.in_flight.borrow() == 0
+    }
+
     pub(crate) fn request(&self) {
         self.0.requests.fetch_add(1, Relaxed);
     }

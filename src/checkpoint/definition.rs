@@ -1,0 +1,43 @@
+//! What a checkpoint belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The parts of a source's definition, each as a hash: enough to say which part has changed, and nothing
+/// that could hold a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Definition(BTreeMap<String, String>);
+
+impl Definition {
+    /// Has no parts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a part. `meaning` is hashed; it should only change when the meaning does.
+    #[must_use]
+    pub fn with(mut self, part: impl Into<String>, meaning: impl AsRef<str>) -> Self {
+        self.0.insert(part.into(), hash(meaning.as_ref()));
+        self
+    }
+
+    /// One hash over all parts.
+    pub fn fingerprint(&self) -> String {
+        let parts: Vec<String> = self.0.iter().map(|(part, hash)| format!("{part}={hash}\n")).collect();
+        hash(&parts.concat())
+    }
+
+    /// The parts that are not the same in the other, by name.
+    pub fn changes<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        let parts: BTreeSet<&'a String> = self.0.keys().chain(other.0.keys()).collect();
+        let changed = |part: &&'a String| self.0.get(*part) != other.0.get(*part);
+        parts.into_iter().filter(changed).map(String::as_str).collect()
+    }
+}
+
+fn hash(text: &str) -> String {
+    format!("{:016x}", xxh3_64(text.as_bytes()))
+}

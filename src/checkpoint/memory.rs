@@ -1,0 +1,61 @@
+//! Checkpoints in memory: for tests, and for sinks that do not outlive the process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use super::{Checkpoint, CheckpointStore, Lease};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Checkpoints in memory. A clone holds the same.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    stored: Arc<Mutex<HashMap<String, Checkpoint>>>,
+    lock: Arc<Semaphore>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self { stored: Arc::default(), lock: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl MemoryStore {
+    /// Holds nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn stored(&self) -> MutexGuard<'_, HashMap<String, Checkpoint>> {
+        self.stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl CheckpointStore for MemoryStore {
+    fn lock(&self) -> BoxFuture<'_, Result<Lease>> {
+        Box::pin(async {
+            let permit = self.lock.clone().try_acquire_owned().map_err(|_| {
+                Error::new(ErrorKind::Locked, "another run in this process has these checkpoints")
+                    .advice("wait for it to end")
+            })?;
+            Ok(Lease::new(permit))
+        })
+    }
+
+    fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
+        Box::pin(async move { Ok(self.stored().get(source).cloned()) })
+    }
+
+    fn save<'a>(&'a self, checkpoint: &'a Checkpoint) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let mut stored = self.stored();
+            if let Some(known) = stored.get(&checkpoint.source) {
+                known.check_successor(checkpoint)?;
+            }
+            stored.insert(checkpoint.source.clone(), checkpoint.clone());
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! How far a source has come, stored so that the next run goes on from there.
+//!
+//! A [`Checkpoint`] is stored **after** the sink's commit and never before; it never goes backwards, and a
+//! run with an older epoch cannot overwrite that of a newer one. What cannot be read, or belongs to another
+//! definition, is an error and never "start from zero".
+
+mod definition;
+mod file;
+mod format;
+mod memory;
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+pub use definition::Definition;
+pub use file::FileStore;
+pub use memory::MemoryStore;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::mark::Mark;
+
+/// How far one source has come in one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Checkpoint {
+    /// The name of the source.
+    pub source: String,
+    /// The run: all sources of a run share it, and a run that was broken off keeps it when it goes on.
+    pub run: String,
+    /// How often the run's state was taken over; the higher one wins.
+    pub epoch: u64,
+    /// Where to go on. A mark at the end says that the source is finished.
+    pub mark: Mark,
+    /// How many records are committed.
+    pub records: u64,
+    /// What the sink needs to go on.
+    pub sink: SinkState,
+    /// What was pulled, by hashes of its parts.
+    pub definition: Definition,
+    /// When it was stored (RFC 3339, UTC).
+    pub saved_at: String,
+}
+
+impl Checkpoint {
+    /// Whether the source has nothing left in this run.
+    pub fn is_finished(&self) -> bool {
+        self.mark.is_end()
+    }
+
+    /// Refuses to be overwritten by a checkpoint that lies before it.
+    ///
+    /// Every store calls this with what it holds.
+    ///
+    /// # Errors
+    /// `Locked` if `next` is of an older epoch: another run has taken over. `Checkpoint` if it is of the
+    /// same run and has fewer pages.
+    pub fn check_successor(&self, next: &Checkpoint) -> Result<()> {
+        if next.epoch < self.epoch {
+            let what = format!("another run has taken over (epoch {} after {})", self.epoch, next.epoch);
+            return Err(Error::new(ErrorKind::Locked, what)
+                .advice("this run must not go on; the other one has the data")
+                .at(|context| context.source = Some(next.source.as_str().into())));
+        }
+        if next.run == self.run && next.mark.pages < self.mark.pages {
+            let what =
+                format!("a checkpoint cannot go back from page {} to {}", self.mark.pages, next.mark.pages);
+            return Err(Error::new(ErrorKind::Checkpoint, what)
+                .at(|context| context.source = Some(next.source.as_str().into())));
+        }
+        Ok(())
+    }
+}
+
+/// What a sink needs to go on with one source: its own business, as JSON. It must hold no secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SinkState(pub serde_json::Value);
+
+/// A place for checkpoints.
+pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
+    /// Keeps other runs out until the lease is dropped.
+    ///
+    /// # Errors
+    /// `Locked` if another run is in; the error names it.
+    fn lock(&self) -> BoxFuture<'_, Result<Lease>>;
+
+    /// Reads the checkpoint of a source.
+    ///
+    /// # Errors
+    /// `Checkpoint` if there is one and it cannot be read or trusted.
+    fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>>;
+
+    /// Stores a checkpoint; durable when it returns.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::check_successor`], and `Checkpoint` if it cannot be written. After an error it
+    /// is not known whether it was stored.
+    fn save<'a>(&'a self, checkpoint: &'a Checkpoint) -> BoxFuture<'a, Result<()>>;
+}
+
+/// The right to be the only run on a store, until it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    _held: Box<dyn fmt::Debug + Send + Sync>,
+}
+
+impl Lease {
+    /// Wraps whatever gives the right up when it is dropped.
+    pub fn new(held: impl fmt::Debug + Send + Sync + 'static) -> Self {
+        Self { _held: Box::new(held) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::request::Position;
+
+    pub(crate) fn sample() -> Checkpoint {
+        let mut mark = Mark::at(Position::Cursor("in_é\"1".into()));
+        mark.pages = 7;
+        Checkpoint {
+            source: "invoices".into(),
+            run: "20260517T100000Z-5f3a9c21".into(),
+            epoch: 3,
+            mark,
+            records: 700,
+            sink: SinkState(serde_json::json!({"file": "invoices_20260517T100000Z.jsonl", "length": 81_234})),
+            definition: Definition::new().with("url", "https://api.example.com").with("records", "data"),
+            saved_at: "2026-05-17T10:00:07Z".into(),
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_never_goes_back() {
+        let stored = sample();
+        let with = |change: fn(&mut Checkpoint)| {
+            let mut next = sample();
+            change(&mut next);
+            stored.check_successor(&next).map_err(|error| error.kind())
+        };
+        assert_eq!(with(|_| {}), Ok(()));
+        assert_eq!(with(|next| next.mark.pages = 8), Ok(()));
+        assert_eq!(with(|next| next.mark.pages = 6), Err(ErrorKind::Checkpoint));
+        assert_eq!(with(|next| next.epoch = 2), Err(ErrorKind::Locked));
+        assert_eq!(with(|next| (next.epoch, next.run, next.mark.pages) = (4, "later".into(), 0)), Ok(()));
+    }
+}

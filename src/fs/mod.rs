@@ -1,0 +1,121 @@
+//! The few things that the durable parts ask of a file system.
+//!
+//! All file work goes through [`Fs`], so that a test can put a file system under it that fails on order, or
+//! that loses whatever was not synced. [`Disk`] is the real one.
+
+mod disk;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+pub use disk::Disk;
+
+/// A file system.
+///
+/// What makes a change durable is spelled out, call by call: bytes by [`FsFile::sync`], a name by
+/// [`Fs::sync_dir`] of the folder that it stands in.
+pub trait Fs: fmt::Debug + Send + Sync + 'static {
+    /// Makes a folder and those above it, all of them durable. Fine if it is there.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// `AlreadyExists` or `NotFound` against the mode, or what the system says.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>>;
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the system says.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Gives a file another name, in the place of whatever had it. Durable after [`Fs::sync_dir`].
+    ///
+    /// # Errors
+    /// What the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// What the system says. The call must not be repeated: after a failed sync nothing is known.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The names in a folder; none if the folder is not there.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Takes an exclusive lock on a file, which is made if need be, and writes `holder` into it. It is held
+    /// until the value is dropped or the process ends.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn try_lock(&self, path: &Path, holder: &str) -> io::Result<Locked>;
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// It must not be there yet.
+    New,
+    /// It must be there.
+    Existing,
+    /// Made anew, empty, and readable by its owner only.
+    Private,
+}
+
+/// An open file.
+pub trait FsFile: fmt::Debug + Send {
+    /// Writes at the end, all of it.
+    ///
+    /// # Errors
+    /// What the system says; some of the bytes may have been written.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes the bytes and the length durable.
+    ///
+    /// # Errors
+    /// What the system says. The call must not be repeated: after a failed sync nothing is known.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn length(&mut self) -> io::Result<u64>;
+
+    /// Cuts the file to a length.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+
+    /// Reads up to `length` bytes from a place.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+}
+
+/// The outcome of [`Fs::try_lock`].
+#[derive(Debug)]
+pub enum Locked {
+    /// The lock is ours until this is dropped.
+    Held(Box<dyn fmt::Debug + Send + Sync>),
+    /// Another has it; what it wrote into the file.
+    Busy(String),
+}
+
+/// Runs file work where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| io::Error::other(format!("file work was lost: {error}")))
+}

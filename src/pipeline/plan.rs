@@ -1,0 +1,164 @@
+//! What each source has to do in this run, from what the checkpoints say.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use crate::checkpoint::{Checkpoint, CheckpointStore, Definition};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The run that is about to begin, or to go on.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Which run: a new one, or the one that was broken off.
+    pub(super) run: String,
+    pub(super) started_at: SystemTime,
+    pub(super) epoch: u64,
+    /// One for each source, in order.
+    pub(super) steps: Vec<Step>,
+}
+
+/// What a source has to do.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// It was never pulled.
+    First,
+    /// Its last run is finished, and a new one begins.
+    Afresh(Checkpoint),
+    /// It goes on.
+    Resume(Checkpoint),
+    /// It is finished in this run.
+    Skip(Checkpoint),
+}
+
+/// Reads all checkpoints and decides.
+pub(super) async fn plan(
+    store: &dyn CheckpointStore,
+    sources: &[(Arc<str>, Definition)],
+    now: SystemTime,
+    accept_changes: bool,
+) -> Result<Plan> {
+    let mut checkpoints = Vec::new();
+    for (name, _) in sources {
+        checkpoints.push(store.load(name).await?);
+    }
+    // A run that has any source unfinished was broken off. There is at most one: each run takes up all its
+    // sources before it begins. Were there more, the newest is the one to go on with.
+    let broken_off = checkpoints
+        .iter()
+        .flatten()
+        .filter(|checkpoint| !checkpoint.is_finished())
+        .map(|checkpoint| checkpoint.run.clone())
+        .max();
+    let (run, started_at) = match broken_off.as_deref().and_then(|run| Some((run.to_owned(), start_of(run)?)))
+    {
+        Some(known) => known,
+        None => (name_of(now), now),
+    };
+    let epoch = checkpoints.iter().flatten().map(|checkpoint| checkpoint.epoch).max().unwrap_or(0) + 1;
+    let mut steps = Vec::new();
+    for (checkpoint, (name, definition)) in checkpoints.into_iter().zip(sources) {
+        steps.push(match checkpoint {
+            None => Step::First,
+            Some(checkpoint) if !checkpoint.is_finished() => {
+                let changes = checkpoint.definition.changes(definition);
+                if !changes.is_empty() && !accept_changes {
+                    return Err(changed(name, &changes, &checkpoint));
+                }
+                Step::Resume(checkpoint)
+            }
+            Some(checkpoint) if checkpoint.run == run => Step::Skip(checkpoint),
+            Some(checkpoint) => Step::Afresh(checkpoint),
+        });
+    }
+    Ok(Plan { run, started_at, epoch, steps })
+}
+
+fn changed(name: &str, changes: &[&str], checkpoint: &Checkpoint) -> Error {
+    let what = format!(
+        "{} changed since the run {} was broken off after {} records",
+        changes.join(", "),
+        checkpoint.run,
+        checkpoint.records
+    );
+    Error::new(ErrorKind::DefinitionChanged, what)
+        .advice("finish it with the old definition; or go on with `accept_changed_definitions()`; or use another folder")
+        .at(|context| context.source = Some(name.into()))
+}
+
+const TIME: &str = "%Y%m%dT%H%M%SZ";
+
+/// `20260517T100000Z-5f3a9c21`: the start, and something to tell two of the same second apart.
+fn name_of(start: SystemTime) -> String {
+    let start: DateTime<Utc> = start.into();
+    format!("{}-{:08x}", start.format(TIME), fastrand::u32(..))
+}
+
+fn start_of(run: &str) -> Option<SystemTime> {
+    let (time, _) = run.split_once('-')?;
+    Some(NaiveDateTime::parse_from_str(time, TIME).ok()?.and_utc().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{MemoryStore, tests::sample};
+    use crate::mark::Mark;
+
+    fn checkpoint(source: &str, run: &str, finished: bool) -> Checkpoint {
+        let mut checkpoint = sample();
+        (checkpoint.source, checkpoint.run) = (source.into(), run.into());
+        checkpoint.mark = Mark::start();
+        if finished {
+            checkpoint.mark.next = None;
+        }
+        checkpoint
+    }
+
+    async fn steps(checkpoints: &[Checkpoint], sources: &[&str]) -> (String, Vec<String>) {
+        let store = MemoryStore::new();
+        for checkpoint in checkpoints {
+            store.save(checkpoint).await.unwrap();
+        }
+        let sources: Vec<_> = sources.iter().map(|name| ((*name).into(), sample().definition)).collect();
+        let plan = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
+        let steps = plan.steps.iter().map(|step| match step {
+            Step::First => "first",
+            Step::Afresh(_) => "afresh",
+            Step::Resume(_) => "resume",
+            Step::Skip(_) => "skip",
+        });
+        (plan.run.clone(), steps.map(str::to_owned).collect())
+    }
+
+    const OLD: &str = "20260517T100000Z-00000001";
+    const NEW: &str = "20260518T100000Z-00000002";
+
+    #[tokio::test]
+    async fn a_run_that_was_broken_off_goes_on() {
+        let stored = [checkpoint("a", NEW, true), checkpoint("b", NEW, false), checkpoint("c", OLD, true)];
+        let (run, steps) = steps(&stored, &["a", "b", "c", "d"]).await;
+        assert_eq!(run, NEW);
+        assert_eq!(steps, ["skip", "resume", "afresh", "first"]);
+    }
+
+    #[tokio::test]
+    async fn after_a_finished_run_all_start_afresh() {
+        let stored = [checkpoint("a", OLD, true), checkpoint("b", OLD, true)];
+        let (run, steps) = steps(&stored, &["a", "b"]).await;
+        assert!(run.starts_with("19700101T000000Z-"), "{run}");
+        assert_eq!(steps, ["afresh", "afresh"]);
+    }
+
+    #[tokio::test]
+    async fn a_changed_definition_is_named() {
+        let store = MemoryStore::new();
+        store.save(&checkpoint("a", OLD, false)).await.unwrap();
+        let sources = [("a".into(), sample().definition.with("records", "items").with("query limit", "5"))];
+        let error = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
+        assert!(error.to_string().contains("query limit, records changed"), "{error}");
+        plan(&store, &sources, SystemTime::UNIX_EPOCH, true).await.unwrap();
+    }
+}

@@ -1,0 +1,340 @@
+//! The run loop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::Utc;
+use futures::StreamExt;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::plan::{Step, plan};
+use super::report::{Outcome, Report, RunError, SourceReport};
+use super::{Event, Pipeline};
+use crate::checkpoint::{Checkpoint, CheckpointStore, Definition, MemoryStore, SinkState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mark::Mark;
+use crate::meter::Meter;
+use crate::paginate::Consistency;
+use crate::records::Batch;
+use crate::sink::{Committed, Opening, Sink};
+use crate::source::{Arrival, Merge, Source};
+use crate::transport::{Http, Transport};
+
+pub(super) async fn run(mut pipeline: Pipeline) -> Result<Report, RunError> {
+    let could_not_start = |error| RunError { error, report: None };
+    pipeline.validate().map_err(could_not_start)?;
+    let Some(mut sink) = pipeline.sink.take() else {
+        return Err(could_not_start(Error::config("a pipeline without a sink")));
+    };
+    let store = match pipeline.checkpoints.take().or_else(|| sink.checkpoints()) {
+        Some(store) => store,
+        None => Arc::new(MemoryStore::new()),
+    };
+    // Held until the run is over.
+    let _lease = store.lock().await.map_err(could_not_start)?;
+    let mut signals = JoinSet::new();
+    if pipeline.signals {
+        signals.spawn(pipeline.shutdown.clone().listen());
+    }
+    let sources = std::mem::take(&mut pipeline.sources);
+    let (run, merge) = Run::begin(pipeline, &mut *sink, store, sources).await.map_err(could_not_start)?;
+    run.pull(merge).await
+}
+
+/// A run that has begun.
+struct Run<'a> {
+    pipeline: Pipeline,
+    sink: &'a mut dyn Sink,
+    store: Arc<dyn CheckpointStore>,
+    id: String,
+    epoch: u64,
+    began: Instant,
+    /// In the order they were given.
+    order: Vec<Arc<str>>,
+    states: BTreeMap<Arc<str>, State>,
+    /// Whether something was written since the last commit.
+    dirty: bool,
+    stopping: bool,
+}
+
+/// How far a source has come.
+struct State {
+    definition: Definition,
+    consistency: Consistency,
+    meter: Meter,
+    /// Behind what was written, and how many records that is.
+    mark: Mark,
+    records: u64,
+    /// The same as it was committed.
+    committed_pages: u64,
+    committed_records: u64,
+    sink: SinkState,
+    resumed_records: u64,
+    error: Option<Error>,
+    ended: Option<Instant>,
+    dirty: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Reads the checkpoints, opens the sink, claims every source under a new epoch, and starts them.
+    async fn begin(
+        pipeline: Pipeline,
+        sink: &'a mut dyn Sink,
+        store: Arc<dyn CheckpointStore>,
+        sources: Vec<Source>,
+    ) -> Result<(Self, Merge)> {
+        let sink_definition = sink.definition();
+        let definitions: Vec<(Arc<str>, Definition)> = sources
+            .iter()
+            .map(|source| (source.shared_name(), source.definition().clone().with("sink", &sink_definition)))
+            .collect();
+        let now = pipeline.started_at.unwrap_or_else(SystemTime::now);
+        let plan = plan(&*store, &definitions, now, pipeline.accept_changes).await?;
+        let mut run = Self {
+            pipeline,
+            sink,
+            store,
+            id: plan.run,
+            epoch: plan.epoch,
+            began: Instant::now(),
+            order: definitions.iter().map(|(name, _)| name.clone()).collect(),
+            states: BTreeMap::new(),
+            dirty: false,
+            stopping: false,
+        };
+        let mut started = Vec::new();
+        let mut shared: Option<Arc<dyn Transport>> = None;
+        let mut transport = || match &shared {
+            Some(shared) => Ok(shared.clone()),
+            None => Ok(shared.insert(Arc::new(Http::new()?)).clone()),
+        };
+        for ((source, (name, definition)), step) in sources.into_iter().zip(definitions).zip(plan.steps) {
+            let (committed, mark, records) = match &step {
+                Step::First => (Committed::Nothing, Mark::start(), 0),
+                Step::Afresh(last) => (Committed::Finished(&last.sink), Mark::start(), 0),
+                Step::Resume(last) => (Committed::Unfinished(&last.sink), last.mark.clone(), last.records),
+                Step::Skip(last) => (Committed::Unfinished(&last.sink), last.mark.clone(), last.records),
+            };
+            let sink_state = match &step {
+                // What is finished is not touched: its file may have been taken away since.
+                Step::Skip(last) => last.sink.clone(),
+                _ => run.sink.open(Opening { source: &name, started_at: plan.started_at, committed }).await?,
+            };
+            let consistency = source.consistency();
+            let mut state = State {
+                definition,
+                consistency,
+                meter: Meter::new(),
+                committed_pages: mark.pages,
+                mark,
+                records,
+                committed_records: records,
+                sink: sink_state,
+                resumed_records: records,
+                error: None,
+                ended: None,
+                dirty: false,
+            };
+            if let Step::Skip(_) = step {
+                run.pipeline.tell(&Event::Skipped { source: &name, records });
+                state.ended = Some(run.began);
+            } else {
+                // Under the new epoch, and before anything is written: so no file is ever without a
+                // checkpoint that knows it, and a run that was overtaken cannot commit any more.
+                run.store.save(&run.checkpoint(&name, &state)).await?;
+                run.pipeline.tell(&Event::Started { source: &name, resumed_records: records });
+                let pulled = source.start(state.mark.clone(), &mut transport)?;
+                state.meter = pulled.meter.clone();
+                started.push((name.clone(), pulled));
+            }
+            run.states.insert(name, state);
+        }
+        let merge = Merge::start(started, run.pipeline.shutdown.gentle());
+        Ok((run, merge))
+    }
+
+    /// Takes batches until there are no more, and commits on the way.
+    async fn pull(mut self, mut merge: Merge) -> Result<Report, RunError> {
+        let shutdown = self.pipeline.shutdown.clone();
+        let mut ticks = interval(self.pipeline.commit_every.max(std::time::Duration::from_millis(1)));
+        // The first tick comes at once, and there is nothing to commit yet.
+        ticks.tick().await;
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let broken = loop {
+            let outcome = tokio::select! {
+                biased;
+                () = shutdown.now().cancelled() => {
+                    let error = Error::new(ErrorKind::Stopped, "stopped at once; what was not committed is pulled again");
+                    break Some(error);
+                }
+                () = shutdown.gentle().cancelled(), if !self.stopping => {
+                    self.stopping = true;
+                    self.pipeline.tell(&Event::Stopping);
+                    Ok(())
+                }
+                _ = ticks.tick(), if self.dirty => self.commit().await,
+                arrival = merge.next() => match arrival {
+                    Some((source, Arrival::Batch(batch))) => self.write(&source, &batch).await,
+                    Some((source, Arrival::Failed(error))) => {
+                        self.failed(&source, error);
+                        Ok(())
+                    }
+                    Some((source, Arrival::Ended)) => {
+                        self.ended(&source);
+                        Ok(())
+                    }
+                    None => break None,
+                },
+            };
+            if let Err(error) = outcome {
+                break Some(error);
+            }
+        };
+        drop(merge);
+        let broken = match broken {
+            None => self.finish().await.err(),
+            Some(error) => Some(error),
+        };
+        self.report(broken)
+    }
+
+    async fn write(&mut self, source: &Arc<str>, batch: &Batch) -> Result<()> {
+        self.sink.write(source, batch).await?;
+        self.dirty = true;
+        let Some(state) = self.states.get_mut(source) else { return Ok(()) };
+        state.mark = batch.mark();
+        state.records += batch.len() as u64;
+        state.dirty = true;
+        let (records, counts) = (state.records, state.meter.counts());
+        self.pipeline.tell(&Event::Page { source, records, counts });
+        Ok(())
+    }
+
+    fn failed(&mut self, source: &Arc<str>, error: Error) {
+        let error = error.at(|context| {
+            context.source.get_or_insert_with(|| source.clone());
+        });
+        tracing::error!(%error, "a source failed");
+        self.pipeline.tell(&Event::Failed { source, error: &error });
+        if let Some(state) = self.states.get_mut(source) {
+            state.error.get_or_insert(error);
+        }
+        if self.pipeline.fail_fast {
+            self.pipeline.shutdown.finish_pages();
+        }
+    }
+
+    fn ended(&mut self, source: &Arc<str>) {
+        let Some(state) = self.states.get_mut(source) else { return };
+        state.ended = Some(Instant::now());
+        if state.mark.is_end() {
+            let records = state.records;
+            self.pipeline.tell(&Event::Finished { source, records });
+        } else if state.error.is_none() && !self.stopping && !self.pipeline.shutdown.gentle().is_cancelled() {
+            // Its stream ended, or its task was lost, and nobody said that it was the end.
+            let what = "the stream ended before its last page";
+            let error = Error::new(ErrorKind::Truncated, what)
+                .advice("a page stream of your own must end with a page whose `next` is `None`");
+            self.failed(source, error);
+        }
+    }
+
+    /// Makes durable what was written, and only then stores the checkpoints.
+    async fn commit(&mut self) -> Result<()> {
+        for (source, sink_state) in self.sink.commit().await? {
+            if let Some(state) = self.states.get_mut(&source) {
+                state.sink = sink_state;
+            }
+        }
+        for source in &self.order {
+            let Some(state) = self.states.get(source).filter(|state| state.dirty) else { continue };
+            self.store.save(&self.checkpoint(source, state)).await?;
+            if let Some(state) = self.states.get_mut(source) {
+                state.dirty = false;
+                (state.committed_pages, state.committed_records) = (state.mark.pages, state.records);
+            }
+        }
+        self.dirty = false;
+        self.pipeline.tell(&Event::Committed);
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        if self.dirty {
+            self.commit().await?;
+        }
+        self.sink.close().await
+    }
+
+    fn checkpoint(&self, source: &str, state: &State) -> Checkpoint {
+        Checkpoint {
+            source: source.to_owned(),
+            run: self.id.clone(),
+            epoch: self.epoch,
+            mark: state.mark.clone(),
+            records: state.records,
+            sink: state.sink.clone(),
+            definition: state.definition.clone(),
+            saved_at: Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
+    }
+
+    fn report(mut self, broken: Option<Error>) -> Result<Report, RunError> {
+        let mut sources = Vec::new();
+        for name in &self.order {
+            let Some(state) = self.states.get(name) else { continue };
+            // A mark that was not committed is worth nothing.
+            let finished = state.mark.is_end() && !state.dirty;
+            let outcome = match &state.error {
+                Some(_) => Outcome::Failed,
+                None if finished => Outcome::Finished,
+                None => Outcome::Stopped,
+            };
+            sources.push(SourceReport {
+                source: name.to_string(),
+                outcome,
+                error: state.error.as_ref().map(ToString::to_string),
+                records: state.committed_records,
+                resumed_records: state.resumed_records,
+                pages: state.committed_pages,
+                counts: state.meter.counts(),
+                duration: state.ended.unwrap_or_else(Instant::now) - self.began,
+                consistency: state.consistency,
+                output: self.sink.location(&state.sink),
+            });
+        }
+        let outcome = match &broken {
+            Some(error) if error.kind() != ErrorKind::Stopped => Outcome::Failed,
+            _ if sources.iter().any(|source| source.outcome == Outcome::Failed) => Outcome::Failed,
+            _ if sources.iter().all(|source| source.outcome == Outcome::Finished) => Outcome::Finished,
+            _ => Outcome::Stopped,
+        };
+        let report = Report {
+            run: self.id.clone(),
+            outcome,
+            guarantee: self.sink.guarantee(),
+            duration: self.began.elapsed(),
+            sources,
+        };
+        let failed = self.order.iter().find_map(|name| self.states.get_mut(name)?.error.take());
+        let stopped = || {
+            Error::new(ErrorKind::Stopped, "the run was stopped before it had finished")
+                .advice("run it again: it goes on from the last commit")
+        };
+        match (broken.or(failed), outcome) {
+            (Some(error), _) => Err(RunError { error, report: Some(Box::new(report)) }),
+            (None, Outcome::Finished) => Ok(report),
+            (None, _) => Err(RunError { error: stopped(), report: Some(Box::new(report)) }),
+        }
+    }
+}
+
+impl Pipeline {
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer(event);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Where records end up.
+//!
+//! A [`Sink`] takes batches of many sources and makes them durable on [`commit`](Sink::commit). What it
+//! needs to go on after a crash it hands out as a [`SinkState`], which the checkpoint carries. The contract:
+//!
+//! 1. [`open`](Sink::open) once for each source, with the state that was committed last: whatever was
+//!    written after it is discarded. It gives the state that the source starts with, which is stored before
+//!    anything is written.
+//! 2. [`write`](Sink::write) any number of times. Nothing need be durable.
+//! 3. [`commit`](Sink::commit) returns when all that was written is durable, with the new states.
+//! 4. [`close`](Sink::close) at the end.
+//!
+//! Add a sink by adding a file here, or by implementing the trait in your own crate.
+
+mod jsonl;
+mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+pub use jsonl::Jsonl;
+pub use memory::Memory;
+
+use crate::checkpoint::{CheckpointStore, SinkState};
+use crate::error::Result;
+use crate::records::Batch;
+
+/// A place for records.
+///
+/// The calls come one at a time. A future that is dropped leaves the sink unusable; the run then ends, and
+/// the next one starts from what was committed.
+pub trait Sink: fmt::Debug + Send {
+    /// What it is, with everything that a change of would make the committed states meaningless. It becomes
+    /// a part of the definition in the checkpoint; it must hold no secret.
+    fn definition(&self) -> String;
+
+    /// What a crash can do.
+    fn guarantee(&self) -> Guarantee;
+
+    /// The checkpoint store that belongs to this sink, used unless the pipeline is given another.
+    fn checkpoints(&self) -> Option<Arc<dyn CheckpointStore>> {
+        None
+    }
+
+    /// Opens the output of one source and discards what was written after the committed state. Writes
+    /// nothing yet.
+    ///
+    /// # Errors
+    /// `Sink` if the place cannot be written, `Checkpoint` if what is there is not what was committed.
+    fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>>;
+
+    /// Takes the records of one page.
+    ///
+    /// # Errors
+    /// `Sink`. The run ends.
+    fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>>;
+
+    /// Makes durable all that was written, and gives the new state of each source that a batch was written
+    /// for since the last commit, an empty one too.
+    ///
+    /// # Errors
+    /// `Sink`. The run ends; nothing of what was written since the last commit counts.
+    fn commit(&mut self) -> BoxFuture<'_, Result<Vec<(Arc<str>, SinkState)>>>;
+
+    /// Gives up what is held. Everything was committed before, unless the run has failed.
+    ///
+    /// # Errors
+    /// `Sink`.
+    fn close(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Where the records of a source are, from its state, for the report.
+    fn location(&self, state: &SinkState) -> Option<String> {
+        let _ = state;
+        None
+    }
+}
+
+/// How the output of a source is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening<'a> {
+    /// The name of the source: ASCII letters, digits, `_`, `-` and `.`, so that it can be a part of a file
+    /// name.
+    pub source: &'a str,
+    /// When the run began (wall clock). A run that goes on keeps its beginning.
+    pub started_at: SystemTime,
+    /// What is known from before.
+    pub committed: Committed<'a>,
+}
+
+/// What is known of a source's output.
+#[derive(Debug, Clone, Copy)]
+pub enum Committed<'a> {
+    /// Nothing: there is no checkpoint.
+    Nothing,
+    /// A run that is finished. The new one has an output of its own.
+    Finished(&'a SinkState),
+    /// A run that was broken off, and goes on from here.
+    Unfinished(&'a SinkState),
+}
+
+/// What a crash at any instant, followed by a rerun, can do to the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Each record is there once.
+    ExactlyOnce,
+    /// Each record is there, some of them twice.
+    AtLeastOnce,
+}

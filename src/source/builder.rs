@@ -1,0 +1,256 @@
+//! The parts of a source, put together.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use super::{Source, Start, Started, name};
+use crate::auth::{ApiKey, Auth, Basic, Bearer};
+use crate::checkpoint::Definition;
+use crate::error::{Error, Result};
+use crate::limit::Limiter;
+use crate::page::JsonPath;
+use crate::pages::{Pages, PagesExt};
+use crate::paginate::Paginate;
+use crate::records::RecordsExt;
+use crate::request::secret::{Redactor, is_sensitive};
+use crate::request::{Request, Secret};
+use crate::retry::RetryPolicy;
+use crate::transport::Transport;
+
+/// The definition of a [`Source`]. Whatever is wrong with a part comes out of [`build`](Self::build).
+#[must_use = "a source is only made by `build`"]
+pub struct SourceBuilder {
+    name: String,
+    request: Result<Request>,
+    auth: Option<Result<Arc<dyn Auth>>>,
+    records: Option<String>,
+    paginator: Option<Arc<dyn Paginate>>,
+    limiter: Limiter,
+    retry: RetryPolicy,
+    transport: Option<Arc<dyn Transport>>,
+    prefetch: usize,
+    allowed: Vec<String>,
+    allow_repeats: bool,
+    no_content_ends: bool,
+}
+
+impl SourceBuilder {
+    pub(super) fn new(name: String, request: Result<Request>) -> Self {
+        Self {
+            name,
+            request,
+            auth: None,
+            records: None,
+            paginator: None,
+            limiter: Limiter::unlimited(),
+            retry: RetryPolicy::exponential(),
+            transport: None,
+            prefetch: 0,
+            allowed: Vec::new(),
+            allow_repeats: false,
+            no_content_ends: false,
+        }
+    }
+
+    fn change(mut self, change: impl FnOnce(Request) -> Result<Request>) -> Self {
+        self.request = self.request.and_then(change);
+        self
+    }
+
+    /// Adds a query parameter to the first request; see [`Request::query`].
+    pub fn query(self, name: &str, value: impl AsRef<str>) -> Self {
+        self.change(|request| Ok(request.query(name, value)))
+    }
+
+    /// Adds a header to every request; see [`Request::header`].
+    pub fn header(self, name: &str, value: impl AsRef<str>) -> Self {
+        self.change(|request| request.header(name, value))
+    }
+
+    /// Sets how long a whole request may take. The default is the transport's: 120 s.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.change(|request| Ok(request.timeout(timeout)))
+    }
+
+    /// Sends credentials, to the origin of the URL only.
+    pub fn auth(mut self, auth: impl Auth + 'static) -> Self {
+        self.auth = Some(Ok(Arc::new(auth)));
+        self
+    }
+
+    fn try_auth<A: Auth + 'static>(mut self, auth: Result<A>) -> Self {
+        self.auth = Some(auth.map(|auth| Arc::new(auth) as Arc<dyn Auth>));
+        self
+    }
+
+    /// Sends `Authorization: Bearer <token>`.
+    pub fn bearer(self, token: impl Into<Secret>) -> Self {
+        self.try_auth(Bearer::new(token))
+    }
+
+    /// Sends a user name and a password.
+    pub fn basic(self, user: impl Into<Secret>, password: impl Into<Secret>) -> Self {
+        self.try_auth(Basic::new(user, password))
+    }
+
+    /// Sends an API key in a header.
+    pub fn api_key_header(self, name: &str, key: impl Into<Secret>) -> Self {
+        self.try_auth(ApiKey::header(name, key))
+    }
+
+    /// Sends an API key in the query.
+    pub fn api_key_query(self, name: &str, key: impl Into<Secret>) -> Self {
+        self.auth(ApiKey::query(name, key))
+    }
+
+    /// Says where the records are: a dotted path or a JSON Pointer; `""` if the page itself is the array.
+    pub fn records(mut self, path: impl Into<String>) -> Self {
+        self.records = Some(path.into());
+        self
+    }
+
+    /// Says how the API pages.
+    pub fn paginate(mut self, paginator: impl Paginate) -> Self {
+        self.paginator = Some(Arc::new(paginator));
+        self
+    }
+
+    /// Sets how often the API may be asked. The default is [`Limiter::unlimited`], which still does what
+    /// the server says.
+    pub fn rate_limit(mut self, limiter: Limiter) -> Self {
+        self.limiter = limiter;
+        self
+    }
+
+    /// Sets the rules of retrying. The default is [`RetryPolicy::exponential`].
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Sends over this transport. The default is one [`Http`](crate::Http) client for the whole pipeline.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Fetches this many pages ahead while the last one is written. The default is 0: the pipeline itself
+    /// lets a source be one page ahead.
+    pub fn prefetch(mut self, pages: usize) -> Self {
+        self.prefetch = pages;
+        self
+    }
+
+    /// Allows next links and redirects to another origin; see [`Pages::allow_origin`].
+    pub fn allow_origin(mut self, url: impl Into<String>) -> Self {
+        self.allowed.push(url.into());
+        self
+    }
+
+    /// Switches off the guard against repeated positions and identical pages.
+    pub fn allow_repeats(mut self) -> Self {
+        self.allow_repeats = true;
+        self
+    }
+
+    /// Declares that an answer without a body is the end.
+    pub fn no_content_ends(mut self) -> Self {
+        self.no_content_ends = true;
+        self
+    }
+
+    /// Makes the source. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// `Config`: what is wrong with the first part that is not right, and with which source.
+    pub fn build(self) -> Result<Source> {
+        name::check(&self.name)?;
+        let name: Arc<str> = self.name.as_str().into();
+        let place = name.clone();
+        self.put_together(name).map_err(|error| error.at(|context| context.source = Some(place)))
+    }
+
+    fn put_together(self, name: Arc<str>) -> Result<Source> {
+        let request = self.request?;
+        let auth = self.auth.transpose()?;
+        let records = self.records.ok_or_else(|| {
+            Error::config("where are the records?").advice(
+                "say it with `.records(\"data\")`, or `.records(\"\")` if the page itself is the array",
+            )
+        })?;
+        JsonPath::parse(&records)?;
+        let paginator = self.paginator.ok_or_else(|| {
+            Error::config("how does the API page?")
+                .advice("say it with `.paginate(…)`; `.paginate(Single)` if one answer has it all")
+        })?;
+        paginator.reads()?;
+        for url in &self.allowed {
+            Request::get(url)?;
+        }
+        let definition = definition(&request, &records, &*paginator);
+        let consistency = paginator.consistency();
+        let shared_name = name.clone();
+        let start: Start = Box::new(move |mark, transport| {
+            let transport = match self.transport {
+                Some(own) => own,
+                None => transport()?,
+            };
+            let mut pages = Pages::with_parts(transport, request, paginator).named(shared_name).resume(mark);
+            if let Some(auth) = auth {
+                pages = pages.shared_auth(auth);
+            }
+            for url in &self.allowed {
+                pages = pages.allow_origin(url);
+            }
+            if self.allow_repeats {
+                pages = pages.allow_repeats();
+            }
+            if self.no_content_ends {
+                pages = pages.no_content_ends();
+            }
+            let meter = pages.meter();
+            let pages = pages.rate_limit(self.limiter).retry(self.retry);
+            let batches = match self.prefetch {
+                0 => pages.batches(&records).boxed(),
+                ahead => pages.prefetch(ahead).batches(&records).boxed(),
+            };
+            Ok(Started { batches, meter })
+        });
+        Ok(Source { name, definition, consistency, start })
+    }
+}
+
+/// What the checkpoint remembers: everything that decides which records come, and no credential.
+fn definition(request: &Request, records: &str, paginator: &dyn Paginate) -> Definition {
+    let mut url = request.url().clone();
+    url.set_query(None);
+    let mut definition = Definition::new()
+        .with("method", request.method().as_str())
+        .with("url", Redactor::default().url(&url))
+        .with("records", records)
+        .with("paginate", paginator.definition());
+    for (name, value) in request.url().query_pairs() {
+        // A key that was put here by hand may change from day to day, and its hash is nobody's business.
+        let value = if is_sensitive(&name) { "" } else { &value };
+        definition = definition.with(format!("query {name}"), value);
+    }
+    for name in request.headers().keys() {
+        definition = definition.with(format!("header {name}"), "");
+    }
+    if let Some(body) = request.body() {
+        definition = definition.with("body", body.to_string());
+    }
+    definition
+}
+
+impl fmt::Debug for SourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceBuilder")
+            .field("name", &self.name)
+            .field("request", &self.request)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! Many sources into one stream, page by page.
+//!
+//! Each source runs on a task of its own: it fetches and parses while the pipeline writes. A bounded
+//! channel lets it be one page ahead, so that a slow sink holds the sources back. `select_all` merges whole
+//! pages; flattening into records comes last, for merging record by record costs ten times as much.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures::stream::{BoxStream, SelectAll};
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Started;
+use crate::error::Result;
+use crate::meter::Meter;
+use crate::records::Batch;
+
+/// How far a source may be ahead of the sink, in pages, besides the one in its hands.
+const AHEAD: usize = 1;
+
+/// What comes from a source.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Batch(Batch),
+    /// The source gave up.
+    Failed(crate::error::Error),
+    /// Nothing more comes from it, for whatever reason.
+    Ended,
+}
+
+/// The merged stream: which source, and what came. Dropping it ends the tasks.
+pub(crate) struct Merge {
+    arrivals: SelectAll<Channel>,
+    _tasks: JoinSet<()>,
+}
+
+impl Merge {
+    /// Starts the sources; the stop token lets each finish its page and then end.
+    pub(crate) fn start(sources: Vec<(Arc<str>, Started)>, stop: &CancellationToken) -> Self {
+        let mut tasks = JoinSet::new();
+        let mut arrivals = SelectAll::new();
+        for (name, Started { batches, meter }) in sources {
+            let (sender, receiver) = mpsc::channel(AHEAD);
+            tasks.spawn(pull(batches, meter, sender, stop.clone()));
+            arrivals.push(Channel { name, receiver: Some(receiver) });
+        }
+        Self { arrivals, _tasks: tasks }
+    }
+}
+
+impl Stream for Merge {
+    type Item = (Arc<str>, Arrival);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.arrivals.poll_next_unpin(cx)
+    }
+}
+
+async fn pull(
+    batches: BoxStream<'static, Result<Batch>>,
+    meter: Meter,
+    sender: mpsc::Sender<Result<Batch>>,
+    stop: CancellationToken,
+) {
+    let mut batches = pin!(batches.fuse());
+    loop {
+        let batch = tokio::select! {
+            // Between two pages nothing new is begun.
+            biased;
+            () = stop.cancelled() => break,
+            batch = batches.next() => batch,
+        };
+        match batch {
+            Some(batch) => {
+                if sender.send(batch).await.is_err() {
+                    return;
+                }
+            }
+            None => return,
+        }
+    }
+    // A page that is on its way is still taken; a wait is not sat out.
+    let last = tokio::select! {
+        biased;
+        batch = last_page(&mut batches, &meter) => batch,
+        () = meter.idle() => None,
+    };
+    if let Some(batch) = last {
+        let _ = sender.send(batch).await;
+    }
+}
+
+/// The page that is being fetched; never begins one.
+async fn last_page<S: Stream + Unpin>(batches: &mut S, meter: &Meter) -> Option<S::Item> {
+    if meter.is_idle() {
+        return None;
+    }
+    batches.next().await
+}
+
+/// One source's channel, with an end that can be seen.
+struct Channel {
+    name: Arc<str>,
+    receiver: Option<mpsc::Receiver<Result<Batch>>>,
+}
+
+impl Stream for Channel {
+    type Item = (Arc<str>, Arrival);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(receiver) = &mut self.receiver else { return Poll::Ready(None) };
+        let arrival = match ready!(receiver.poll_recv(cx)) {
+            Some(Ok(batch)) => Arrival::Batch(batch),
+            Some(Err(error)) => Arrival::Failed(error),
+            None => {
+                self.receiver = None;
+                Arrival::Ended
+            }
+        };
+        Poll::Ready(Some((self.name.clone(), arrival)))
+    }
+}

@@ -1,0 +1,140 @@
+//! A named source: everything that is needed to pull one list of an API, put together.
+
+mod builder;
+mod merge;
+mod name;
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+pub use builder::SourceBuilder;
+pub(crate) use merge::{Arrival, Merge};
+
+use crate::checkpoint::Definition;
+use crate::error::Result;
+use crate::mark::Mark;
+use crate::meter::Meter;
+use crate::pages::Paged;
+use crate::paginate::Consistency;
+use crate::records::{Batch, RecordsExt};
+use crate::transport::Transport;
+
+/// A named source of batches, ready to be pulled from any mark.
+///
+/// [`Source::get`] builds one from its parts; [`Source::from_pages`] takes a page stream composed by hand.
+/// Either way it is the same combinators.
+pub struct Source {
+    name: Arc<str>,
+    definition: Definition,
+    consistency: Consistency,
+    start: Start,
+}
+
+type Start = Box<dyn FnOnce(Mark, SharedTransport<'_>) -> Result<Started> + Send>;
+type SharedTransport<'a> = &'a mut dyn FnMut() -> Result<Arc<dyn Transport>>;
+
+/// A source that is being pulled.
+pub(crate) struct Started {
+    pub(crate) batches: BoxStream<'static, Result<Batch>>,
+    pub(crate) meter: Meter,
+}
+
+impl Source {
+    /// Starts the definition of a source that is asked for by GET.
+    ///
+    /// ```
+    /// use headwater::{Limiter, RetryPolicy, Source, paginate::Cursor};
+    ///
+    /// let invoices = Source::get("stripe_invoices", "https://api.stripe.com/v1/invoices")
+    ///     .bearer("sk_test_123")
+    ///     .query("limit", "100")
+    ///     .records("data")
+    ///     .paginate(Cursor::last_record("id").into_query("starting_after").until_false("has_more"))
+    ///     .rate_limit(Limiter::per_second(25.0).burst(50))
+    ///     .retry(RetryPolicy::exponential().max_attempts(5))
+    ///     .build()?;
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    pub fn get(name: impl Into<String>, url: impl AsRef<str>) -> SourceBuilder {
+        SourceBuilder::new(name.into(), crate::request::Request::get(url))
+    }
+
+    /// Starts the definition of a source from a request of any method.
+    pub fn request(name: impl Into<String>, request: crate::request::Request) -> SourceBuilder {
+        SourceBuilder::new(name.into(), Ok(request))
+    }
+
+    /// Takes a page stream composed by hand. `pages` makes it from the mark to go on from; `records` is the
+    /// path of the records. `definition` stands for the closure in the checkpoint: change it when the
+    /// meaning of the closure changes.
+    ///
+    /// # Errors
+    /// `Config` if the name cannot be a file name.
+    pub fn from_pages<S, F>(
+        name: impl Into<String>,
+        definition: &str,
+        records: &str,
+        consistency: Consistency,
+        pages: F,
+    ) -> Result<Self>
+    where
+        S: Paged + Send + 'static,
+        F: FnOnce(Mark) -> S + Send + 'static,
+    {
+        let name = name.into();
+        name::check(&name)?;
+        let records = records.to_owned();
+        let definition = Definition::new().with("closure", definition).with("records", &records);
+        let start: Start = Box::new(move |mark, _| {
+            let pages = pages(mark);
+            let meter = pages.meter();
+            Ok(Started { batches: pages.batches(&records).boxed(), meter })
+        });
+        Ok(Self { name: name.into(), definition, consistency, start })
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it can be read exactly while it changes.
+    pub fn consistency(&self) -> Consistency {
+        self.consistency
+    }
+
+    /// What the checkpoint remembers of the definition.
+    pub(crate) fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    /// Pulls the source from a mark, without a pipeline: a stream of batches with their marks.
+    ///
+    /// # Errors
+    /// `Config` if the HTTP client cannot be made.
+    pub fn batches(self, mark: Mark) -> Result<BoxStream<'static, Result<Batch>>> {
+        let mut transport = || Ok(Arc::new(crate::transport::Http::new()?) as Arc<dyn Transport>);
+        Ok((self.start)(mark, &mut transport)?.batches)
+    }
+
+    /// Pulls the source from a mark, over a transport that is only made if the source has none of its own.
+    pub(crate) fn start(self, mark: Mark, transport: SharedTransport<'_>) -> Result<Started> {
+        (self.start)(mark, transport)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("consistency", &self.consistency)
+            .finish_non_exhaustive()
+    }
+}
