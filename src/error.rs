@@ -241,6 +241,13 @@ impl Error {
         self.0.advice.as_deref()
     }
 
+    /// Wipes the text and the advice: a paginator may have quoted a position in them.
+    pub(crate) fn redacted(mut self, wipe: impl Fn(&str) -> String) -> Self {
+        self.0.message = wipe(&self.0.message).into();
+        self.0.advice = self.0.advice.map(|advice| wipe(&advice).into());
+        self
+    }
+
     pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Config, message)
     }

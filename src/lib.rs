@@ -1,25 +1,120 @@
-//! headwater
+//! headwater turns paginated REST APIs into streams, and those streams into files, with nothing lost and
+//! nothing twice.
+//!
+//! It is a library of stream combinators. Pagination is a [`Stream`](futures::Stream) of pages made by
+//! `unfold`; rate limits and retries are adapters around it; records are slices of their pages; sources are
+//! merged page by page and folded into a sink, with a checkpoint behind each commit:
+//!
+//! ```text
+//!  Request ──► Pages ──► rate_limit ──► retry ──► records ──► merge ──► Sink ──► commit ──► Checkpoint
+//!  template    unfold    one permit,    polls     slices of   page by   lines    fsync      position and
+//!                        one request    again     the page    page                          sink state
+//!     ▲                                                                                        │
+//!     └──────────────────────────── Position: the next run goes on from here ◄────────────────┘
+//! ```
+//!
+//! The modules stand in the order of that picture, and each uses only those to its left: [`request`],
+//! [`auth`], [`page`], [`transport`], [`paginate`], [`limit`], [`retry`], [`pages`], [`records`],
+//! [`checkpoint`], [`sink`], [`source`], [`pipeline`].
+//!
+//! # By hand: combinators
+//!
+//! ```
+//! use futures::TryStreamExt;
+//! use headwater::prelude::*;
+//! # use headwater::testing::{MockApi, Paging, Resource};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let api = MockApi::builder().resource(Resource::new("invoices", 250).paging(Paging::Cursor)).start().await?;
+//! # let url = api.url("/invoices");
+//!
+//! let pages = Pages::new(
+//!     Http::new()?,
+//!     Request::get(url)?.query("limit", "100"),
+//!     Cursor::last_record("id").into_query("starting_after").until_false("has_more"),
+//! );
+//! let records: Vec<Record> = pages
+//!     .rate_limit(Limiter::per_second(25.0).burst(50))
+//!     .retry(RetryPolicy::exponential().max_attempts(5))
+//!     .records("data")
+//!     .try_collect()
+//!     .await?;
+//! assert_eq!(records.len(), 250);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # By builder: the same thing, with files and checkpoints
+//!
+//! ```
+//! use headwater::{prelude::*, sink::Jsonl};
+//! # use headwater::testing::{MockApi, Paging, Resource};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let api = MockApi::builder().resource(Resource::new("invoices", 250).paging(Paging::Cursor)).start().await?;
+//! # let url = api.url("/invoices");
+//! # let out = tempfile::tempdir()?;
+//! # let out = out.path();
+//!
+//! let invoices = Source::get("invoices", url)
+//!     .bearer("sk_test_123")
+//!     .query("limit", "100")
+//!     .records("data")
+//!     .paginate(Cursor::last_record("id").into_query("starting_after").until_false("has_more"))
+//!     .rate_limit(Limiter::per_second(25.0).burst(50))
+//!     .build()?;
+//! let report = Pipeline::new().source(invoices).sink(Jsonl::dir(out)).run().await?;
+//! assert_eq!(report.source("invoices").unwrap().records, 250);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//!
+//! - **A page is all or nothing.** It is complete and valid before its first record leaves it.
+//! - **Truncation is never success.** A missing record path, a missing cursor, a position that comes again:
+//!   each is an [`Error`] that says what, where, and what to do; the checkpoint does not move past it.
+//! - **Exactly once.** A crash at any instant, then a rerun, leaves each record in the files once.
+//! - **Secrets stay home.** Credentials go to the origin they were given for and nowhere else, and into no
+//!   log, error, checkpoint or report.
+//! - **Records stay as they are.** Numbers keep their digits, keys their order.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | *(none)* | everything above |
+//! | `testing` | [`testing`](crate::testing): an embedded mock API and a scripted transport |
+//!
+//! # The clock
+//!
+//! All waiting is on tokio's clock, so tests of your own streams can run on a paused one; use the scripted
+//! transport for those, for real sockets do not know about paused time.
+#![warn(missing_docs, missing_debug_implementations)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// In the order of the picture. `tests/architecture.rs` holds each to those above it.
 pub mod auth;
 pub mod checkpoint;
 pub mod error;
 pub mod fs;
 pub mod hints;
 pub mod limit;
-pub mod mark;
-pub mod meter;
+mod mark;
+mod meter;
 pub mod page;
 pub mod pages;
 pub mod paginate;
 pub mod pipeline;
+pub mod prelude;
 pub mod records;
 pub mod request;
 pub mod retry;
 pub mod sink;
 pub mod source;
-pub mod transport;
-
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod transport;
 
 pub use error::{Error, ErrorKind, Result};
 pub use hints::Hints;

@@ -1,182 +1,35 @@
-//! `Pages`: the source of it all, by `unfold`.
+//! The state that `unfold` turns into pages: one step asks for one page.
 
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::stream::{self, FusedStream, Stream, Unfold};
 
-use super::{PageStream, Paged};
-use crate::auth::Auth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
-use crate::meter::Meter;
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, Selected, not_json, records_found, utf8, without_bom};
 use crate::paginate::guard::Guard;
 use crate::paginate::{Answer, Paginate};
 use crate::request::origin::Origins;
-use crate::request::secret::Redactor;
 use crate::request::{Origin, Position, Request};
-use crate::transport::Transport;
 use crate::transport::exchange::{Answered, Exchange};
 
-/// The pages of a source, one request each, as a stream.
-///
-/// See the [module](super) for the contract. Nothing is sent before the first poll, and nothing between
-/// two polls.
-///
-/// ```no_run
-/// use futures::StreamExt;
-/// use headwater::{Http, Limiter, Pages, PagesExt, RecordsExt, Request, RetryPolicy, paginate::Cursor};
-///
-/// # async fn run() -> headwater::Result<()> {
-/// let mut records = Pages::new(
-///     Http::new()?,
-///     Request::get("https://api.example.com/v1/invoices")?.query("limit", "100"),
-///     Cursor::last_record("id").into_query("starting_after").until_false("has_more"),
-/// )
-/// .rate_limit(Limiter::per_second(25.0).burst(50))
-/// .retry(RetryPolicy::exponential().max_attempts(5))
-/// .records("data");
-/// while let Some(record) = records.next().await {
-///     println!("{}", record?.as_str());
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[must_use = "a stream does nothing unless it is polled"]
-pub struct Pages {
-    stage: Stage,
-    meter: Meter,
-}
-
-type Step = BoxFuture<'static, Option<(Result<Page>, Fetch)>>;
-
-enum Stage {
-    /// Not polled yet: still open to changes.
-    Idle(Box<Fetch>),
-    Running(Pin<Box<Unfold<Fetch, fn(Fetch) -> Step, Step>>>),
-    Ended,
-}
+/// A page that is being asked for, and the state behind it.
+pub(super) type Step = BoxFuture<'static, Option<(Result<Page>, Fetch)>>;
 
 /// The state that is unfolded into pages.
-struct Fetch {
-    exchange: Exchange,
-    template: Request,
-    paginator: Arc<dyn Paginate>,
-    source: Option<Arc<str>>,
-    records: Option<Result<JsonPath>>,
-    plan: Option<Plan>,
-    allowed: Vec<Result<Origin>>,
-    mark: Mark,
-    guard: Option<Guard>,
-    no_content_ends: bool,
-}
-
-impl Pages {
-    /// Takes what sends, what to ask for first, and how to go on.
-    pub fn new(transport: impl Transport, template: Request, paginator: impl Paginate) -> Self {
-        Self::with_parts(Arc::new(transport), template, Arc::new(paginator))
-    }
-
-    pub(crate) fn with_parts(
-        transport: Arc<dyn Transport>,
-        template: Request,
-        paginator: Arc<dyn Paginate>,
-    ) -> Self {
-        let meter = Meter::new();
-        let home = Origin::of(template.url());
-        let exchange = Exchange {
-            transport,
-            auth: None,
-            // A template has an origin: `Request` sees to that.
-            origins: Origins::new(
-                home.unwrap_or_else(|_| unreachable!("a request has an origin")),
-                Vec::new(),
-            ),
-            redactor: Redactor::default(),
-            meter: meter.clone(),
-        };
-        let fetch = Fetch {
-            exchange,
-            template,
-            paginator,
-            source: None,
-            records: None,
-            plan: None,
-            allowed: Vec::new(),
-            mark: Mark::start(),
-            guard: Some(Guard::default()),
-            no_content_ends: false,
-        };
-        Self { stage: Stage::Idle(Box::new(fetch)), meter }
-    }
-
-    fn change(mut self, change: impl FnOnce(&mut Fetch)) -> Self {
-        if let Stage::Idle(fetch) = &mut self.stage {
-            change(fetch);
-        }
-        self
-    }
-
-    /// Puts credentials on every request to the origin of the template, and on no other.
-    pub fn auth(self, auth: impl Auth + 'static) -> Self {
-        self.shared_auth(Arc::new(auth))
-    }
-
-    pub(crate) fn shared_auth(self, auth: Arc<dyn Auth>) -> Self {
-        self.change(|fetch| {
-            fetch.exchange.redactor = Redactor::new(&auth.secrets());
-            fetch.exchange.auth = Some(auth);
-        })
-    }
-
-    /// Names the source in errors.
-    pub fn named(self, source: impl Into<Arc<str>>) -> Self {
-        self.change(|fetch| fetch.source = Some(source.into()))
-    }
-
-    /// Goes on from a mark: a stored position, or `Mark::at(position)`. A mark after the last page gives an
-    /// empty stream.
-    pub fn resume(self, mark: Mark) -> Self {
-        self.change(|fetch| fetch.mark = mark)
-    }
-
-    /// Says where the records are. [`records`](crate::RecordsExt::records) does this by itself, unless
-    /// there is a foreign adapter in between.
-    ///
-    /// A path that cannot be read comes out as the stream's first item, a `Config` error.
-    pub fn select(self, path: &str) -> Self {
-        self.change(|fetch| fetch.records = Some(JsonPath::parse(path)))
-    }
-
-    /// Allows next links and redirects to another origin, given as a URL. Credentials and headers of the
-    /// template do not go there.
-    ///
-    /// A URL that cannot be read comes out as the stream's first item, a `Config` error.
-    pub fn allow_origin(self, url: &str) -> Self {
-        let origin = Request::get(url).and_then(|request| Origin::of(request.url()));
-        self.change(|fetch| fetch.allowed.push(origin))
-    }
-
-    /// Switches off the guard against repeated positions and identical pages.
-    pub fn allow_repeats(self) -> Self {
-        self.change(|fetch| fetch.guard = None)
-    }
-
-    /// Declares that an answer without a body (204, or an empty 200) is the end.
-    pub fn no_content_ends(self) -> Self {
-        self.change(|fetch| fetch.no_content_ends = true)
-    }
-
-    /// The counters of this stream.
-    pub fn meter(&self) -> Meter {
-        self.meter.clone()
-    }
+pub(super) struct Fetch {
+    pub(super) exchange: Exchange,
+    pub(super) template: Request,
+    pub(super) paginator: Arc<dyn Paginate>,
+    pub(super) source: Option<Arc<str>>,
+    pub(super) records: Option<Result<JsonPath>>,
+    pub(super) plan: Option<Plan>,
+    pub(super) allowed: Vec<Result<Origin>>,
+    pub(super) mark: Mark,
+    pub(super) guard: Option<Guard>,
+    pub(super) no_content_ends: bool,
 }
 
 impl Fetch {
@@ -250,7 +103,7 @@ impl Fetch {
             captures: &outline.captures,
             records: selected.as_ref().map(|selected| selected.spans.as_slice()),
         })?;
-        let next = next.map(|next| self.without_credentials(next));
+        let next = next.map(|next| self.storable(next));
         // The last thing that can fail, and a failure here is for good: so it may change the guard.
         if let Some(guard) = &mut self.guard {
             guard.page(&body, selected.as_ref().map(|selected| selected.spans.len()))?;
@@ -294,17 +147,24 @@ impl Fetch {
             .advice("if the API ends its pages like this, say so with `no_content_ends()`"))
     }
 
-    fn without_credentials(&self, next: Position) -> Position {
-        match next {
-            Position::Url(text) => match url::Url::parse(&text) {
-                Ok(url) => Position::Url(self.exchange.without_credentials(url).into()),
-                Err(_) => Position::Url(text),
-            },
-            other => other,
+    /// Makes a URL fit to be stored: without credentials, and without the origin if it is our own, so that a
+    /// source whose address changes (a port-forward, a mock) goes on all the same.
+    fn storable(&self, next: Position) -> Position {
+        let Position::Url(text) = next else { return next };
+        let Ok(url) = url::Url::parse(&text) else { return Position::Url(text) };
+        let url = self.exchange.without_credentials(url);
+        // A path that begins with two slashes would read as a host.
+        if url.origin() == self.template.url().origin()
+            && !url.path().starts_with("//")
+            && url.username().is_empty()
+        {
+            return Position::Url(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned());
         }
+        Position::Url(url.into())
     }
 
-    fn step(mut self) -> Step {
+    /// One step of `unfold`: the next page, or what went wrong, and the state to go on with.
+    pub(super) fn step(mut self) -> Step {
         Box::pin(async move {
             self.mark.next.as_ref()?;
             let result = self.page().await.map_err(|error| self.name(error));
@@ -316,93 +176,11 @@ impl Fetch {
     }
 
     fn name(&self, error: Error) -> Error {
-        let position = self.mark.next.as_ref().map(|position| match position {
-            Position::Url(url) => url::Url::parse(url)
-                .map_or_else(|_| "url".to_owned(), |url| format!("url {}", self.exchange.redactor.url(&url))),
-            other => self.exchange.redactor.text(&other.to_string()),
-        });
-        error.at(|context| {
+        let position = self.mark.next.as_ref().map(|next| self.exchange.redactor.text(&next.to_string()));
+        error.redacted(|text| self.exchange.redactor.text(text)).at(|context| {
             context.source = context.source.take().or_else(|| self.source.clone());
             context.page = Some(self.mark.pages + 1);
             context.position = position;
         })
-    }
-}
-
-impl Stream for Pages {
-    type Item = Result<Page>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            match std::mem::replace(&mut this.stage, Stage::Ended) {
-                Stage::Idle(fetch) => {
-                    this.stage =
-                        Stage::Running(Box::pin(stream::unfold(*fetch, Fetch::step as fn(Fetch) -> Step)));
-                }
-                Stage::Running(mut unfold) => {
-                    let Poll::Ready(item) = unfold.as_mut().poll_next(cx) else {
-                        this.stage = Stage::Running(unfold);
-                        return Poll::Pending;
-                    };
-                    let ended = match &item {
-                        None => true,
-                        Some(Ok(page)) => page.next.is_none(),
-                        Some(Err(error)) => !error.is_transient(),
-                    };
-                    // Known as soon as the last item is out, so that no permit is spent on the `None`.
-                    if !ended {
-                        this.stage = Stage::Running(unfold);
-                    }
-                    return Poll::Ready(item);
-                }
-                Stage::Ended => return Poll::Ready(None),
-            }
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match &self.stage {
-            Stage::Ended => (0, Some(0)),
-            _ => (0, None),
-        }
-    }
-}
-
-impl FusedStream for Pages {
-    fn is_terminated(&self) -> bool {
-        match &self.stage {
-            Stage::Idle(fetch) => fetch.mark.next.is_none(),
-            Stage::Running(_) => false,
-            Stage::Ended => true,
-        }
-    }
-}
-
-impl Paged for Pages {
-    fn select(&mut self, path: &JsonPath) {
-        if let Stage::Idle(fetch) = &mut self.stage {
-            // A path that could not be read stays the error that it is.
-            if !matches!(fetch.records, Some(Err(_))) {
-                fetch.records = Some(Ok(path.clone()));
-            }
-        }
-    }
-
-    fn meter(&self) -> Meter {
-        self.meter.clone()
-    }
-}
-
-impl PageStream for Pages {}
-
-impl fmt::Debug for Pages {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match &self.stage {
-            Stage::Idle(_) => "idle",
-            Stage::Running(_) => "running",
-            Stage::Ended => "ended",
-        };
-        f.debug_struct("Pages").field("stage", &stage).field("counts", &self.meter.counts()).finish()
     }
 }

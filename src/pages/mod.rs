@@ -23,14 +23,15 @@ mod fetch;
 mod prefetch;
 mod rate_limit;
 mod retry;
+mod stream;
 
 use futures::Stream;
 use futures::stream::FusedStream;
 
-pub use fetch::Pages;
 pub use prefetch::Prefetch;
 pub use rate_limit::RateLimit;
 pub use retry::Retry;
+pub use stream::Pages;
 
 use crate::error::Result;
 use crate::limit::Limiter;

@@ -82,7 +82,9 @@ pub(super) fn request_at(template: &Request, position: &Position) -> Result<Requ
     match position {
         Position::Start => Ok(template.clone()),
         Position::Url(url) => {
-            let url = url::Url::parse(url)
+            let url = template
+                .url()
+                .join(url)
                 .map_err(|error| Error::config("the URL of the position cannot be read").because(error))?;
             Ok(template.clone().with_url(url))
         }

@@ -35,8 +35,8 @@ pub(super) async fn run(mut pipeline: Pipeline) -> Result<Report, RunError> {
     // Held until the run is over.
     let _lease = store.lock().await.map_err(could_not_start)?;
     let mut signals = JoinSet::new();
-    if pipeline.signals {
-        signals.spawn(pipeline.shutdown.clone().listen());
+    if let Some(listener) = pipeline.signals.then(|| pipeline.shutdown.on_signals()).flatten() {
+        signals.spawn(listener);
     }
     let sources = std::mem::take(&mut pipeline.sources);
     let (run, merge) = Run::begin(pipeline, &mut *sink, store, sources).await.map_err(could_not_start)?;

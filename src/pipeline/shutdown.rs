@@ -42,18 +42,22 @@ impl Shutdown {
         &self.now
     }
 
-    /// Waits for signals: the first stops gently, the second at once.
-    pub(super) async fn listen(self) {
+    /// Catches signals from now on: the first stops gently, the second at once. `None` where they cannot be
+    /// caught.
+    pub(super) fn on_signals(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let Ok(mut signals) = Signals::new() else {
             tracing::warn!("signals cannot be caught here; a run is stopped by its handle only");
-            return;
+            return None;
         };
-        signals.next().await;
-        tracing::info!("stopping: each source finishes its page; a second signal stops at once");
-        self.finish_pages();
-        signals.next().await;
-        tracing::warn!("stopping at once");
-        self.at_once();
+        let shutdown = self.clone();
+        Some(async move {
+            signals.next().await;
+            tracing::info!("stopping: each source finishes its page; a second signal stops at once");
+            shutdown.finish_pages();
+            signals.next().await;
+            tracing::warn!("stopping at once");
+            shutdown.at_once();
+        })
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Position {
     Page(u64),
     /// An opaque token, or the key of the last record that was seen.
     Cursor(String),
-    /// The absolute URL of the page, without credentials.
+    /// The URL of the page, without credentials; from the path on if it is of the template's origin.
     Url(String),
     /// Anything else, as JSON.
     Json(serde_json::Value),

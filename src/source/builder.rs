@@ -15,7 +15,7 @@ use crate::page::JsonPath;
 use crate::pages::{Pages, PagesExt};
 use crate::paginate::Paginate;
 use crate::records::RecordsExt;
-use crate::request::secret::{Redactor, is_sensitive};
+use crate::request::secret::is_sensitive;
 use crate::request::{Request, Secret};
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
@@ -35,6 +35,7 @@ pub struct SourceBuilder {
     allowed: Vec<String>,
     allow_repeats: bool,
     no_content_ends: bool,
+    ignore_origin_changes: bool,
 }
 
 impl SourceBuilder {
@@ -52,6 +53,7 @@ impl SourceBuilder {
             allowed: Vec::new(),
             allow_repeats: false,
             no_content_ends: false,
+            ignore_origin_changes: false,
         }
     }
 
@@ -162,6 +164,13 @@ impl SourceBuilder {
         self
     }
 
+    /// Leaves scheme, host and port out of what the checkpoint remembers, so that a run goes on though the
+    /// API has another address now: behind a port-forward, say, or a mock on a free port.
+    pub fn ignore_origin_changes(mut self) -> Self {
+        self.ignore_origin_changes = true;
+        self
+    }
+
     /// Makes the source. Nothing is sent yet.
     ///
     /// # Errors
@@ -190,7 +199,10 @@ impl SourceBuilder {
         for url in &self.allowed {
             Request::get(url)?;
         }
-        let definition = definition(&request, &records, &*paginator);
+        let mut definition = definition(&request, &records, &*paginator);
+        if !self.ignore_origin_changes {
+            definition = definition.with("origin", request.url().origin().ascii_serialization());
+        }
         let consistency = paginator.consistency();
         let shared_name = name.clone();
         let start: Start = Box::new(move |mark, transport| {
@@ -225,11 +237,9 @@ impl SourceBuilder {
 
 /// What the checkpoint remembers: everything that decides which records come, and no credential.
 fn definition(request: &Request, records: &str, paginator: &dyn Paginate) -> Definition {
-    let mut url = request.url().clone();
-    url.set_query(None);
     let mut definition = Definition::new()
         .with("method", request.method().as_str())
-        .with("url", Redactor::default().url(&url))
+        .with("path", request.url().path())
         .with("records", records)
         .with("paginate", paginator.definition());
     for (name, value) in request.url().query_pairs() {

@@ -6,12 +6,13 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use futures::stream::{BoxStream, SelectAll};
-use futures::{Stream, StreamExt};
+use futures::stream::{self, BoxStream, SelectAll};
+use futures::{Stream, StreamExt, future};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Started;
@@ -34,7 +35,7 @@ pub(crate) enum Arrival {
 
 /// The merged stream: which source, and what came. Dropping it ends the tasks.
 pub(crate) struct Merge {
-    arrivals: SelectAll<Channel>,
+    arrivals: SelectAll<BoxStream<'static, (Arc<str>, Arrival)>>,
     _tasks: JoinSet<()>,
 }
 
@@ -46,7 +47,12 @@ impl Merge {
         for (name, Started { batches, meter }) in sources {
             let (sender, receiver) = mpsc::channel(AHEAD);
             tasks.spawn(pull(batches, meter, sender, stop.clone()));
-            arrivals.push(Channel { name, receiver: Some(receiver) });
+            let pages = ReceiverStream::new(receiver).map(|batch| match batch {
+                Ok(batch) => Arrival::Batch(batch),
+                Err(error) => Arrival::Failed(error),
+            });
+            let ended = stream::once(future::ready(Arrival::Ended));
+            arrivals.push(pages.chain(ended).map(move |arrival| (name.clone(), arrival)).boxed());
         }
         Self { arrivals, _tasks: tasks }
     }
@@ -100,27 +106,4 @@ async fn last_page<S: Stream + Unpin>(batches: &mut S, meter: &Meter) -> Option<
         return None;
     }
     batches.next().await
-}
-
-/// One source's channel, with an end that can be seen.
-struct Channel {
-    name: Arc<str>,
-    receiver: Option<mpsc::Receiver<Result<Batch>>>,
-}
-
-impl Stream for Channel {
-    type Item = (Arc<str>, Arrival);
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(receiver) = &mut self.receiver else { return Poll::Ready(None) };
-        let arrival = match ready!(receiver.poll_recv(cx)) {
-            Some(Ok(batch)) => Arrival::Batch(batch),
-            Some(Err(error)) => Arrival::Failed(error),
-            None => {
-                self.receiver = None;
-                Arrival::Ended
-            }
-        };
-        Poll::Ready(Some((self.name.clone(), arrival)))
-    }
 }

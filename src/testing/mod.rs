@@ -1,1 +1,14 @@
-//! What tests are made of.
+//! What tests are made of: APIs without a network, and one with a real socket (feature `testing`).
+//!
+//! - [`Scripted`] is a transport that answers from a script, for tests on tokio's paused clock.
+//! - [`MockApi`] is an HTTP server on a free loopback port that speaks every pagination dialect, with a rate
+//!   limit and faults on demand, for tests, examples and benches on real time.
+//!
+//! Everything is deterministic: the data depend on the name and the number of a record only, the faults on
+//! the count of requests.
+
+pub mod mock_api;
+mod scripted;
+
+pub use mock_api::{Faults, MockApi, Paging, Resource};
+pub use scripted::{Reply, Scripted, Seen};

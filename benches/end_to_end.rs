@@ -1,0 +1,327 @@
+//! The whole job over loopback into real files: from a paged API to annotated lines on disk.
+//!
+//! | contestant | what it does |
+//! |---|---|
+//! | `bare download` | the floor: `reqwest`, every body as it is into one file, no look into it but at its last bytes, for the flag |
+//! | `bare download, synced` | the same, and one `fdatasync` at the end: the price of durability on this disk |
+//! | `by hand` | what most would write: `reqwest`, `futures::stream::unfold`, `serde_json::Value`, two fields inserted, a `BufWriter`; no retry, no limit, no checkpoint, no sync |
+//! | `headwater` | `Source`, `Pipeline` and `Jsonl`, with limiter, retry, the guard against circles, a checkpoint every second, every commit synced |
+//!
+//! All have the same server, the same pages, the same runtime and a connection that is already open. The
+//! server is this program, started once more as a process of its own, so that the CPU time of the clients
+//! can be told apart; it sends answers that were rendered beforehand. Wall times are medians, CPU times
+//! (user + system of this process, from `/proc/self/stat` in steps of 10 ms) are means of the same rounds,
+//! in which the contestants take turns.
+//!
+//! The floor is not synced, so `headwater` pays for its durability out of its own time. How much that can
+//! be on this disk is what the second row shows.
+//!
+//! ```text
+//! cargo bench --bench end_to_end
+//! HEADWATER_BENCH_SCALE=3 cargo bench --bench end_to_end     # 300,000 issues, 1,200,000 events
+//! ```
+
+mod sample;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, TryStreamExt};
+use headwater::paginate::PageNumber;
+use headwater::sink::Jsonl;
+use headwater::{Http, Limiter, Pipeline, RetryPolicy, Source};
+use reqwest::Client;
+use serde_json::Value;
+
+use sample::Shape;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A list of the server: the shape of its pages, and how many there are.
+const LISTS: [(Shape, u64); 2] = [(sample::ISSUES, 1000), (sample::EVENTS, 400)];
+const CONTESTANTS: [&str; 4] = ["bare download", "bare download, synced", "by hand", "headwater"];
+const ROUNDS: usize = 7;
+/// Makes this program the server, of lists of this scale.
+const SERVE: &str = "HEADWATER_BENCH_SERVE";
+const SCALE: &str = "HEADWATER_BENCH_SCALE";
+
+async fn download(client: &Client, url: &str, dir: &Path, sync: bool) -> Outcome<()> {
+    let mut file = File::create(dir.join("pages"))?;
+    for page in 1_u64.. {
+        let answer = client.get(format!("{url}?page={page}")).send().await?.error_for_status()?;
+        let body = answer.bytes().await?;
+        file.write_all(&body)?;
+        if body.ends_with(b"\"has_more\":false}") {
+            break;
+        }
+    }
+    if sync {
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+async fn by_hand(client: &Client, url: &str, dir: &Path) -> Outcome<()> {
+    let pages = stream::try_unfold(Some(1_u64), async |next| -> Outcome<_> {
+        let Some(page) = next else { return Ok(None) };
+        let answer = client.get(format!("{url}?page={page}")).send().await?.error_for_status()?;
+        let mut body: Value = serde_json::from_slice(&answer.bytes().await?)?;
+        let next = (body["has_more"] == true).then_some(page + 1);
+        Ok(Some((body["data"].take(), next)))
+    });
+    let mut pages = std::pin::pin!(pages);
+    let mut file = BufWriter::new(File::create(dir.join("records.jsonl"))?);
+    while let Some(page) = pages.try_next().await? {
+        let now = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let Value::Array(records) = page else { return Err("no records".into()) };
+        for mut record in records {
+            record["__source"] = "bench".into();
+            record["__ingested_at"] = now.as_str().into();
+            serde_json::to_writer(&mut file, &record)?;
+            file.write_all(b"\n")?;
+        }
+    }
+    file.flush()?;
+    Ok(())
+}
+
+async fn headwater(http: &Http, url: &str, dir: &Path) -> Outcome<()> {
+    let source = Source::get("bench", url)
+        .records("data")
+        .paginate(PageNumber::new().until_false("has_more"))
+        // Far more than is asked for: every request takes its permit, and none waits.
+        .rate_limit(Limiter::per_second(100_000.0).burst(1000))
+        .retry(RetryPolicy::exponential().max_attempts(5))
+        .transport(http.clone())
+        .build()?;
+    Pipeline::new().source(source).sink(Jsonl::dir(dir)).commit_every(Duration::from_secs(1)).run().await?;
+    Ok(())
+}
+
+/// What a run took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    wall: f64,
+    cpu: Option<f64>,
+}
+
+/// The contestants, warmed up, with what they have to do.
+struct Race {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    http: Http,
+    server: String,
+}
+
+impl Race {
+    fn run(&self, contestant: usize, shape: &Shape, pages: u64) -> Outcome<Taken> {
+        // On the disk of the build, for `/tmp` may be memory.
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let url = format!("{}/{}", self.server, shape.name);
+        let (cpu, start) = (cpu_seconds(), Instant::now());
+        self.runtime.block_on(async {
+            match contestant {
+                0 => download(&self.client, &url, dir.path(), false).await,
+                1 => download(&self.client, &url, dir.path(), true).await,
+                2 => by_hand(&self.client, &url, dir.path()).await,
+                _ => headwater(&self.http, &url, dir.path()).await,
+            }
+        })?;
+        let wall = start.elapsed().as_secs_f64();
+        let cpu = cpu_seconds().zip(cpu).map(|(after, before)| after - before);
+        if contestant >= 2 {
+            check(dir.path(), shape.records_per_page * pages)?;
+        }
+        Ok(Taken { wall, cpu })
+    }
+
+    /// For each contestant the median of the wall times and the mean of the CPU times.
+    fn race(&self, shape: &Shape, pages: u64, rounds: usize) -> Outcome<[Taken; 4]> {
+        let mut taken: [Vec<Taken>; 4] = Default::default();
+        for round in 0..rounds {
+            for turn in 0..CONTESTANTS.len() {
+                let contestant = (round + turn) % CONTESTANTS.len();
+                taken[contestant].push(self.run(contestant, shape, pages)?);
+            }
+        }
+        Ok(taken.map(|mut taken| {
+            taken.sort_by(|a, b| a.wall.total_cmp(&b.wall));
+            let cpu: Option<f64> = taken.iter().map(|taken| taken.cpu).sum();
+            Taken { wall: taken[taken.len() / 2].wall, cpu: cpu.map(|cpu| cpu / taken.len() as f64) }
+        }))
+    }
+}
+
+/// Every record is there, on a line of its own.
+fn check(dir: &Path, records: u64) -> Outcome<()> {
+    let files = std::fs::read_dir(dir)?.filter_map(Result::ok).map(|entry| entry.path());
+    let file = files.into_iter().find(|path| path.extension().is_some_and(|name| name == "jsonl"));
+    let lines = std::fs::read(file.ok_or("no file")?)?;
+    let count = memchr::memchr_iter(b'\n', &lines).count() as u64;
+    let complete = count == records && lines.ends_with(b"Z\"}\n");
+    if complete { Ok(()) } else { Err(format!("{count} lines of {records} records").into()) }
+}
+
+/// User and system time of this process, with all its threads. `None` elsewhere than on Linux.
+fn cpu_seconds() -> Option<f64> {
+    // proc_pid_stat(5): the name, in brackets, may hold anything; utime and stime are the 12th and 13th
+    // behind it, in ticks of 1/100 s.
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / 100.0)
+}
+
+fn print(shape: &Shape, pages: u64, taken: &[Taken; 4]) {
+    let records = shape.records_per_page * pages;
+    let bytes = shape.page(1, pages).len() as u64;
+    println!(
+        "\n{}: {records} records of {} bytes, {} per page, {} MB",
+        shape.name,
+        bytes / shape.records_per_page,
+        shape.records_per_page,
+        bytes * pages / 1_000_000
+    );
+    println!(
+        "{:<22}  {:>8}  {:>8}  {:>9}  {:>8}  {:>8}  {:>11}",
+        "", "wall", "x floor", "x by hand", "CPU", "x floor", "records/s"
+    );
+    let [floor, _, by_hand, ours] = taken;
+    let times_floor = |taken: &Taken| Some(taken.cpu? / floor.cpu?);
+    for (name, taken) in CONTESTANTS.iter().zip(taken) {
+        println!(
+            "{name:<22}  {:>6.3} s  {:>8.2}  {:>9.2}  {:>8}  {:>8}  {:>11.0}",
+            taken.wall,
+            taken.wall / floor.wall,
+            taken.wall / by_hand.wall,
+            taken.cpu.map_or("?".into(), |cpu| format!("{cpu:.3} s")),
+            times_floor(taken).map_or("?".into(), |ratio| format!("{ratio:.2}")),
+            records as f64 / taken.wall,
+        );
+    }
+    let verdict = |what: &str, ratio: f64, reached: bool| {
+        println!("  {what}: {ratio:.2}, {}", if reached { "reached" } else { "missed" });
+    };
+    let wall = ours.wall / floor.wall;
+    verdict("goal: wall at most 1.5 x the floor", wall, wall <= 1.5);
+    if let Some(cpu) = times_floor(ours) {
+        verdict("goal: CPU at most 2 x the floor", cpu, cpu <= 2.0);
+    }
+    let faster = by_hand.wall / ours.wall;
+    verdict("goal: at least 2.5 x as fast as by hand", faster, faster >= 2.5);
+}
+
+fn pages_of(pages: u64, scale: f64) -> u64 {
+    ((pages as f64 * scale) as u64).max(2)
+}
+
+/// Starts this program as the server; it ends when its standard input does.
+fn start_server(scale: f64) -> Outcome<(Child, String)> {
+    let mut server = Command::new(std::env::current_exe()?)
+        .env(SERVE, scale.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut address = String::new();
+    BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut address)?;
+    Ok((server, format!("http://{}", address.trim())))
+}
+
+fn serve(scale: f64) -> Outcome<()> {
+    let lists = LISTS.map(|(shape, pages)| {
+        let pages = pages_of(pages, scale);
+        let answer = |number| {
+            let body = shape.page(number, pages);
+            let mut answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            )
+            .into_bytes();
+            answer.extend_from_slice(&body);
+            answer
+        };
+        (format!("GET /{}?", shape.name), (1..=pages).map(answer).collect::<Vec<_>>())
+    });
+    let lists = Arc::new(lists);
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?);
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            let lists = lists.clone();
+            std::thread::spawn(move || answer(connection, &*lists));
+        }
+    });
+    // Ends when the other side is gone, however it went.
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// Answers one connection until it is closed.
+fn answer(mut connection: TcpStream, lists: &[(String, Vec<Vec<u8>>)]) -> Outcome<()> {
+    connection.set_nodelay(true)?;
+    let mut asked = Vec::new();
+    let mut bytes = [0; 4096];
+    loop {
+        let count = connection.read(&mut bytes)?;
+        if count == 0 {
+            return Ok(());
+        }
+        asked.extend_from_slice(&bytes[..count]);
+        if !asked.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        let line = asked.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        let line = std::str::from_utf8(line)?;
+        let number: usize = line
+            .split(['?', '&', ' '])
+            .find_map(|pair| pair.strip_prefix("page="))
+            .ok_or("no page")?
+            .parse()?;
+        let list = lists.iter().find(|(start, _)| line.starts_with(start)).ok_or("no such list")?;
+        connection.write_all(list.1.get(number - 1).ok_or("no such page")?)?;
+        asked.clear();
+    }
+}
+
+fn main() -> Outcome<()> {
+    if let Ok(scale) = std::env::var(SERVE) {
+        return serve(scale.parse()?);
+    }
+    let arguments: Vec<String> = std::env::args().collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has("--list") {
+        return Ok(());
+    }
+    // `cargo test --benches` gives no `--bench`.
+    let test = has("--test") || !has("--bench");
+    let scale = match std::env::var(SCALE) {
+        _ if test => 0.0,
+        Ok(scale) => scale.parse()?,
+        Err(_) => 1.0,
+    };
+    let rounds = if test { 1 } else { ROUNDS };
+    let (mut child, server) = start_server(scale)?;
+    let race = Race {
+        runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
+        client: Client::builder().no_proxy().build()?,
+        http: Http::builder().no_proxy().build()?,
+        server,
+    };
+    // Opens the connections and warms the caches.
+    race.race(&sample::ISSUES, pages_of(LISTS[0].1, scale), 1)?;
+    for (shape, pages) in LISTS {
+        let pages = pages_of(pages, scale);
+        let taken = race.race(&shape, pages, rounds)?;
+        if !test {
+            print(&shape, pages, &taken);
+        }
+    }
+    drop(child.stdin.take());
+    child.wait()?;
+    Ok(())
+}

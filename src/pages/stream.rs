@@ -1,0 +1,240 @@
+//! `Pages`: the source of it all, by `unfold`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::stream::{self, FusedStream, Stream, Unfold};
+
+use super::fetch::{Fetch, Step};
+use super::{PageStream, Paged};
+use crate::auth::Auth;
+use crate::error::Result;
+use crate::mark::Mark;
+use crate::meter::Meter;
+use crate::page::{JsonPath, Page};
+use crate::paginate::Paginate;
+use crate::paginate::guard::Guard;
+use crate::request::origin::Origins;
+use crate::request::secret::Redactor;
+use crate::request::{Origin, Request};
+use crate::transport::Transport;
+use crate::transport::exchange::Exchange;
+
+/// The pages of a source, one request each, as a stream.
+///
+/// See the [module](super) for the contract. Nothing is sent before the first poll, and nothing between
+/// two polls.
+///
+/// ```no_run
+/// use futures::StreamExt;
+/// use headwater::{Http, Limiter, Pages, PagesExt, RecordsExt, Request, RetryPolicy, paginate::Cursor};
+///
+/// # async fn run() -> headwater::Result<()> {
+/// let mut records = Pages::new(
+///     Http::new()?,
+///     Request::get("https://api.example.com/v1/invoices")?.query("limit", "100"),
+///     Cursor::last_record("id").into_query("starting_after").until_false("has_more"),
+/// )
+/// .rate_limit(Limiter::per_second(25.0).burst(50))
+/// .retry(RetryPolicy::exponential().max_attempts(5))
+/// .records("data");
+/// while let Some(record) = records.next().await {
+///     println!("{}", record?.as_str());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Pages {
+    stage: Stage,
+    meter: Meter,
+}
+
+enum Stage {
+    /// Not polled yet: still open to changes.
+    Idle(Box<Fetch>),
+    Running(Pin<Box<Unfold<Fetch, fn(Fetch) -> Step, Step>>>),
+    Ended,
+}
+
+impl Pages {
+    /// Takes what sends, what to ask for first, and how to go on.
+    pub fn new(transport: impl Transport, template: Request, paginator: impl Paginate) -> Self {
+        Self::with_parts(Arc::new(transport), template, Arc::new(paginator))
+    }
+
+    pub(crate) fn with_parts(
+        transport: Arc<dyn Transport>,
+        template: Request,
+        paginator: Arc<dyn Paginate>,
+    ) -> Self {
+        let meter = Meter::new();
+        let home = Origin::of(template.url());
+        let exchange = Exchange {
+            transport,
+            auth: None,
+            // A template has an origin: `Request` sees to that.
+            origins: Origins::new(
+                home.unwrap_or_else(|_| unreachable!("a request has an origin")),
+                Vec::new(),
+            ),
+            redactor: Redactor::default(),
+            meter: meter.clone(),
+        };
+        let fetch = Fetch {
+            exchange,
+            template,
+            paginator,
+            source: None,
+            records: None,
+            plan: None,
+            allowed: Vec::new(),
+            mark: Mark::start(),
+            guard: Some(Guard::default()),
+            no_content_ends: false,
+        };
+        Self { stage: Stage::Idle(Box::new(fetch)), meter }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Fetch)) -> Self {
+        if let Stage::Idle(fetch) = &mut self.stage {
+            change(fetch);
+        }
+        self
+    }
+
+    /// Puts credentials on every request to the origin of the template, and on no other.
+    pub fn auth(self, auth: impl Auth + 'static) -> Self {
+        self.shared_auth(Arc::new(auth))
+    }
+
+    pub(crate) fn shared_auth(self, auth: Arc<dyn Auth>) -> Self {
+        self.change(|fetch| {
+            fetch.exchange.redactor = Redactor::new(&auth.secrets());
+            fetch.exchange.auth = Some(auth);
+        })
+    }
+
+    /// Names the source in errors.
+    pub fn named(self, source: impl Into<Arc<str>>) -> Self {
+        self.change(|fetch| fetch.source = Some(source.into()))
+    }
+
+    /// Goes on from a mark: a stored position, or `Mark::at(position)`. A mark after the last page gives an
+    /// empty stream.
+    pub fn resume(self, mark: Mark) -> Self {
+        self.change(|fetch| fetch.mark = mark)
+    }
+
+    /// Says where the records are. [`records`](crate::RecordsExt::records) does this by itself, unless
+    /// there is a foreign adapter in between.
+    ///
+    /// A path that cannot be read comes out as the stream's first item, a `Config` error.
+    pub fn select(self, path: &str) -> Self {
+        self.change(|fetch| fetch.records = Some(JsonPath::parse(path)))
+    }
+
+    /// Allows next links and redirects to another origin, given as a URL. Credentials and headers of the
+    /// template do not go there.
+    ///
+    /// A URL that cannot be read comes out as the stream's first item, a `Config` error.
+    pub fn allow_origin(self, url: &str) -> Self {
+        let origin = Request::get(url).and_then(|request| Origin::of(request.url()));
+        self.change(|fetch| fetch.allowed.push(origin))
+    }
+
+    /// Switches off the guard against repeated positions and identical pages.
+    pub fn allow_repeats(self) -> Self {
+        self.change(|fetch| fetch.guard = None)
+    }
+
+    /// Declares that an answer without a body (204, or an empty 200) is the end.
+    pub fn no_content_ends(self) -> Self {
+        self.change(|fetch| fetch.no_content_ends = true)
+    }
+
+    /// The counters of this stream.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+}
+
+impl Stream for Pages {
+    type Item = Result<Page>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            match std::mem::replace(&mut this.stage, Stage::Ended) {
+                Stage::Idle(fetch) => {
+                    this.stage =
+                        Stage::Running(Box::pin(stream::unfold(*fetch, Fetch::step as fn(Fetch) -> Step)));
+                }
+                Stage::Running(mut unfold) => {
+                    let Poll::Ready(item) = unfold.as_mut().poll_next(cx) else {
+                        this.stage = Stage::Running(unfold);
+                        return Poll::Pending;
+                    };
+                    let ended = match &item {
+                        None => true,
+                        Some(Ok(page)) => page.next.is_none(),
+                        Some(Err(error)) => !error.is_transient(),
+                    };
+                    // Known as soon as the last item is out, so that no permit is spent on the `None`.
+                    if !ended {
+                        this.stage = Stage::Running(unfold);
+                    }
+                    return Poll::Ready(item);
+                }
+                Stage::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.stage {
+            Stage::Ended => (0, Some(0)),
+            _ => (0, None),
+        }
+    }
+}
+
+impl FusedStream for Pages {
+    fn is_terminated(&self) -> bool {
+        match &self.stage {
+            Stage::Idle(fetch) => fetch.mark.next.is_none(),
+            Stage::Running(_) => false,
+            Stage::Ended => true,
+        }
+    }
+}
+
+impl Paged for Pages {
+    fn select(&mut self, path: &JsonPath) {
+        if let Stage::Idle(fetch) = &mut self.stage {
+            // A path that could not be read stays the error that it is.
+            if !matches!(fetch.records, Some(Err(_))) {
+                fetch.records = Some(Ok(path.clone()));
+            }
+        }
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+}
+
+impl PageStream for Pages {}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match &self.stage {
+            Stage::Idle(_) => "idle",
+            Stage::Running(_) => "running",
+            Stage::Ended => "ended",
+        };
+        f.debug_struct("Pages").field("stage", &stage).field("counts", &self.meter.counts()).finish()
+    }
+}

@@ -1,0 +1,8 @@
+//! What nearly every user needs: `use headwater::prelude::*;`.
+
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::page::Page;
+pub use crate::pages::{PageStream, Paged, Pages, PagesExt};
+pub use crate::paginate::{Cursor, LinkHeader, NextUrl, Offset, PageNumber, Single};
+pub use crate::records::{Batch, Record, RecordsExt};
+pub use crate::{Http, Limiter, Pipeline, Request, RetryPolicy, Secret, Source};

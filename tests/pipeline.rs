@@ -1,0 +1,314 @@
+//! Whole runs: many sources into one sink, stopped and gone on with, over real sockets and real files.
+
+mod output;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use headwater::error::ErrorKind;
+use headwater::pipeline::{Event, Outcome};
+use headwater::prelude::*;
+use headwater::sink::{Jsonl, Memory};
+use headwater::testing::{Faults, MockApi, Paging, Resource};
+use headwater::{Shutdown, paginate::Consistency};
+use output::{files_of, ids_in, ids_of};
+
+async fn api() -> MockApi {
+    let resource = |name: &str, paging| Resource::new(name, 1_000).page_size(50).paging(paging);
+    MockApi::builder()
+        .resource(resource("customers", Paging::Offset))
+        .resource(resource("invoices", Paging::Cursor))
+        .resource(resource("issues", Paging::Link))
+        .start()
+        .await
+        .unwrap()
+}
+
+fn customers(api: &MockApi) -> Source {
+    Source::get("customers", api.url("customers"))
+        .records("data")
+        .paginate(Offset::new(50).until_total("total"))
+        .build()
+        .unwrap()
+}
+
+fn invoices(api: &MockApi) -> Source {
+    Source::get("invoices", api.url("invoices"))
+        .query("limit", "50")
+        .records("data")
+        .paginate(Cursor::last_record("id").into_query("starting_after").until_false("has_more"))
+        .build()
+        .unwrap()
+}
+
+fn issues(api: &MockApi) -> Source {
+    Source::get("issues", api.url("issues")).records("").paginate(LinkHeader::new()).build().unwrap()
+}
+
+fn missing(api: &MockApi) -> Source {
+    Source::get("missing", api.url("not-there")).records("").paginate(Single).build().unwrap()
+}
+
+fn all(api: &MockApi, out: &Path) -> Pipeline {
+    Pipeline::new().sources([customers(api), invoices(api), issues(api)]).sink(Jsonl::dir(out))
+}
+
+/// Stops a run after so many pages.
+fn after_pages(
+    pages: u64,
+    stop: impl Fn() + Send + Sync + 'static,
+) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
+    let seen = AtomicU64::new(0);
+    move |event| {
+        if matches!(event, Event::Page { .. }) && seen.fetch_add(1, Ordering::Relaxed) + 1 == pages {
+            stop();
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_source_has_its_file_and_its_counts() {
+    let (api, out) = (api().await, tempfile::tempdir().unwrap());
+    let start = std::time::UNIX_EPOCH + Duration::from_secs(1_779_012_000);
+    let report = all(&api, out.path()).started_at(start).run().await.unwrap();
+    assert_eq!(report.outcome, Outcome::Finished);
+    for name in ["customers", "invoices", "issues"] {
+        let file = out.path().join(format!("{name}_20260517T100000Z.jsonl"));
+        assert_eq!(ids_in(&file), api.ids(name).collect::<Vec<_>>(), "{name}: in order, each once");
+        let source = report.source(name).unwrap();
+        assert_eq!((source.records, source.resumed_records), (1_000, 0));
+        assert_eq!(source.counts.requests, api.stats()[name].requests);
+        assert_eq!(source.output.as_deref(), file.to_str());
+    }
+    assert_eq!(report.source("customers").unwrap().consistency, Consistency::Shifting);
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["sources"][1]["records"], 1_000);
+    assert_eq!(json["outcome"], "finished");
+}
+
+#[tokio::test]
+async fn every_line_says_where_it_is_from_and_when_it_came() {
+    let (api, out) = (api().await, tempfile::tempdir().unwrap());
+    Pipeline::new().source(issues(&api)).sink(Jsonl::dir(out.path())).run().await.unwrap();
+    let text = std::fs::read_to_string(&files_of(out.path(), "issues")[0]).unwrap();
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["__source"], "issues");
+        chrono::DateTime::parse_from_rfc3339(line["__ingested_at"].as_str().unwrap()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_failing_source_does_not_stop_the_others() {
+    let (api, out) = (api().await, tempfile::tempdir().unwrap());
+    let failure = all(&api, out.path()).source(missing(&api)).run().await.unwrap_err();
+    let report = failure.report.unwrap();
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert_eq!(report.source("missing").unwrap().outcome, Outcome::Failed);
+    assert!(report.source("missing").unwrap().error.as_ref().unwrap().contains("404"), "{report}");
+    for name in ["customers", "invoices", "issues"] {
+        assert_eq!(report.source(name).unwrap().outcome, Outcome::Finished);
+        assert_eq!(ids_of(out.path(), name), api.ids(name).collect::<Vec<_>>());
+    }
+    // The run is not finished: the next one tries what failed, and leaves alone what is there.
+    let requests = api.stats()["issues"].requests;
+    all(&api, out.path()).source(missing(&api)).run().await.unwrap_err();
+    assert_eq!(api.stats()["issues"].requests, requests);
+    assert_eq!(files_of(out.path(), "issues").len(), 1);
+}
+
+#[tokio::test]
+async fn a_failing_source_stops_the_others_if_asked() {
+    let slow = Resource::new("issues", 1_000).page_size(10).paging(Paging::Link);
+    let api = MockApi::builder().resource(slow).latency(Duration::from_millis(5)).start().await.unwrap();
+    let sources = [issues(&api), missing(&api)];
+    let failure = Pipeline::new().sources(sources).sink(Memory::new()).fail_fast().run().await.unwrap_err();
+    let report = failure.report.unwrap();
+    assert_eq!(report.source("issues").unwrap().outcome, Outcome::Stopped);
+    assert!(report.source("issues").unwrap().records < 1_000);
+}
+
+#[tokio::test]
+async fn a_gentle_stop_commits_every_page_and_the_next_run_goes_on() {
+    let (api, out) = (api().await, tempfile::tempdir().unwrap());
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    let run = all(&api, out.path()).commit_every(Duration::from_secs(3600)).shutdown(shutdown);
+    let failure = run.observe(after_pages(20, move || stop.finish_pages())).run().await.unwrap_err();
+    assert_eq!(failure.error.kind(), ErrorKind::Stopped);
+    let report = failure.report.unwrap();
+    assert_eq!(report.outcome, Outcome::Stopped);
+    assert!(report.records() >= 1_000, "{report}");
+    for source in &report.sources {
+        assert_eq!(
+            ids_of(out.path(), &source.source).len() as u64,
+            source.records,
+            "what is reported is there"
+        );
+    }
+    let rest = all(&api, out.path()).run().await.unwrap();
+    for name in ["customers", "invoices", "issues"] {
+        assert_eq!(ids_of(out.path(), name), api.ids(name).collect::<Vec<_>>());
+        assert_eq!(files_of(out.path(), name).len(), 1, "the same file");
+        assert_eq!(rest.source(name).unwrap().resumed_records, report.source(name).unwrap().records);
+    }
+    let requests: u64 = api.stats().values().map(|traffic| traffic.requests).sum();
+    assert_eq!(requests, 60, "no page was asked for twice");
+}
+
+#[tokio::test]
+async fn a_stop_at_once_costs_what_was_not_committed_and_nothing_more() {
+    let (api, out) = (api().await, tempfile::tempdir().unwrap());
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    let run = all(&api, out.path()).commit_every(Duration::from_secs(3600)).shutdown(shutdown);
+    let failure = run.observe(after_pages(20, move || stop.at_once())).run().await.unwrap_err();
+    assert_eq!(failure.report.unwrap().records(), 0, "nothing was committed");
+    all(&api, out.path()).run().await.unwrap();
+    for name in ["customers", "invoices", "issues"] {
+        assert_eq!(ids_of(out.path(), name), api.ids(name).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_after_the_last_commit_is_cut_off() {
+    let (api, out) = (api().await, tempfile::tempdir().unwrap());
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    let run = Pipeline::new().source(issues(&api)).sink(Jsonl::dir(out.path())).shutdown(shutdown);
+    run.observe(after_pages(7, move || stop.finish_pages())).run().await.unwrap_err();
+    let file = files_of(out.path(), "issues").remove(0);
+    let mut text = std::fs::read(&file).unwrap();
+    text.extend_from_slice(b"{\"id\":\"torn");
+    std::fs::write(&file, text).unwrap();
+    Pipeline::new().source(issues(&api)).sink(Jsonl::dir(out.path())).run().await.unwrap();
+    assert_eq!(ids_in(&file), api.ids("issues").collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn after_a_finished_run_the_next_starts_afresh() {
+    let (api, out) = (api().await, tempfile::tempdir().unwrap());
+    for runs in 1..=3 {
+        let report = all(&api, out.path()).run().await.unwrap();
+        assert_eq!(report.records(), 3_000);
+        assert_eq!(files_of(out.path(), "issues").len(), runs, "a file of its own, even in the same second");
+        assert_eq!(ids_of(out.path(), "issues").len(), runs * 1_000);
+    }
+}
+
+#[tokio::test]
+async fn faults_on_the_way_do_not_show_in_the_files() {
+    let faults = Faults::none()
+        .too_many_requests_every(5, Duration::from_millis(10))
+        .unavailable_every(7)
+        .cut_body_every(9);
+    let resource = Resource::new("issues", 1_000).page_size(20).paging(Paging::Link).faults(faults);
+    let api = MockApi::builder().resource(resource).start().await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let source = Source::get("issues", api.url("issues"))
+        .records("")
+        .paginate(LinkHeader::new())
+        .retry(RetryPolicy::exponential().base(Duration::from_millis(5)).seed(1).budget(1.0, 10))
+        .build()
+        .unwrap();
+    let report = Pipeline::new().source(source).sink(Jsonl::dir(out.path())).run().await.unwrap();
+    assert_eq!(ids_of(out.path(), "issues"), api.ids("issues").collect::<Vec<_>>());
+    let traffic = &api.stats()["issues"];
+    let (issues, faulty) = (report.source("issues").unwrap(), traffic.requests - 50);
+    assert!(faulty > 10 && traffic.cut > 0, "{traffic:?}");
+    assert_eq!((issues.counts.requests, issues.counts.retries), (traffic.requests, faulty));
+}
+
+#[tokio::test]
+async fn a_stream_composed_by_hand_runs_in_a_pipeline() {
+    let api = api().await;
+    let (url, memory) = (api.url("issues"), Memory::new());
+    let source = Source::from_pages("by_hand", "v1", "", Consistency::Stable, move |mark| {
+        Pages::new(Http::new().unwrap(), Request::get(url).unwrap(), LinkHeader::new())
+            .resume(mark)
+            .rate_limit(Limiter::per_second(10_000.0).burst(100))
+            .retry(RetryPolicy::exponential())
+            .prefetch(2)
+    })
+    .unwrap();
+    let report = Pipeline::new().source(source).sink(memory.clone()).run().await.unwrap();
+    assert_eq!(report.records(), 1_000);
+    assert_eq!(memory.lines("by_hand").len(), 1_000);
+    assert!(report.source("by_hand").unwrap().counts.requests >= 20);
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_without_saying_so_is_a_failure() {
+    let api = api().await;
+    let source = Source::from_pages("short", "v1", "", Consistency::Stable, {
+        let url = api.url("issues");
+        move |mark| {
+            Short(
+                Pages::new(Http::new().unwrap(), Request::get(url).unwrap(), LinkHeader::new()).resume(mark),
+                3,
+            )
+        }
+    })
+    .unwrap();
+    let failure = Pipeline::new().source(source).sink(Memory::new()).run().await.unwrap_err();
+    assert_eq!(failure.error.kind(), ErrorKind::Truncated);
+    assert_eq!(
+        failure.report.unwrap().source("short").unwrap().pages,
+        3,
+        "what came is committed all the same"
+    );
+}
+
+/// Gives so many pages and then, wrongly, `None`.
+struct Short(Pages, u32);
+
+impl futures::Stream for Short {
+    type Item = Result<Page>;
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        if self.1 == 0 {
+            return std::task::Poll::Ready(None);
+        }
+        let page = std::task::ready!(std::pin::Pin::new(&mut self.0).poll_next(cx));
+        self.1 -= 1;
+        std::task::Poll::Ready(page)
+    }
+}
+
+impl Paged for Short {}
+
+#[tokio::test]
+async fn an_empty_source_has_an_empty_file_and_is_finished() {
+    let api =
+        MockApi::builder().resource(Resource::new("none", 0).paging(Paging::Link)).start().await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let source =
+        Source::get("none", api.url("none")).records("").paginate(LinkHeader::new()).build().unwrap();
+    let report = Pipeline::new().source(source).sink(Jsonl::dir(out.path())).run().await.unwrap();
+    assert_eq!((report.records(), report.source("none").unwrap().pages), (0, 1));
+    assert_eq!(std::fs::read(&files_of(out.path(), "none")[0]).unwrap(), b"");
+}
+
+#[tokio::test]
+async fn no_task_is_left_behind() {
+    let api = api().await;
+    let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    let seen = Arc::new(after_pages(3, move || stop.at_once()));
+    let run = Pipeline::new().sources([customers(&api), issues(&api)]).sink(Memory::new()).shutdown(shutdown);
+    run.observe(move |event| seen(event)).run().await.unwrap_err();
+    drop(api);
+    for _ in 0..100 {
+        // Connections of the client and of the server end a moment later.
+        if tokio::runtime::Handle::current().metrics().num_alive_tasks() <= before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} tasks are left", tokio::runtime::Handle::current().metrics().num_alive_tasks() - before);
+}
