@@ -129,3 +129,8 @@ pub use request::{Origin, Position, Request, Secret};
 pub use retry::RetryPolicy;
 pub use source::{Source, SourceBuilder};
 pub use transport::{Http, Response, Transport};
+
+/// The examples of the README, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

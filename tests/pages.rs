@@ -436,6 +436,14 @@ async fn prefetch_fetches_no_more_than_it_may_and_nothing_after_its_drop() {
     drop(pages);
     sleep(Duration::from_secs(100)).await;
     assert_eq!(api.requests().len(), 6, "the one in flight was abandoned");
+
+    // A request that still waits for its permit is not sent either.
+    let api = counting(1000);
+    let mut pages = listed(&api).rate_limit(Limiter::per_second(1.0)).prefetch(1);
+    pages.next().await.unwrap().unwrap();
+    drop(pages);
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(api.requests().len(), 1);
 }
 
 // ---- Resume
@@ -643,6 +651,13 @@ async fn a_redirect_to_an_allowed_origin_carries_no_credentials() {
         Pages::new(api.clone(), template, Single).auth(token()).allow_origin("https://cdn.example.com/any");
     assert_eq!(pages.count().await, 1);
     assert!(api.requests()[1].headers.is_empty());
+
+    // The server repeats the key that it was sent.
+    let echo = "https://cdn.example.com/dump?api_key=k3y-v4lue&part=1";
+    let api = Scripted::new([Reply::redirect(echo), page("[1]", None)]);
+    let pages = listed(&api).auth(ApiKey::query("api_key", "k3y-v4lue"));
+    assert_eq!(pages.allow_origin("https://cdn.example.com").count().await, 1);
+    assert_eq!(api.urls()[1], "https://cdn.example.com/dump?part=1");
 }
 
 #[tokio::test(start_paused = true)]

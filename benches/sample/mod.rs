@@ -7,25 +7,26 @@ use std::io::Write;
 
 /// How a page and its records look.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    pub name: &'static str,
-    pub records_per_page: u64,
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) records_per_page: u64,
     render: fn(&mut Vec<u8>, u64),
 }
 
 /// 100 records of about 1.2 KB: an issue as an issue tracker lists it.
-pub const ISSUES: Shape = Shape { name: "issues", records_per_page: 100, render: issue };
+pub(crate) const ISSUES: Shape = Shape { name: "issues", records_per_page: 100, render: issue };
 
 /// The same, but one record of the page speaks of `__init__`, as an issue may well do: it could be a field
 /// called `__source` until somebody looks closer.
-pub const UNDERSCORES: Shape = Shape { name: "underscores", records_per_page: 100, render: underscores };
+pub(crate) const UNDERSCORES: Shape =
+    Shape { name: "underscores", records_per_page: 100, render: underscores };
 
 /// 1,000 records of about 110 bytes: a row of events.
-pub const EVENTS: Shape = Shape { name: "events", records_per_page: 1000, render: event };
+pub(crate) const EVENTS: Shape = Shape { name: "events", records_per_page: 1000, render: event };
 
 impl Shape {
     /// The page of this number, from 1, of so many: `{"data":[…],"page":1,"has_more":true}`.
-    pub fn page(&self, number: u64, pages: u64) -> Vec<u8> {
+    pub(crate) fn page(&self, number: u64, pages: u64) -> Vec<u8> {
         let mut page = Vec::from(br#"{"data":["#);
         let first = (number - 1) * self.records_per_page + 1;
         for id in first..first + self.records_per_page {
@@ -42,7 +43,9 @@ impl Shape {
 
 const WORDS: &str = "The pool keeps a connection after the server has closed it, so the first request after \
                      a quiet minute fails with \\\"connection reset\\\".\\r\\n\\r\\nSteps: start the client, \
-                     wait for 61 s, send again. Expected: a new connection. Größe: 3 µs.\\r\\n";
+                     wait for 61 s, send again. Expected: a new connection. Größe: 3 µs.\\r\\n\\r\\nIt does not \
+                     happen with the pool switched off, nor with a server that sends \\\"Connection: close\\\"; a \
+                     trace is attached.\\r\\n";
 
 fn issue(out: &mut Vec<u8>, id: u64) {
     about(out, id, "");
