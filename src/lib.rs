@@ -84,7 +84,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | *(none)* | everything above |
-//! | `testing` | [`testing`](crate::testing): an embedded mock API and a scripted transport |
+//! | `testing` | [`mod@testing`]: an embedded mock API and a scripted transport |
 //!
 //! # The clock
 //!

@@ -64,11 +64,10 @@ impl<S: Paged + Send + 'static> Stream for Prefetch<S> {
     type Item = Result<Page>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Stage::Idle(..) = self.stage {
-            if let Stage::Idle(inner, pages) = std::mem::replace(&mut self.stage, Stage::Ended) {
-                self.stage = Stage::Running(start(*inner, pages));
-            }
-        }
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Idle(inner, pages) => Stage::Running(start(*inner, pages)),
+            other => other,
+        };
         let Stage::Running(ahead) = &mut self.stage else { return Poll::Ready(None) };
         match ready!(ahead.pages.poll_recv(cx)) {
             Some(Some(page)) => Poll::Ready(Some(page)),

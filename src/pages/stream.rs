@@ -52,10 +52,12 @@ pub struct Pages {
     meter: Meter,
 }
 
+type Unfolding = Unfold<Fetch, fn(Fetch) -> Step, Step>;
+
 enum Stage {
     /// Not polled yet: still open to changes.
     Idle(Box<Fetch>),
-    Running(Pin<Box<Unfold<Fetch, fn(Fetch) -> Step, Step>>>),
+    Running(Pin<Box<Unfolding>>),
     Ended,
 }
 

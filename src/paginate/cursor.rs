@@ -99,7 +99,7 @@ impl Cursor {
         self
     }
 
-    fn from_body(
+    fn body_token(
         &self,
         answer: &Answer<'_>,
         index: usize,
@@ -202,7 +202,7 @@ impl Paginate for Cursor {
             return Ok(None);
         }
         match &self.from {
-            From::Body(path) => self.from_body(answer, usize::from(more != More::Unknown), path, more),
+            From::Body(path) => self.body_token(answer, usize::from(more != More::Unknown), path, more),
             From::LastRecord(path) => last_record(answer, path, more),
         }
     }

@@ -64,10 +64,9 @@ impl Paginate for LinkHeader {
             let (links, fault) = parse(&line);
             for link in links.iter().filter(|link| link.is(&self.relation)) {
                 // RFC 8288 §3.2: with an anchor, the link is about another resource.
-                if let Some(anchor) = link.parameter("anchor") {
-                    if answer.url().join(anchor).ok().as_ref() != Some(answer.url()) {
-                        continue;
-                    }
+                let elsewhere = |anchor| answer.url().join(anchor).ok().as_ref() != Some(answer.url());
+                if link.parameter("anchor").is_some_and(elsewhere) {
+                    continue;
                 }
                 let ended =
                     self.end.as_ref().is_some_and(|(name, value)| link.parameter(name) == Some(value));

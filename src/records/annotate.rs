@@ -15,15 +15,21 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
+use futures::Stream;
+use futures::stream::FusedStream;
 use memchr::{memchr2, memmem};
+use pin_project::pin_project;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Batch, Record};
+use crate::error::Result;
 
 const FIELDS: [&str; 2] = ["__source", "__ingested_at"];
 
@@ -122,8 +128,7 @@ impl Annotator {
 /// seen stands between two tokens, and so do the blanks behind it.
 fn one_line(text: &[u8], breaks: bool, out: &mut Vec<u8>) {
     let mut rest = text;
-    while breaks {
-        let Some(at) = memchr2(b'\n', b'\r', rest) else { break };
+    while let Some(at) = breaks.then(|| memchr2(b'\n', b'\r', rest)).flatten() {
         out.extend_from_slice(&rest[..at]);
         rest = rest[at..].trim_ascii_start();
     }
@@ -177,6 +182,48 @@ fn rename_own_fields(record: &[u8]) -> Option<Vec<u8>> {
         out.extend_from_slice(value.get().as_bytes());
     }
     Some(out)
+}
+
+/// The stream of [`RecordsExt::annotate`](super::RecordsExt::annotate).
+#[pin_project]
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Annotate<S> {
+    #[pin]
+    records: S,
+    annotator: Annotator,
+}
+
+impl<S> Annotate<S> {
+    pub(super) fn new(records: S, source: &str) -> Self {
+        Self { records, annotator: Annotator::new(source) }
+    }
+}
+
+impl<S: Stream<Item = Result<Record>>> Stream for Annotate<S> {
+    type Item = Result<Record>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        let annotator = this.annotator;
+        this.records.poll_next(cx).map_ok(|record| {
+            let mut line = Vec::with_capacity(record.as_bytes().len() + 96);
+            annotator.append(&record, &mut line);
+            // Without the line break.
+            line.pop();
+            Record::slice(line.into(), record.fetched_at())
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.records.size_hint()
+    }
+}
+
+impl<S: FusedStream<Item = Result<Record>>> FusedStream for Annotate<S> {
+    fn is_terminated(&self) -> bool {
+        self.records.is_terminated()
+    }
 }
 
 #[cfg(test)]

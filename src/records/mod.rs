@@ -6,15 +6,16 @@
 mod annotate;
 mod batch;
 mod flatten;
+mod parse;
 mod record;
 
-use futures::stream::Map;
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use serde::de::DeserializeOwned;
 
-pub use annotate::Annotator;
+pub use annotate::{Annotate, Annotator};
 pub use batch::{Batch, Batches};
 pub use flatten::Records;
+pub use parse::Parse;
 pub use record::Record;
 
 use crate::error::Result;
@@ -49,28 +50,22 @@ pub trait RecordsExt: Stream + Sized {
 
     /// Reads each record as a type of one's own. A record that is not of that type comes out as an error of
     /// kind `Record`, and the stream goes on.
-    fn parse<T>(self) -> Map<Self, fn(Result<Record>) -> Result<T>>
+    fn parse<T>(self) -> Parse<Self, T>
     where
         Self: Stream<Item = Result<Record>>,
         T: DeserializeOwned,
     {
-        self.map(|record| record?.parse())
+        Parse::new(self)
     }
 
     /// Adds `__source` and `__ingested_at` to each record, by the rules of [`Annotator`].
-    fn annotate(self, source: &str) -> impl Stream<Item = Result<Record>>
+    ///
+    /// Each record is copied; to write a file, [`Annotator::append_batch`] is cheaper.
+    fn annotate(self, source: &str) -> Annotate<Self>
     where
         Self: Stream<Item = Result<Record>>,
     {
-        let mut annotator = Annotator::new(source);
-        self.map(move |record| {
-            let record = record?;
-            let mut line = Vec::with_capacity(record.as_bytes().len() + 96);
-            annotator.append(&record, &mut line);
-            // Without the line break.
-            line.pop();
-            Ok(Record::slice(line.into(), record.fetched_at()))
-        })
+        Annotate::new(self, source)
     }
 }
 

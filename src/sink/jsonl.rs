@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Committed, Guarantee, Opening, Sink};
+use super::{Committed, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, FileStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, FsFile, OpenMode, blocking};
@@ -126,7 +126,7 @@ impl Jsonl {
         Ok(())
     }
 
-    async fn commit_all(&mut self) -> Result<Vec<(Arc<str>, SinkState)>> {
+    async fn commit_all(&mut self) -> Result<SinkStates> {
         let mut touched = Vec::new();
         for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
             touched.push((source.clone(), output.take()));
@@ -315,7 +315,7 @@ impl Sink for Jsonl {
         })
     }
 
-    fn commit(&mut self) -> BoxFuture<'_, Result<Vec<(Arc<str>, SinkState)>>> {
+    fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
         Box::pin(self.commit_all())
     }
 

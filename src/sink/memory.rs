@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::BoxFuture;
 
-use super::{Committed, Guarantee, Opening, Sink};
+use super::{Committed, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, MemoryStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::{Annotator, Batch};
@@ -88,7 +88,7 @@ impl Sink for Memory {
         })
     }
 
-    fn commit(&mut self) -> BoxFuture<'_, Result<Vec<(Arc<str>, SinkState)>>> {
+    fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
         Box::pin(async move {
             let mut states = Vec::new();
             for (source, output) in self.outputs().iter_mut().filter(|(_, output)| output.touched) {

@@ -64,7 +64,7 @@ pub trait Sink: fmt::Debug + Send {
     ///
     /// # Errors
     /// `Sink`. The run ends; nothing of what was written since the last commit counts.
-    fn commit(&mut self) -> BoxFuture<'_, Result<Vec<(Arc<str>, SinkState)>>>;
+    fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>>;
 
     /// Gives up what is held. Everything was committed before, unless the run has failed.
     ///
@@ -80,6 +80,9 @@ pub trait Sink: fmt::Debug + Send {
         None
     }
 }
+
+/// The states of sources, by their names.
+pub type SinkStates = Vec<(Arc<str>, SinkState)>;
 
 /// How the output of a source is opened.
 #[derive(Debug, Clone, Copy)]

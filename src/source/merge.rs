@@ -25,6 +25,7 @@ const AHEAD: usize = 1;
 
 /// What comes from a source.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are batches")]
 pub(crate) enum Arrival {
     Batch(Batch),
     /// The source gave up.

@@ -1,7 +1,7 @@
 //! How one request becomes one answer.
 //!
 //! A [`Transport`] does exactly one exchange: no redirects, no retries, no credentials of its own. What is
-//! above it ([`exchange`]) follows redirects inside the allowed origins and puts the credentials on each
+//! above it (`exchange.rs`) follows redirects inside the allowed origins and puts the credentials on each
 //! hop; retrying is the work of the stream adapters.
 
 pub(crate) mod exchange;
