@@ -229,9 +229,9 @@ fn main() {
     }
     criterion.final_summary();
     let arguments: Vec<String> = std::env::args().collect();
-    // `cargo test --benches` gives no `--bench`; with `--test` or `--list` nobody waits for a table.
-    let measured = arguments.iter().any(|argument| argument == "--bench");
-    if measured && !arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    // `cargo test --benches` gives no `--bench`; with one of the others nobody waits for a table.
+    if has("--bench") && !["--test", "--list", "--profile-time"].into_iter().any(has) {
         table();
     }
 }

@@ -67,9 +67,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     match outcome {
         Ok(report) => {
             println!("{report}");
-            for source in &report.sources {
-                println!("{}", source.output.as_deref().unwrap_or_default());
-            }
             Ok(())
         }
         Err(failure) => {

@@ -1,11 +1,12 @@
 //! Counters of one source's work, shared by everything that does a part of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Counters of one source's work. A clone counts into the same numbers.
 #[derive(Debug, Clone)]
@@ -19,6 +20,7 @@ struct Counters {
     waits: AtomicU64,
     waited: AtomicU64,
     in_flight: watch::Sender<u32>,
+    waiting_until: Mutex<Option<Instant>>,
 }
 
 /// What a [`Meter`] has counted.
@@ -47,6 +49,7 @@ impl Default for Meter {
             waits: AtomicU64::new(0),
             waited: AtomicU64::new(0),
             in_flight: watch::Sender::new(0),
+            waiting_until: Mutex::new(None),
         }))
     }
 }
@@ -97,7 +100,22 @@ impl Meter {
         self.0.retries.fetch_add(1, Relaxed);
     }
 
+    /// How long the source will still wait, if it waits.
+    pub fn waiting(&self) -> Option<Duration> {
+        let until = *self.waiting_until();
+        until.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    pub(crate) fn wait_until(&self, until: Instant) {
+        *self.waiting_until() = Some(until);
+    }
+
+    fn waiting_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.waiting_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn waited(&self, time: Duration) {
+        *self.waiting_until() = None;
         if !time.is_zero() {
             self.0.waits.fetch_add(1, Relaxed);
             self.0.waited.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);

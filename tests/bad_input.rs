@@ -1,6 +1,6 @@
 //! Bad input gets an error that says what and where, and nothing that was committed is lost by it.
 
-mod output;
+mod support;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use headwater::pipeline::{Outcome, RunError};
 use headwater::prelude::*;
 use headwater::sink::Jsonl;
 use headwater::testing::{Reply, Scripted};
-use output::{files_of, ids_in, ids_of};
+use support::{files, ids_in, ids_of};
 
 const URL: &str = "https://api.example.com/items";
 
@@ -237,9 +237,9 @@ async fn broken_off() -> tempfile::TempDir {
 }
 
 async fn refused(out: &Path, source: Source) -> RunError {
-    let before = std::fs::read(&files_of(out, "items")[0]).ok();
+    let before = std::fs::read(&files(out, "items")[0]).ok();
     let failure = Pipeline::new().source(source).sink(Jsonl::dir(out)).run().await.unwrap_err();
-    assert_eq!(std::fs::read(&files_of(out, "items")[0]).ok(), before, "the file was not touched");
+    assert_eq!(std::fs::read(&files(out, "items")[0]).ok(), before, "the file was not touched");
     failure
 }
 
@@ -295,7 +295,7 @@ async fn a_new_token_is_not_a_new_definition() {
 #[tokio::test]
 async fn a_data_file_that_was_changed_or_cut_is_refused() {
     let out = broken_off().await;
-    let file = files_of(out.path(), "items").remove(0);
+    let file = files(out.path(), "items").remove(0);
     let text = std::fs::read(&file).unwrap();
     let mut changed = text.clone();
     changed[3] ^= 1;

@@ -1,6 +1,6 @@
 //! Whole runs: many sources into one sink, stopped and gone on with, over real sockets and real files.
 
-mod output;
+mod support;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use headwater::prelude::*;
 use headwater::sink::{Jsonl, Memory};
 use headwater::testing::{Faults, MockApi, Paging, Resource};
 use headwater::{Shutdown, paginate::Consistency};
-use output::{files_of, ids_in, ids_of};
+use support::{files, ids_in, ids_of};
 
 async fn api() -> MockApi {
     let resource = |name: &str, paging| Resource::new(name, 1_000).page_size(50).paging(paging);
@@ -92,7 +92,7 @@ async fn each_source_has_its_file_and_its_counts() {
 async fn every_line_says_where_it_is_from_and_when_it_came() {
     let (api, out) = (api().await, tempfile::tempdir().unwrap());
     Pipeline::new().source(issues(&api)).sink(Jsonl::dir(out.path())).run().await.unwrap();
-    let text = std::fs::read_to_string(&files_of(out.path(), "issues")[0]).unwrap();
+    let text = std::fs::read_to_string(&files(out.path(), "issues")[0]).unwrap();
     for line in text.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(line["__source"], "issues");
@@ -116,7 +116,7 @@ async fn a_failing_source_does_not_stop_the_others() {
     let requests = api.stats()["issues"].requests;
     all(&api, out.path()).source(missing(&api)).run().await.unwrap_err();
     assert_eq!(api.stats()["issues"].requests, requests);
-    assert_eq!(files_of(out.path(), "issues").len(), 1);
+    assert_eq!(files(out.path(), "issues").len(), 1);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_gentle_stop_commits_every_page_and_the_next_run_goes_on() {
     let rest = all(&api, out.path()).run().await.unwrap();
     for name in ["customers", "invoices", "issues"] {
         assert_eq!(ids_of(out.path(), name), api.ids(name).collect::<Vec<_>>());
-        assert_eq!(files_of(out.path(), name).len(), 1, "the same file");
+        assert_eq!(files(out.path(), name).len(), 1, "the same file");
         assert_eq!(rest.source(name).unwrap().resumed_records, report.source(name).unwrap().records);
     }
     let requests: u64 = api.stats().values().map(|traffic| traffic.requests).sum();
@@ -179,7 +179,7 @@ async fn what_was_written_after_the_last_commit_is_cut_off() {
     let stop = shutdown.clone();
     let run = Pipeline::new().source(issues(&api)).sink(Jsonl::dir(out.path())).shutdown(shutdown);
     run.observe(after_pages(7, move || stop.finish_pages())).run().await.unwrap_err();
-    let file = files_of(out.path(), "issues").remove(0);
+    let file = files(out.path(), "issues").remove(0);
     let mut text = std::fs::read(&file).unwrap();
     text.extend_from_slice(b"{\"id\":\"torn");
     std::fs::write(&file, text).unwrap();
@@ -193,7 +193,7 @@ async fn after_a_finished_run_the_next_starts_afresh() {
     for runs in 1..=3 {
         let report = all(&api, out.path()).run().await.unwrap();
         assert_eq!(report.records(), 3_000);
-        assert_eq!(files_of(out.path(), "issues").len(), runs, "a file of its own, even in the same second");
+        assert_eq!(files(out.path(), "issues").len(), runs, "a file of its own, even in the same second");
         assert_eq!(ids_of(out.path(), "issues").len(), runs * 1_000);
     }
 }
@@ -290,7 +290,7 @@ async fn an_empty_source_has_an_empty_file_and_is_finished() {
         Source::get("none", api.url("none")).records("").paginate(LinkHeader::new()).build().unwrap();
     let report = Pipeline::new().source(source).sink(Jsonl::dir(out.path())).run().await.unwrap();
     assert_eq!((report.records(), report.source("none").unwrap().pages), (0, 1));
-    assert_eq!(std::fs::read(&files_of(out.path(), "none")[0]).unwrap(), b"");
+    assert_eq!(std::fs::read(&files(out.path(), "none")[0]).unwrap(), b"");
 }
 
 #[tokio::test]

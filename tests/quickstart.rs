@@ -1,6 +1,5 @@
 //! The example that everyone runs first: it ends well, it can be killed at any moment, it can be stopped.
 
-mod output;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use headwater::testing::Resource;
-use output::{files_of, ids_in};
+use support::{files, ids_in};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -38,7 +37,7 @@ async fn run(out: &Path) -> String {
 fn assert_complete(out: &Path) {
     for source in SOURCES {
         let expected: Vec<String> = Resource::new(source, 10_000).ids().collect();
-        let files: Vec<PathBuf> = files_of(out, source);
+        let files: Vec<PathBuf> = files(out, source);
         assert!(!files.is_empty(), "{source} has no file");
         for file in files {
             assert!(
@@ -111,5 +110,5 @@ async fn a_signal_lets_it_commit_and_report_and_the_next_run_goes_on() {
     let text = run(out.path()).await;
     assert!(text.contains("goes on after"), "{text}");
     assert_complete(out.path());
-    assert_eq!(files_of(out.path(), "issues").len(), 1, "the same file all along");
+    assert_eq!(files(out.path(), "issues").len(), 1, "the same file all along");
 }

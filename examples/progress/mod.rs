@@ -63,6 +63,9 @@ impl Progress {
                 // The error itself is in the report.
                 self.line(|| format!("{source}: failed"));
             }
+            Event::Waiting { source, remaining } => {
+                self.line(|| format!("{source}: waits for {:.0} s", remaining.as_secs_f64()));
+            }
             Event::Stopping => eprintln!("stopping: each source finishes its page"),
             _ => {}
         }

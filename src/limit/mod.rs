@@ -123,6 +123,13 @@ pub struct Acquire {
     since: Option<Instant>,
 }
 
+impl Acquire {
+    /// When to look again, if there was no permit at the last poll.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.sleep.as_ref().map(|sleep| sleep.deadline())
+    }
+}
+
 impl Future for Acquire {
     type Output = Duration;
 

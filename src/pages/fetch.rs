@@ -157,6 +157,7 @@ impl Fetch {
         if url.origin() == self.template.url().origin()
             && !url.path().starts_with("//")
             && url.username().is_empty()
+            && url.password().is_none()
         {
             return Position::Url(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned());
         }

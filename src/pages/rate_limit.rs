@@ -52,7 +52,12 @@ impl<S: PageStream> Stream for RateLimit<S> {
                 Gate::Closed if this.inner.is_terminated() => return Poll::Ready(None),
                 Gate::Closed => *this.gate = Gate::Waiting(this.limiter.acquire()),
                 Gate::Waiting(permit) => {
-                    let waited = ready!(Pin::new(permit).poll(cx));
+                    let Poll::Ready(waited) = Pin::new(&mut *permit).poll(cx) else {
+                        if let Some(until) = permit.until() {
+                            this.meter.wait_until(until);
+                        }
+                        return Poll::Pending;
+                    };
                     this.meter.waited(waited);
                     *this.gate = Gate::Open;
                 }

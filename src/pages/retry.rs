@@ -75,6 +75,7 @@ impl<S: PageStream> Stream for Retry<S> {
                     match this.policy.decide(this.tries, &error, this.random.f64()) {
                         Decision::Retry(delay) => {
                             tracing::debug!(?delay, %error, "a page failed and is asked for again");
+                            this.meter.wait_until(Instant::now() + delay);
                             *this.stage = Stage::Waiting(Box::pin(sleep(delay)), Instant::now());
                         }
                         Decision::GiveUp(why) => {

@@ -1,8 +1,8 @@
 //! `?offset=200&limit=100`: rows to skip.
 
-use super::stop::{Flag, More, contradiction};
-use super::{Answer, Consistency, Paginate, foreign, missing};
-use crate::error::{Error, ErrorKind, Result};
+use super::stop::{Counted, Flag};
+use super::{Answer, Consistency, Paginate, foreign};
+use crate::error::Result;
 use crate::page::JsonPath;
 use crate::request::{Position, Request};
 
@@ -27,8 +27,7 @@ pub struct Offset {
     limit_param: Option<String>,
     start: u64,
     short_page_ends: bool,
-    total: Option<String>,
-    flag: Flag,
+    stop: Counted,
 }
 
 impl Offset {
@@ -40,8 +39,7 @@ impl Offset {
             limit_param: Some("limit".into()),
             start: 0,
             short_page_ends: false,
-            total: None,
-            flag: Flag::default(),
+            stop: Counted::new("rows"),
         }
     }
 
@@ -72,19 +70,19 @@ impl Offset {
     /// Ends when as many rows have come as the number at this path says. A page without rows before that
     /// is an error.
     pub fn until_total(mut self, path: impl Into<String>) -> Self {
-        self.total = Some(path.into());
+        self.stop.count = Some(path.into());
         self
     }
 
     /// Ends when the flag at this path is false (`has_more`).
     pub fn until_false(mut self, path: &str) -> Self {
-        self.flag = Flag::ends_when(path, false);
+        self.stop.flag = Flag::ends_when(path, false);
         self
     }
 
     /// Ends when the flag at this path is true (`is_last`).
     pub fn until_true(mut self, path: &str) -> Self {
-        self.flag = Flag::ends_when(path, true);
+        self.stop.flag = Flag::ends_when(path, true);
         self
     }
 
@@ -97,8 +95,7 @@ impl Offset {
 
 impl Paginate for Offset {
     fn reads(&self) -> Result<Vec<JsonPath>> {
-        let total = self.total.as_ref().map(|path| JsonPath::parse(path)).transpose()?;
-        Ok(self.flag.path()?.into_iter().chain(total).collect())
+        self.stop.reads()
     }
 
     fn needs_records(&self) -> bool {
@@ -125,34 +122,8 @@ impl Paginate for Offset {
             _ => self.start,
         };
         let next = offset.saturating_add(rows);
-        let more = self.flag.read(answer, 0)?;
-        let total_index = usize::from(self.flag.path()?.is_some());
-        let total = match &self.total {
-            None => None,
-            Some(path) => {
-                let value = answer.value(total_index).ok_or_else(|| missing("the total", path))?;
-                Some(value.as_u64().ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Cursor,
-                        format!("the total \"{path}\" is {}, not a count", value.kind()),
-                    )
-                })?)
-            }
-        };
-        let left = total.map(|total| total.saturating_sub(next.saturating_sub(self.start)));
-        if more == More::No || left == Some(0) {
+        if self.stop.ended(answer, next.saturating_sub(self.start))? {
             return Ok(None);
-        }
-        if rows == 0 {
-            return match (more, left) {
-                (More::Yes, _) => {
-                    Err(contradiction("a page without rows, though the source says that there is more"))
-                }
-                (_, Some(left)) => {
-                    Err(contradiction(format!("a page without rows, though {left} more are in the total")))
-                }
-                _ => Ok(None),
-            };
         }
         if self.short_page_ends && rows < self.limit {
             return Ok(None);
@@ -166,14 +137,13 @@ impl Paginate for Offset {
 
     fn definition(&self) -> String {
         format!(
-            "offset {} from {}, size {} as {:?}{}{}{}",
+            "offset {} from {}, size {} as {:?}{}{}",
             self.offset_param,
             self.start,
             self.limit,
             self.limit_param,
-            self.total.as_ref().map_or_else(String::new, |path| format!(" until total {path}")),
             if self.short_page_ends { " until short page" } else { "" },
-            self.flag.definition(),
+            self.stop.definition(),
         )
     }
 }
@@ -181,6 +151,7 @@ impl Paginate for Offset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::paginate::testing::{page, query_of};
 
     #[test]

@@ -1,8 +1,8 @@
 //! `?page=3&per_page=100`: pages counted.
 
-use super::stop::{Flag, More, contradiction};
-use super::{Answer, Consistency, Paginate, foreign, missing};
-use crate::error::{Error, ErrorKind, Result};
+use super::stop::{Counted, Flag};
+use super::{Answer, Consistency, Paginate, foreign};
+use crate::error::Result;
 use crate::page::JsonPath;
 use crate::request::{Position, Request};
 
@@ -23,8 +23,7 @@ pub struct PageNumber {
     param: String,
     start: u64,
     size: Option<(String, u64)>,
-    page_count: Option<String>,
-    flag: Flag,
+    stop: Counted,
 }
 
 impl Default for PageNumber {
@@ -36,7 +35,7 @@ impl Default for PageNumber {
 impl PageNumber {
     /// Counts pages from 1, as `?page=…`.
     pub fn new() -> Self {
-        Self { param: "page".into(), start: 1, size: None, page_count: None, flag: Flag::default() }
+        Self { param: "page".into(), start: 1, size: None, stop: Counted::new("pages") }
     }
 
     /// Names the parameter. The default is `page`.
@@ -60,27 +59,26 @@ impl PageNumber {
     /// Ends when as many pages have come as the number at this path says. A page without rows before that
     /// is an error.
     pub fn until_page_count(mut self, path: impl Into<String>) -> Self {
-        self.page_count = Some(path.into());
+        self.stop.count = Some(path.into());
         self
     }
 
     /// Ends when the flag at this path is false (`has_more`).
     pub fn until_false(mut self, path: &str) -> Self {
-        self.flag = Flag::ends_when(path, false);
+        self.stop.flag = Flag::ends_when(path, false);
         self
     }
 
     /// Ends when the flag at this path is true (`is_last`).
     pub fn until_true(mut self, path: &str) -> Self {
-        self.flag = Flag::ends_when(path, true);
+        self.stop.flag = Flag::ends_when(path, true);
         self
     }
 }
 
 impl Paginate for PageNumber {
     fn reads(&self) -> Result<Vec<JsonPath>> {
-        let count = self.page_count.as_ref().map(|path| JsonPath::parse(path)).transpose()?;
-        Ok(self.flag.path()?.into_iter().chain(count).collect())
+        self.stop.reads()
     }
 
     fn needs_records(&self) -> bool {
@@ -106,36 +104,8 @@ impl Paginate for PageNumber {
             _ => self.start,
         };
         let next = number.saturating_add(1);
-        let more = self.flag.read(answer, 0)?;
-        let count_index = usize::from(self.flag.path()?.is_some());
-        let left = match &self.page_count {
-            None => None,
-            Some(path) => {
-                let value = answer.value(count_index).ok_or_else(|| missing("the page count", path))?;
-                let count = value.as_u64().ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Cursor,
-                        format!("the page count \"{path}\" is {}, not a count", value.kind()),
-                    )
-                })?;
-                Some(count.saturating_sub(next.saturating_sub(self.start)))
-            }
-        };
-        if more == More::No || left == Some(0) {
-            return Ok(None);
-        }
-        if answer.record_count()? == 0 {
-            return match (more, left) {
-                (More::Yes, _) => {
-                    Err(contradiction("a page without rows, though the source says that there is more"))
-                }
-                (_, Some(left)) => {
-                    Err(contradiction(format!("a page without rows, though {left} more pages follow")))
-                }
-                _ => Ok(None),
-            };
-        }
-        Ok(Some(Position::Page(next)))
+        let ended = self.stop.ended(answer, next.saturating_sub(self.start))?;
+        Ok((!ended).then_some(Position::Page(next)))
     }
 
     fn consistency(&self) -> Consistency {
@@ -143,20 +113,15 @@ impl Paginate for PageNumber {
     }
 
     fn definition(&self) -> String {
-        format!(
-            "page number {} from {}, size {:?}{}{}",
-            self.param,
-            self.start,
-            self.size,
-            self.page_count.as_ref().map_or_else(String::new, |path| format!(" until page count {path}")),
-            self.flag.definition(),
-        )
+        let Self { param, start, size, stop } = self;
+        format!("page number {param} from {start}, size {size:?}{}", stop.definition())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::paginate::testing::{page, query_of};
 
     #[test]

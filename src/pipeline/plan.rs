@@ -83,7 +83,7 @@ fn changed(name: &str, changes: &[&str], checkpoint: &Checkpoint) -> Error {
         checkpoint.records
     );
     Error::new(ErrorKind::DefinitionChanged, what)
-        .advice("finish it with the old definition; or go on with `accept_changed_definitions()`; or use another folder")
+        .advice("finish it with the old definition, or use another folder; in code, `accept_changed_definitions()` goes on all the same")
         .at(|context| context.source = Some(name.into()))
 }
 

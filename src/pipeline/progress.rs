@@ -1,5 +1,7 @@
 //! What happens in a run, as it happens.
 
+use std::time::Duration;
+
 use crate::error::Error;
 use crate::meter::Counts;
 
@@ -29,6 +31,14 @@ pub enum Event<'a> {
         records: u64,
         /// The counters of the source.
         counts: Counts,
+    },
+    /// A source waits for its limiter, or because the server said so. Said again every few seconds while
+    /// the wait goes on.
+    Waiting {
+        /// The source.
+        source: &'a str,
+        /// How long it will still wait, as far as is known.
+        remaining: Duration,
     },
     /// What was written is durable, and the checkpoints say so.
     Committed,

@@ -128,6 +128,9 @@ impl fmt::Display for Report {
         }
         write!(f, "{} records, {} in {:.1} s", self.records(), self.outcome, self.duration.as_secs_f64())?;
         for source in &self.sources {
+            if let Some(output) = &source.output {
+                write!(f, "\n{}: {output}", source.source)?;
+            }
             if let Some(error) = &source.error {
                 write!(f, "\n{error}")?;
             }
@@ -159,12 +162,20 @@ impl fmt::Display for RunError {
             self.report.iter().flat_map(|report| &report.sources).filter(|source| source.error.is_some());
         match failed.count() {
             0 | 1 => self.error.fmt(f),
+            2 => write!(f, "{} (and one more source failed)", self.error),
             count => write!(f, "{} (and {} more sources failed)", self.error, count - 1),
         }
     }
 }
 
 impl std::error::Error for RunError {}
+
+impl From<Error> for RunError {
+    /// For what goes wrong before a run: a program can have one error type.
+    fn from(error: Error) -> Self {
+        Self { error, report: None }
+    }
+}
 
 impl From<RunError> for Error {
     fn from(error: RunError) -> Self {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
 use futures::StreamExt;
@@ -22,24 +22,26 @@ use crate::sink::{Committed, Opening, Sink};
 use crate::source::{Arrival, Merge, Source};
 use crate::transport::{Http, Transport};
 
+const LOOK_AT_WAITS: Duration = Duration::from_secs(5);
+const WORTH_TELLING: Duration = Duration::from_secs(2);
+
 pub(super) async fn run(mut pipeline: Pipeline) -> Result<Report, RunError> {
-    let could_not_start = |error| RunError { error, report: None };
-    pipeline.validate().map_err(could_not_start)?;
+    pipeline.validate()?;
     let Some(mut sink) = pipeline.sink.take() else {
-        return Err(could_not_start(Error::config("a pipeline without a sink")));
+        return Err(Error::config("a pipeline without a sink").into());
     };
     let store = match pipeline.checkpoints.take().or_else(|| sink.checkpoints()) {
         Some(store) => store,
         None => Arc::new(MemoryStore::new()),
     };
     // Held until the run is over.
-    let _lease = store.lock().await.map_err(could_not_start)?;
+    let _lease = store.lock().await?;
     let mut signals = JoinSet::new();
     if let Some(listener) = pipeline.signals.then(|| pipeline.shutdown.on_signals()).flatten() {
         signals.spawn(listener);
     }
     let sources = std::mem::take(&mut pipeline.sources);
-    let (run, merge) = Run::begin(pipeline, &mut *sink, store, sources).await.map_err(could_not_start)?;
+    let (run, merge) = Run::begin(pipeline, &mut *sink, store, sources).await?;
     run.pull(merge).await
 }
 
@@ -158,10 +160,12 @@ impl<'a> Run<'a> {
     /// Takes batches until there are no more, and commits on the way.
     async fn pull(mut self, mut merge: Merge) -> Result<Report, RunError> {
         let shutdown = self.pipeline.shutdown.clone();
-        let mut ticks = interval(self.pipeline.commit_every.max(std::time::Duration::from_millis(1)));
+        let mut ticks = interval(self.pipeline.commit_every.max(Duration::from_millis(1)));
         // The first tick comes at once, and there is nothing to commit yet.
         ticks.tick().await;
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval(LOOK_AT_WAITS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let broken = loop {
             let outcome = tokio::select! {
                 biased;
@@ -175,6 +179,10 @@ impl<'a> Run<'a> {
                     Ok(())
                 }
                 _ = ticks.tick(), if self.dirty => self.commit().await,
+                _ = looks.tick() => {
+                    self.tell_waits();
+                    Ok(())
+                }
                 arrival = merge.next() => match arrival {
                     Some((source, Arrival::Batch(batch))) => self.write(&source, &batch).await,
                     Some((source, Arrival::Failed(error))) => {
@@ -198,6 +206,15 @@ impl<'a> Run<'a> {
             Some(error) => Some(error),
         };
         self.report(broken)
+    }
+
+    /// Tells of the waits that a person would wonder about.
+    fn tell_waits(&self) {
+        for (source, state) in &self.states {
+            if let Some(remaining) = state.meter.waiting().filter(|remaining| *remaining >= WORTH_TELLING) {
+                self.pipeline.tell(&Event::Waiting { source, remaining });
+            }
+        }
     }
 
     async fn write(&mut self, source: &Arc<str>, batch: &Batch) -> Result<()> {

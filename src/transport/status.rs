@@ -18,7 +18,9 @@ pub(crate) fn check(response: &Response, hints: &Hints, resumable: bool) -> Resu
         206 => (ErrorKind::Status, Permanent, "a part of the answer came where the whole was asked for"),
         304 => (ErrorKind::Status, Permanent, "\"not modified\" came though no validator was sent"),
         401 => (ErrorKind::Unauthorized, Permanent, "the credentials are missing, wrong or expired"),
-        403 if hints.is_limited() => (ErrorKind::RateLimited, Transient, "the server limits the rate"),
+        403 if hints.is_limited() || speaks_of_rate(&response.body) => {
+            (ErrorKind::RateLimited, Transient, "the server limits the rate")
+        }
         403 => (ErrorKind::Status, Permanent, "the credentials do not allow this"),
         407 => (ErrorKind::Connect, Permanent, "the proxy wants credentials"),
         408 => (ErrorKind::Timeout, Transient, "the server waited too long for the request"),
@@ -44,13 +46,18 @@ pub(crate) fn check(response: &Response, hints: &Hints, resumable: bool) -> Resu
     })
 }
 
-fn speaks_of_expiry(body: &[u8]) -> bool {
+// GitHub's secondary limit may come as a bare 403 that only says so in its message.
+fn speaks_of_rate(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body).to_ascii_lowercase();
-    let about =
-        ["cursor", "token", "page", "starting_after", "scroll"].iter().any(|word| text.contains(word));
-    let gone =
-        ["expired", "invalid", "no longer", "not found", "unknown"].iter().any(|word| text.contains(word));
-    about && gone
+    ["rate limit", "ratelimit", "rate_limit"].iter().any(|word| text.contains(word))
+}
+
+// A guess, and only about the kind of an error that ends the stream anyway.
+fn speaks_of_expiry(body: &[u8]) -> bool {
+    const POSITIONS: [&str; 5] = ["cursor", "page_token", "page token", "pagetoken", "scroll"];
+    const GONE: [&str; 4] = ["expired", "invalid", "no longer", "not valid"];
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    POSITIONS.iter().any(|word| text.contains(word)) && GONE.iter().any(|word| text.contains(word))
 }
 
 #[cfg(test)]
@@ -89,9 +96,13 @@ mod tests {
 
     #[test]
     fn a_403_that_carries_a_limit_s_marks_is_a_limit() {
-        let mut hints = Hints::default();
-        hints.retry_after = Some(Duration::from_secs(60));
+        let hints = Hints { retry_after: Some(Duration::from_secs(60)), ..Hints::default() };
         assert_eq!(outcome(403, "", hints, false), (ErrorKind::RateLimited, Transience::Transient));
+        let bare = r#"{"message":"You have exceeded a secondary rate limit."}"#;
+        assert_eq!(
+            outcome(403, bare, Hints::default(), false),
+            (ErrorKind::RateLimited, Transience::Transient)
+        );
         assert_eq!(outcome(403, "", Hints::default(), false), (ErrorKind::Status, Transience::Permanent));
     }
 
@@ -102,5 +113,7 @@ mod tests {
         assert_eq!(outcome(410, "", Hints::default(), true).0, ErrorKind::CursorExpired);
         assert_eq!(outcome(400, expired, Hints::default(), false).0, ErrorKind::Status);
         assert_eq!(outcome(400, "limit too large", Hints::default(), true).0, ErrorKind::Status);
+        let other = r#"{"error":{"type":"invalid_request_error","param":"page_size"}}"#;
+        assert_eq!(outcome(400, other, Hints::default(), true).0, ErrorKind::Status);
     }
 }

@@ -146,14 +146,33 @@ pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
-/// The files of a source, by what a run calls them.
+/// The files of a source, by what a run calls them, oldest first.
 pub(crate) fn files(dir: &Path, source: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let is_its = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.strip_prefix(source).is_some_and(|rest| rest.starts_with('_') && rest.ends_with(".jsonl"))
+        name.strip_prefix(source).is_some_and(|rest| rest.starts_with("_2") && rest.ends_with(".jsonl"))
     };
-    entries.map(|entry| entry.expect("an entry").path()).filter(is_its).collect()
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("an entry").path()).filter(is_its).collect();
+    files.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    files
+}
+
+/// The ids in a file, line by line; every line must be whole.
+pub(crate) fn ids_in(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).expect("a file in UTF-8");
+    assert!(text.is_empty() || text.ends_with('\n'), "the last line of {} is not whole", file.display());
+    let id = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        line["id"].as_str().map_or_else(|| line["id"].to_string(), str::to_owned)
+    };
+    text.lines().map(id).collect()
+}
+
+/// The ids in all files of a source.
+pub(crate) fn ids_of(dir: &Path, source: &str) -> Vec<String> {
+    files(dir, source).iter().flat_map(|file| ids_in(file)).collect()
 }
 
 /// The records of a source, which has one file, in the order of its lines. Every line must be whole, and say
