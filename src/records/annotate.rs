@@ -113,7 +113,9 @@ impl Annotator {
             out.extend_from_slice(&self.suffix);
             return;
         };
-        let renamed = if look.own_fields { rename_own_fields(record) } else { None };
+        // What one record of a page has, the others need not have.
+        let own_fields = look.own_fields && may_have_own_fields(record);
+        let renamed = if own_fields { rename_own_fields(record) } else { None };
         let object = renamed.as_deref().unwrap_or(object).trim_ascii_end();
         out.push(b'{');
         one_line(object, look.breaks, out);
@@ -138,7 +140,8 @@ fn one_line(text: &[u8], breaks: bool, out: &mut Vec<u8>) {
 /// Whether a field of our names may be in the text: in plain, or with an escape in the key (`\u005f` is an
 /// underscore). All characters of the names lie between `\u005f` and `\u0075`.
 fn may_have_own_fields(text: &[u8]) -> bool {
-    memmem::find(text, b"__").is_some()
+    let quoted = |at: usize| FIELDS.iter().any(|name| text[at + 1..].starts_with(name.as_bytes()));
+    memmem::find_iter(text, b"\"__").any(quoted)
         || memmem::find_iter(text, b"\\u00").any(|at| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7')))
 }
 

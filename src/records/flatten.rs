@@ -24,6 +24,28 @@ pub struct Records<S> {
 impl<S: Stream<Item = Result<Page>>> Records<S> {
     /// Flattens any stream of pages, one with foreign adapters in it too: each page is then walked once
     /// more to find the records. A path that cannot be read comes out as the first item.
+    ///
+    /// So a source that is no paginated API, a folder of saved answers say, is a few lines:
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    /// use headwater::{Page, Position, records::Records};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> headwater::Result<()> {
+    /// let saved = [r#"{"data":[{"id":1},{"id":2}]}"#, r#"{"data":[{"id":3}]}"#];
+    /// let pages = async_stream::try_stream! {
+    ///     for (index, body) in saved.into_iter().enumerate() {
+    ///         let number = index as u64 + 1;
+    ///         let next = (index + 1 < saved.len()).then_some(Position::Page(number + 1));
+    ///         yield Page::new(body, number, Position::Page(number), next)?;
+    ///     }
+    /// };
+    /// let records: Vec<_> = Records::new(pages, "data").try_collect().await?;
+    /// assert_eq!(records.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(pages: S, path: &str) -> Self {
         Self::over(Batches::new(pages, JsonPath::parse(path)))
     }
