@@ -246,7 +246,7 @@ async fn refused(out: &Path, source: Source) -> RunError {
 #[tokio::test]
 async fn a_checkpoint_that_is_garbage_is_not_start_from_zero() {
     let out = broken_off().await;
-    let path = out.path().join(".headwater/items.checkpoint");
+    let path = out.path().join(".headwater/items.1.checkpoint");
     let good_bytes = std::fs::read(&path).unwrap();
     for garbage in
         ["", "garbage\n", "headwater-checkpoint 2 0 0 0\n{}\n", &String::from_utf8_lossy(&good_bytes[..40])]
@@ -254,7 +254,7 @@ async fn a_checkpoint_that_is_garbage_is_not_start_from_zero() {
         std::fs::write(&path, garbage).unwrap();
         let failure = refused(out.path(), source(&three_pages(good()))).await;
         assert_eq!(failure.error.kind(), ErrorKind::Checkpoint, "{garbage:?}");
-        assert!(failure.to_string().contains("items.checkpoint"), "{failure}");
+        assert!(failure.to_string().contains("items.1.checkpoint"), "{failure}");
     }
     std::fs::write(&path, good_bytes).unwrap();
     assert_eq!(pull(&three_pages(good()), out.path()).await.unwrap().records(), 6);
@@ -263,7 +263,7 @@ async fn a_checkpoint_that_is_garbage_is_not_start_from_zero() {
 #[tokio::test]
 async fn data_without_its_checkpoint_is_not_start_from_zero() {
     let out = broken_off().await;
-    std::fs::remove_file(out.path().join(".headwater/items.checkpoint")).unwrap();
+    std::fs::remove_file(out.path().join(".headwater/items.1.checkpoint")).unwrap();
     let failure = refused(out.path(), source(&three_pages(good()))).await;
     assert_eq!(failure.error.kind(), ErrorKind::Checkpoint);
     assert!(failure.to_string().contains("no checkpoint that knows them"), "{failure}");

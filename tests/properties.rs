@@ -179,7 +179,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_checkpoint(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("items.checkpoint"), bytes).unwrap();
+        std::fs::write(dir.path().join("items.1.checkpoint"), bytes).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let loaded = runtime.block_on(FileStore::new(dir.path()).load("items"));
         prop_assert_eq!(loaded.unwrap_err().kind(), ErrorKind::Checkpoint);

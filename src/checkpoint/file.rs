@@ -1,5 +1,6 @@
 //! Checkpoints in files: one for each source, replaced as a whole.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +12,15 @@ use super::{Checkpoint, CheckpointStore, Lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, Locked, OpenMode, blocking};
 
-/// Checkpoints in a folder: `{dir}/{source}.checkpoint`, readable by their owner only.
+/// Checkpoints in a folder: `{dir}/{source}.{epoch}.checkpoint`, readable by their owner only.
 ///
 /// A checkpoint is replaced in four steps, so that a crash at any instant leaves the old one or the new
-/// one, whole: write a temporary file, sync it, rename it, sync the folder. `{dir}/lock` keeps a second run
-/// out while the first lives; the system gives it up when the process ends, however it ends.
+/// one, whole: write a temporary file, sync it, rename it, sync the folder.
+///
+/// `{dir}/lock` keeps a second run out while the first lives; the system gives it up when the process ends,
+/// however it ends. Where locks do not work (some network file systems), the epoch in the name still keeps
+/// an overtaken run from doing harm: whatever it may write, whenever it wakes, has the name of its own
+/// epoch, and only the highest one counts.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     dir: PathBuf,
@@ -33,17 +38,12 @@ impl FileStore {
         Self { dir: dir.into(), fs }
     }
 
-    fn path(&self, source: &str) -> PathBuf {
-        self.dir.join(format!("{source}.checkpoint"))
-    }
-
     async fn take_lock(&self) -> Result<Lease> {
-        let (fs, dir) = (self.fs.clone(), self.dir.clone());
-        let path = dir.join("lock");
+        let dir = self.dir.clone();
         let holder = format!("process {} since {}", std::process::id(), now());
-        let outcome = blocking(move || {
+        let outcome = blocking(&self.fs, move |fs| {
             fs.create_dir_all(&dir)?;
-            fs.try_lock(&path, &holder)
+            fs.try_lock(&dir.join("lock"), &holder)
         });
         match outcome.await.and_then(|outcome| outcome) {
             Ok(Locked::Held(held)) => Ok(Lease::new(held)),
@@ -64,46 +64,103 @@ impl FileStore {
     }
 }
 
-fn load(fs: &dyn Fs, path: &Path, source: &str) -> Result<Option<Checkpoint>> {
-    let place = |error: Error| error.at(|context| context.source = Some(source.into()));
-    let unusable = |why: String| {
-        let what = format!("{}: {why}", path.display());
-        place(Error::new(ErrorKind::Checkpoint, what)).advice(
-            "nothing was changed; restore the file from a backup, or move it and the data files of this source away \
-             to start afresh",
-        )
-    };
-    let bytes = match fs.read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable("cannot be read".into()).because(error)),
-    };
-    let checkpoint = decode(&bytes).map_err(unusable)?;
-    if checkpoint.source != source {
-        return Err(unusable(format!("it is of the source {:?}", checkpoint.source)));
-    }
-    Ok(Some(checkpoint))
+const EXTENSION: &str = ".checkpoint";
+
+fn path_of(dir: &Path, source: &str, epoch: u64) -> PathBuf {
+    dir.join(format!("{source}.{epoch}{EXTENSION}"))
 }
 
-fn save(fs: &dyn Fs, dir: &Path, path: &Path, checkpoint: &Checkpoint) -> Result<()> {
-    if let Some(stored) = load(fs, path, &checkpoint.source)? {
-        stored.check_successor(checkpoint)?;
+/// The source and the epoch that a file name says.
+fn parts_of(name: &str) -> Option<(&str, u64)> {
+    let (source, epoch) = name.strip_suffix(EXTENSION)?.rsplit_once('.')?;
+    let number = epoch.parse().ok()?;
+    // `007` is not a name that was given here.
+    (epoch == u64::to_string(&number)).then_some((source, number))
+}
+
+/// The epochs of which there are checkpoints, source by source, lowest first.
+fn epochs(fs: &dyn Fs, dir: &Path) -> Result<BTreeMap<String, Vec<u64>>> {
+    let names = fs.names(dir).map_err(|error| {
+        Error::new(ErrorKind::Checkpoint, format!("{} cannot be listed", dir.display())).because(error)
+    })?;
+    let mut epochs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (source, epoch) in names.iter().filter_map(|name| parts_of(name)) {
+        epochs.entry(source.to_owned()).or_default().push(epoch);
     }
-    let replace = || {
-        let temporary = path.with_extension("checkpoint.tmp");
-        let bytes = encode(checkpoint).map_err(io::Error::other)?;
-        let mut file = fs.open(&temporary, OpenMode::Private)?;
-        file.append(&bytes)?;
-        file.sync()?;
-        drop(file);
-        fs.rename(&temporary, path)?;
-        fs.sync_dir(dir)
+    epochs.values_mut().for_each(|epochs| epochs.sort_unstable());
+    Ok(epochs)
+}
+
+fn load(fs: &dyn Fs, dir: &Path, source: &str) -> Result<Option<Checkpoint>> {
+    match epochs(fs, dir)?.get(source).and_then(|epochs| epochs.last()) {
+        Some(epoch) => read(fs, dir, source, *epoch).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn read(fs: &dyn Fs, dir: &Path, source: &str, epoch: u64) -> Result<Checkpoint> {
+    let path = path_of(dir, source, epoch);
+    let unusable = |why: String| {
+        Error::new(ErrorKind::Checkpoint, format!("{}: {why}", path.display()))
+            .advice(
+                "nothing was changed; restore the file from a backup, or move it and the data files of this source \
+                 away to start afresh",
+            )
+            .at(|context| context.source = Some(source.into()))
     };
-    replace().map_err(|error| {
+    let bytes = fs.read(&path).map_err(|error| unusable("cannot be read".into()).because(error))?;
+    let checkpoint = decode(&bytes).map_err(unusable)?;
+    if checkpoint.source != source || checkpoint.epoch != epoch {
+        return Err(unusable(format!("it is of {:?}, epoch {}", checkpoint.source, checkpoint.epoch)));
+    }
+    Ok(checkpoint)
+}
+
+/// Replaces the checkpoints of a commit: all files first, then all names, then the folder once.
+fn save(fs: &dyn Fs, dir: &Path, checkpoints: &[Checkpoint]) -> Result<()> {
+    let known = epochs(fs, dir)?;
+    let mut outdated = Vec::new();
+    for next in checkpoints {
+        let Some(epochs) = known.get(&next.source) else { continue };
+        if let Some(last) = epochs.last() {
+            read(fs, dir, &next.source, *last)?.check_successor(next)?;
+        }
+        let older = epochs.iter().filter(|epoch| **epoch < next.epoch);
+        outdated.extend(older.map(|epoch| path_of(dir, &next.source, *epoch)));
+    }
+    let place = |checkpoint: &Checkpoint, path: &Path, error| {
         Error::new(ErrorKind::Checkpoint, format!("{} cannot be written", path.display()))
             .because(error)
             .at(|context| context.source = Some(checkpoint.source.as_str().into()))
-    })
+    };
+    let mut written = Vec::new();
+    for checkpoint in checkpoints {
+        let path = path_of(dir, &checkpoint.source, checkpoint.epoch);
+        let temporary = path.with_extension("checkpoint.tmp");
+        write(fs, &temporary, checkpoint).map_err(|error| place(checkpoint, &temporary, error))?;
+        written.push((checkpoint, temporary, path));
+    }
+    for (checkpoint, temporary, path) in written {
+        fs.rename(&temporary, &path).map_err(|error| place(checkpoint, &path, error))?;
+    }
+    let synced = if checkpoints.is_empty() { Ok(()) } else { fs.sync_dir(dir) };
+    synced.map_err(|error| {
+        Error::new(ErrorKind::Checkpoint, format!("{} cannot be synced", dir.display())).because(error)
+    })?;
+    for path in outdated {
+        // They do not count any more, so it does not matter if one stays.
+        if let Err(error) = fs.remove(&path) {
+            tracing::debug!(path = %path.display(), %error, "an outdated checkpoint stays");
+        }
+    }
+    Ok(())
+}
+
+fn write(fs: &dyn Fs, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
+    let bytes = encode(checkpoint).map_err(io::Error::other)?;
+    let mut file = fs.open(path, OpenMode::Private)?;
+    file.append(&bytes)?;
+    file.sync()
 }
 
 impl CheckpointStore for FileStore {
@@ -112,14 +169,15 @@ impl CheckpointStore for FileStore {
     }
 
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
-        let (fs, path, source) = (self.fs.clone(), self.path(source), source.to_owned());
-        Box::pin(async move { blocking(move || load(&*fs, &path, &source)).await.map_err(lost)? })
+        let (dir, source) = (self.dir.clone(), source.to_owned());
+        Box::pin(async move { blocking(&self.fs, move |fs| load(fs, &dir, &source)).await.map_err(lost)? })
     }
 
-    fn save<'a>(&'a self, checkpoint: &'a Checkpoint) -> BoxFuture<'a, Result<()>> {
-        let (fs, dir, path) = (self.fs.clone(), self.dir.clone(), self.path(&checkpoint.source));
-        let checkpoint = checkpoint.clone();
-        Box::pin(async move { blocking(move || save(&*fs, &dir, &path, &checkpoint)).await.map_err(lost)? })
+    fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
+        let (dir, checkpoints) = (self.dir.clone(), checkpoints.to_vec());
+        Box::pin(
+            async move { blocking(&self.fs, move |fs| save(fs, &dir, &checkpoints)).await.map_err(lost)? },
+        )
     }
 }
 
@@ -136,35 +194,65 @@ mod tests {
     use super::*;
     use crate::checkpoint::tests::sample;
 
+    fn of_epoch(epoch: u64) -> Checkpoint {
+        let mut checkpoint = sample();
+        checkpoint.epoch = epoch;
+        checkpoint
+    }
+
     #[tokio::test]
     async fn what_was_saved_is_loaded_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let store = FileStore::new(dir.path().join("a/b"));
         let _lease = store.lock().await.unwrap();
         assert_eq!(store.load("invoices").await.unwrap(), None);
-        store.save(&sample()).await.unwrap();
+        store.save(&[sample()]).await.unwrap();
         assert_eq!(store.load("invoices").await.unwrap(), Some(sample()));
-        let mut older = sample();
-        older.epoch = 2;
-        assert_eq!(store.save(&older).await.unwrap_err().kind(), ErrorKind::Locked);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(store.path("invoices")).unwrap().permissions().mode();
+            let mode = std::fs::metadata(path_of(&store.dir, "invoices", 3)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[tokio::test]
+    async fn the_highest_epoch_counts_whatever_an_overtaken_run_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::new(dir.path());
+        store.save(&[of_epoch(9)]).await.unwrap();
+        store.save(&[of_epoch(10)]).await.unwrap();
+        assert!(!path_of(dir.path(), "invoices", 9).exists(), "the outdated one is taken away");
+        assert_eq!(store.save(&[of_epoch(9)]).await.unwrap_err().kind(), ErrorKind::Locked);
+        // As if it had been frozen between the look and the rename.
+        write(&Disk, &path_of(dir.path(), "invoices", 9), &of_epoch(9)).unwrap();
+        assert_eq!(store.load("invoices").await.unwrap(), Some(of_epoch(10)));
     }
 
     #[tokio::test]
     async fn garbage_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let store = FileStore::new(dir.path());
-        std::fs::write(store.path("invoices"), "garbage\n").unwrap();
+        store.save(&[of_epoch(2)]).await.unwrap();
+        std::fs::write(path_of(dir.path(), "invoices", 3), "garbage\n").unwrap();
         let error = store.load("invoices").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Checkpoint);
-        assert!(error.to_string().contains("invoices.checkpoint"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Checkpoint, "and not the older one");
+        assert!(error.to_string().contains("invoices.3.checkpoint"), "{error}");
         // It is not overwritten either.
-        assert_eq!(store.save(&sample()).await.unwrap_err().kind(), ErrorKind::Checkpoint);
+        assert_eq!(store.save(&[of_epoch(3)]).await.unwrap_err().kind(), ErrorKind::Checkpoint);
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_under_another_name_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::new(dir.path());
+        store.save(&[of_epoch(3)]).await.unwrap();
+        std::fs::rename(path_of(dir.path(), "invoices", 3), path_of(dir.path(), "orders", 3)).unwrap();
+        assert_eq!(store.load("orders").await.unwrap_err().kind(), ErrorKind::Checkpoint);
+        assert_eq!(parts_of("a.3.7.checkpoint"), Some(("a.3", 7)));
+        for other in ["a.checkpoint", "a.07.checkpoint", "a.+7.checkpoint", "a.7.checkpoint.tmp"] {
+            assert_eq!(parts_of(other), None, "{other}");
+        }
     }
 
     #[tokio::test]

@@ -48,13 +48,15 @@ impl CheckpointStore for MemoryStore {
         Box::pin(async move { Ok(self.stored().get(source).cloned()) })
     }
 
-    fn save<'a>(&'a self, checkpoint: &'a Checkpoint) -> BoxFuture<'a, Result<()>> {
+    fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let mut stored = self.stored();
-            if let Some(known) = stored.get(&checkpoint.source) {
-                known.check_successor(checkpoint)?;
+            for checkpoint in checkpoints {
+                if let Some(known) = stored.get(&checkpoint.source) {
+                    known.check_successor(checkpoint)?;
+                }
+                stored.insert(checkpoint.source.clone(), checkpoint.clone());
             }
-            stored.insert(checkpoint.source.clone(), checkpoint.clone());
             Ok(())
         })
     }

@@ -92,12 +92,12 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     /// `Checkpoint` if there is one and it cannot be read or trusted.
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>>;
 
-    /// Stores a checkpoint; durable when it returns.
+    /// Stores checkpoints of different sources, all of them durable when it returns.
     ///
     /// # Errors
-    /// As for [`Checkpoint::check_successor`], and `Checkpoint` if it cannot be written. After an error it
-    /// is not known whether it was stored.
-    fn save<'a>(&'a self, checkpoint: &'a Checkpoint) -> BoxFuture<'a, Result<()>>;
+    /// As for [`Checkpoint::check_successor`], and `Checkpoint` if one cannot be written. After an error it
+    /// is not known which were stored; each is the old one or the new one, whole.
+    fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>>;
 }
 
 /// The right to be the only run on a store, until it is dropped.

@@ -8,6 +8,7 @@ mod disk;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use disk::Disk;
 
@@ -40,6 +41,12 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Takes a name away. Durable after [`Fs::sync_dir`].
+    ///
+    /// # Errors
+    /// `NotFound`, or what the system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
     /// Makes the names in a folder durable.
     ///
     /// # Errors
@@ -58,6 +65,12 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn try_lock(&self, path: &Path, holder: &str) -> io::Result<Locked>;
+
+    /// Whether calls may take long, so that they belong on a thread of their own. A file system in memory
+    /// says no; its calls are then made in place, which keeps tests in one order.
+    fn blocks(&self) -> bool {
+        true
+    }
 }
 
 /// How a file is opened.
@@ -114,8 +127,15 @@ pub enum Locked {
 }
 
 /// Runs file work where it may block.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
+pub(crate) async fn blocking<T: Send + 'static>(
+    fs: &Arc<dyn Fs>,
+    work: impl FnOnce(&dyn Fs) -> T + Send + 'static,
+) -> io::Result<T> {
+    if !fs.blocks() {
+        return Ok(work(&**fs));
+    }
+    let fs = fs.clone();
+    tokio::task::spawn_blocking(move || work(&*fs))
         .await
         .map_err(|error| io::Error::other(format!("file work was lost: {error}")))
 }

@@ -119,7 +119,7 @@ mod tests {
     async fn steps(checkpoints: &[Checkpoint], sources: &[&str]) -> (String, Vec<String>) {
         let store = MemoryStore::new();
         for checkpoint in checkpoints {
-            store.save(checkpoint).await.unwrap();
+            store.save(std::slice::from_ref(checkpoint)).await.unwrap();
         }
         let sources: Vec<_> = sources.iter().map(|name| ((*name).into(), sample().definition)).collect();
         let plan = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
@@ -154,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn a_changed_definition_is_named() {
         let store = MemoryStore::new();
-        store.save(&checkpoint("a", OLD, false)).await.unwrap();
+        store.save(&[checkpoint("a", OLD, false)]).await.unwrap();
         let sources = [("a".into(), sample().definition.with("records", "items").with("query limit", "5"))];
         let error = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);

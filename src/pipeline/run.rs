@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
             } else {
                 // Under the new epoch, and before anything is written: so no file is ever without a
                 // checkpoint that knows it, and a run that was overtaken cannot commit any more.
-                run.store.save(&run.checkpoint(&name, &state)).await?;
+                run.store.save(&[run.checkpoint(&name, &state)]).await?;
                 run.pipeline.tell(&Event::Started { source: &name, resumed_records: records });
                 let pulled = source.start(state.mark.clone(), &mut transport)?;
                 state.meter = pulled.meter.clone();
@@ -265,13 +265,13 @@ impl<'a> Run<'a> {
                 state.sink = sink_state;
             }
         }
-        for source in &self.order {
-            let Some(state) = self.states.get(source).filter(|state| state.dirty) else { continue };
-            self.store.save(&self.checkpoint(source, state)).await?;
-            if let Some(state) = self.states.get_mut(source) {
-                state.dirty = false;
-                (state.committed_pages, state.committed_records) = (state.mark.pages, state.records);
-            }
+        let dirty = self.states.iter().filter(|(_, state)| state.dirty);
+        let checkpoints: Vec<Checkpoint> =
+            dirty.map(|(source, state)| self.checkpoint(source, state)).collect();
+        self.store.save(&checkpoints).await?;
+        for state in self.states.values_mut().filter(|state| state.dirty) {
+            state.dirty = false;
+            (state.committed_pages, state.committed_records) = (state.mark.pages, state.records);
         }
         self.dirty = false;
         self.pipeline.tell(&Event::Committed);

@@ -95,14 +95,14 @@ impl Jsonl {
     }
 
     async fn open_output(&mut self, opening: Opening<'_>) -> Result<SinkState> {
-        let (fs, dir, source) = (self.fs.clone(), self.dir.clone(), opening.source.to_owned());
+        let (dir, source) = (self.dir.clone(), opening.source.to_owned());
         let started_at = opening.started_at;
         let before = match opening.committed {
             Committed::Nothing => Before::Nothing,
             Committed::Finished(_) => Before::Finished,
             Committed::Unfinished(state) => Before::Unfinished(state.clone()),
         };
-        let output = blocking(move || open(&*fs, &dir, &source, started_at, before))
+        let output = blocking(&self.fs, move |fs| open(fs, &dir, &source, started_at, before))
             .await
             .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))
             .map_err(|error| error.at(|context| context.source = Some(opening.source.into())))?;
@@ -114,9 +114,8 @@ impl Jsonl {
     async fn flush(&mut self, source: &str) -> Result<()> {
         let Some(output) = self.outputs.get_mut(source) else { return Ok(()) };
         let mut taken = output.take();
-        let fs = self.fs.clone();
-        let (taken, outcome) = blocking(move || {
-            let outcome = taken.append(&*fs);
+        let (taken, outcome) = blocking(&self.fs, move |fs| {
+            let outcome = taken.append(fs);
             (taken, outcome)
         })
         .await
@@ -131,8 +130,8 @@ impl Jsonl {
         for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
             touched.push((source.clone(), output.take()));
         }
-        let (fs, dir) = (self.fs.clone(), self.dir.clone());
-        let committed = blocking(move || commit(&*fs, &dir, touched))
+        let dir = self.dir.clone();
+        let committed = blocking(&self.fs, move |fs| commit(fs, &dir, touched))
             .await
             .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be committed", error)))?;
         let mut states = Vec::new();
