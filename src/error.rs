@@ -104,6 +104,7 @@ impl ErrorKind {
 
 /// Whether asking again may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Transience {
     /// Asking again gives the same answer.
     Permanent,
@@ -116,10 +117,8 @@ pub enum Transience {
 /// An error with its kind, its transience and its whereabouts.
 ///
 /// Everything in it has been redacted: no credential appears in its `Display` or `Debug` form.
-#[derive(Debug)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
     transience: Transience,
@@ -151,6 +150,8 @@ pub struct Context {
     pub attempts: Option<u32>,
     /// What the answer said about waiting.
     pub hints: Hints,
+    /// The position that closed a circle, for the checkpoint.
+    pub(crate) trap: Option<u64>,
 }
 
 impl Error {
@@ -288,6 +289,13 @@ impl fmt::Display for Error {
             write!(f, "; {advice}")?;
         }
         Ok(())
+    }
+}
+
+// The same as `Display`: it is what a person sees when `main` returns an error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Mark {
 pub(crate) struct Trail {
     pub(crate) page: Option<(usize, u64)>,
     pub(crate) positions: Vec<u64>,
+    /// The position that closed a circle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trap: Option<u64>,
 }
 
 impl Mark {

@@ -1,9 +1,10 @@
 //! Checkpoints in files: one for each source, replaced as a whole.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::future::BoxFuture;
 
@@ -25,7 +26,11 @@ use crate::fs::{Disk, Fs, Locked, OpenMode, blocking};
 pub struct FileStore {
     dir: PathBuf,
     fs: Arc<dyn Fs>,
+    /// The lease that was handed out, for writes that outlive their run.
+    lease: Arc<Mutex<Option<Held>>>,
 }
+
+type Held = Weak<dyn fmt::Debug + Send + Sync>;
 
 impl FileStore {
     /// Keeps the checkpoints in this folder, which is made if need be.
@@ -35,7 +40,7 @@ impl FileStore {
 
     /// Keeps them on another file system.
     pub fn on(fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), fs }
+        Self { dir: dir.into(), fs, lease: Arc::default() }
     }
 
     async fn take_lock(&self) -> Result<Lease> {
@@ -46,7 +51,11 @@ impl FileStore {
             fs.try_lock(&dir.join("lock"), &holder)
         });
         match outcome.await.and_then(|outcome| outcome) {
-            Ok(Locked::Held(held)) => Ok(Lease::new(held)),
+            Ok(Locked::Held(held)) => {
+                let lease = Lease::new(held);
+                *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease.downgrade());
+                Ok(lease)
+            }
             Ok(Locked::Busy(holder)) => {
                 let holder = if holder.is_empty() {
                     "another process".into()

@@ -10,6 +10,7 @@ mod format;
 mod memory;
 
 use std::fmt;
+use std::sync::{Arc, Weak};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -100,16 +101,24 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>>;
 }
 
-/// The right to be the only run on a store, until it is dropped.
-#[derive(Debug)]
+/// The right to be the only run on a store, until it and all its clones are dropped.
+///
+/// Work that goes on when the run is dropped, on a thread of its own say, keeps a clone: so no other run
+/// begins while an old write may still land.
+#[derive(Debug, Clone)]
 pub struct Lease {
-    _held: Box<dyn fmt::Debug + Send + Sync>,
+    held: Arc<dyn fmt::Debug + Send + Sync>,
 }
 
 impl Lease {
     /// Wraps whatever gives the right up when it is dropped.
     pub fn new(held: impl fmt::Debug + Send + Sync + 'static) -> Self {
-        Self { _held: Box::new(held) }
+        Self { held: Arc::new(held) }
+    }
+
+    /// For a store's own work: upgraded to a lease as long as there is one.
+    pub(crate) fn downgrade(&self) -> Weak<dyn fmt::Debug + Send + Sync> {
+        Arc::downgrade(&self.held)
     }
 }
 

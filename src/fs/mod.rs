@@ -85,7 +85,7 @@ pub enum OpenMode {
 }
 
 /// An open file.
-pub trait FsFile: fmt::Debug + Send {
+pub trait FsFile: fmt::Debug + Send + Sync {
     /// Writes at the end, all of it.
     ///
     /// # Errors

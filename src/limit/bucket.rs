@@ -2,14 +2,15 @@
 //! (the "generic cell rate algorithm" of ITU-T I.371), plus what the server said.
 
 use std::collections::VecDeque;
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::hints::Hints;
 
-/// Two answers of one window may name resets that differ by rounding.
-const SAME_WINDOW: Duration = Duration::from_secs(2);
+/// One that could have had a token this long ago, and has not asked, is not waited for.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Who may send when.
 #[derive(Debug)]
@@ -20,17 +21,29 @@ pub(super) struct Bucket {
     max_wait: Duration,
     /// The theoretical arrival time: when the bucket will be full again.
     full_at: Option<Instant>,
-    paused_until: Option<Instant>,
+    /// Told waits, and the reset of a budget that is used up.
+    closed_until: Option<Instant>,
     window: Option<Window>,
-    waiting: VecDeque<u64>,
-    next_ticket: u64,
+    /// First come, first served.
+    waiting: VecDeque<Waiter>,
+    next_ticket: Ticket,
+    /// Permits that are held: requests whose answers are not in yet.
+    in_flight: u64,
 }
 
-/// A budget that the server announced.
+/// A budget that the server announced, as the newest answer has it.
 #[derive(Debug, Clone, Copy)]
 struct Window {
     remaining: u64,
     until: Instant,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: Ticket,
+    waker: Option<Waker>,
+    /// When it was told to come back.
+    due: Option<Instant>,
 }
 
 /// A place in the queue.
@@ -43,15 +56,17 @@ impl Bucket {
             burst: burst.max(1),
             max_wait,
             full_at: None,
-            paused_until: None,
+            closed_until: None,
             window: None,
             waiting: VecDeque::new(),
             next_ticket: 0,
+            in_flight: 0,
         }
     }
 
     pub(super) fn set_burst(&mut self, burst: u32) {
         self.burst = burst.max(1);
+        self.wake_from(0);
     }
 
     pub(super) fn set_max_wait(&mut self, max_wait: Duration) {
@@ -61,27 +76,43 @@ impl Bucket {
     pub(super) fn enqueue(&mut self) -> Ticket {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.waiting.push_back(ticket);
+        self.waiting.push_back(Waiter { ticket, waker: None, due: None });
         ticket
     }
 
+    /// Gives up a place; those behind it move up.
     pub(super) fn leave(&mut self, ticket: Ticket) {
-        if let Ok(at) = self.waiting.binary_search(&ticket) {
+        if let Some(at) = self.place(ticket) {
             self.waiting.remove(at);
+            self.wake_from(at);
         }
+    }
+
+    /// A permit is given back: its request has been answered, or was given up.
+    pub(super) fn give_back(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// Takes a token, or says when to ask again.
     ///
-    /// A waiter leaves one token for each that stands before it. So the queue is first come, first served;
-    /// and one that is not polled holds up the others by a token, never for good.
-    pub(super) fn take(&mut self, ticket: Ticket, now: Instant) -> Result<(), Instant> {
-        let ahead = self.waiting.binary_search(&ticket).unwrap_or(0);
+    /// A waiter leaves one token for each that stands before it and has not missed its turn. So the queue is
+    /// first come, first served; and one that is not polled holds up the others once, and never for good.
+    pub(super) fn take(&mut self, ticket: Ticket, waker: &Waker, now: Instant) -> Result<(), Instant> {
+        let at = self.place(ticket).unwrap_or(0);
+        let patience = self.interval.max(PATIENCE);
+        let missed = |waiter: &&Waiter| waiter.due.is_some_and(|due| now > due + patience);
+        let ahead = at - self.waiting.iter().take(at).take_while(missed).count();
         let ready = self.ready_at(u32::try_from(ahead).unwrap_or(u32::MAX), now);
         if ready > now {
+            if let Some(waiter) = self.waiting.get_mut(at) {
+                waiter.due = Some(ready);
+                waiter.waker = Some(waker.clone());
+            }
             return Err(ready);
         }
-        self.leave(ticket);
+        // Those behind were told their times with this taking in mind: nobody need be woken.
+        self.waiting.remove(at);
+        self.in_flight += 1;
         if let Some(window) = &mut self.window {
             window.remaining = window.remaining.saturating_sub(1);
         }
@@ -89,6 +120,18 @@ impl Bucket {
             self.full_at = Some(self.full_at.map_or(now, |full_at| full_at.max(now)) + self.interval);
         }
         Ok(())
+    }
+
+    fn place(&self, ticket: Ticket) -> Option<usize> {
+        self.waiting.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()
+    }
+
+    fn wake_from(&mut self, at: usize) {
+        for waiter in self.waiting.range_mut(at.min(self.waiting.len())..) {
+            if let Some(waker) = waiter.waker.take() {
+                waker.wake();
+            }
+        }
     }
 
     fn ready_at(&mut self, ahead: u32, now: Instant) -> Instant {
@@ -102,7 +145,7 @@ impl Bucket {
             };
             ready = ready.max(at);
         }
-        if let Some(until) = self.paused_until {
+        if let Some(until) = self.closed_until {
             ready = ready.max(until);
         }
         if self.window.is_some_and(|window| window.until <= now) {
@@ -114,30 +157,35 @@ impl Bucket {
         ready
     }
 
-    /// Learns from an answer.
+    /// Learns from an answer, while its permit is still held.
     pub(super) fn observe(&mut self, hints: &Hints, now: Instant) {
         if let Some(wait) = hints.retry_after.filter(|wait| !wait.is_zero()) {
             let until = now + wait.min(self.max_wait);
-            self.paused_until = Some(self.paused_until.map_or(until, |known| known.max(until)));
+            self.close(until);
             // After a pause the requests come at the rate, not in a burst: the bucket is as good as empty.
             if !self.interval.is_zero() {
-                let full_at = until + self.interval.saturating_mul(self.burst - 1);
+                let spare = self.interval.saturating_mul(self.burst - 1);
+                let full_at = until.checked_add(spare).unwrap_or(until);
                 self.full_at = Some(self.full_at.map_or(full_at, |known| known.max(full_at)));
             }
         }
-        if let (Some(remaining), Some(reset)) = (hints.remaining, hints.reset) {
-            let until = now + reset.min(self.max_wait);
-            match &mut self.window {
-                // Answers overtake each other: within a window the budget only falls.
-                Some(window)
-                    if until <= window.until + SAME_WINDOW && until + SAME_WINDOW >= window.until =>
-                {
-                    window.remaining = window.remaining.min(remaining);
-                    window.until = window.until.max(until);
-                }
-                Some(window) if until < window.until && window.until > now && remaining > 0 => {}
-                _ => self.window = Some(Window { remaining, until }),
-            }
+        let (Some(remaining), Some(reset)) = (hints.remaining, hints.reset) else { return };
+        let until = now + reset.min(self.max_wait);
+        if remaining == 0 {
+            // Kept until its reset, whatever an answer about another budget says.
+            self.close(until);
+            return;
         }
+        // The newest answer knows best, but for the requests that the server had not seen yet.
+        let unseen = self.in_flight.saturating_sub(1);
+        let window = Window { remaining: remaining.saturating_sub(unseen), until };
+        let held_back = self.window.replace(window).is_some_and(|known| known.remaining == 0);
+        if held_back && window.remaining > 0 {
+            self.wake_from(0);
+        }
+    }
+
+    fn close(&mut self, until: Instant) {
+        self.closed_until = Some(self.closed_until.map_or(until, |known| known.max(until)));
     }
 }

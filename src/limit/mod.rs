@@ -23,6 +23,8 @@ use bucket::{Bucket, Ticket};
 use crate::hints::Hints;
 
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+/// So that no sum of times can overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// A rate limiter, shared by its clones: all sources on one credential can share one budget.
 ///
@@ -83,12 +85,24 @@ impl Limiter {
     /// Every clone is affected.
     #[must_use]
     pub fn max_wait(self, wait: Duration) -> Self {
-        self.bucket().set_max_wait(wait);
+        self.bucket().set_max_wait(wait.min(LONGEST));
         self
     }
 
-    /// Waits for one permit: the right to send one request. First come, first served; dropping the future
-    /// gives up the place in the queue.
+    /// Waits for one [`Permit`]: the right to send one request. First come, first served; dropping the
+    /// future gives up the place in the queue.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use headwater::{Hints, Limiter};
+    /// let limiter = Limiter::per_second(25.0);
+    /// let permit = limiter.acquire().await;
+    /// // … send one request, and show its answer to the limiter while the permit is held:
+    /// limiter.observe(&Hints::default());
+    /// drop(permit);
+    /// # }
+    /// ```
     pub fn acquire(&self) -> Acquire {
         Acquire { limiter: self.clone(), ticket: None, sleep: None, since: None }
     }
@@ -113,7 +127,7 @@ impl fmt::Debug for Limiter {
     }
 }
 
-/// The future of [`Limiter::acquire`]. Resolves to the time that was spent waiting.
+/// The future of [`Limiter::acquire`].
 #[must_use = "a permit is only had when this has been awaited"]
 pub struct Acquire {
     limiter: Limiter,
@@ -131,30 +145,29 @@ impl Acquire {
 }
 
 impl Future for Acquire {
-    type Output = Duration;
+    type Output = Permit;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Duration> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
         let this = &mut *self;
         loop {
-            if let Some(sleep) = &mut this.sleep {
-                ready!(sleep.as_mut().poll(cx));
-            }
             let now = Instant::now();
             let since = *this.since.get_or_insert(now);
             let mut bucket = this.limiter.bucket();
             let ticket = *this.ticket.get_or_insert_with(|| bucket.enqueue());
-            match bucket.take(ticket, now) {
+            match bucket.take(ticket, cx.waker(), now) {
                 Ok(()) => {
                     drop(bucket);
                     this.ticket = None;
-                    return Poll::Ready(now - since);
+                    return Poll::Ready(Permit { limiter: this.limiter.clone(), waited: now - since });
                 }
                 Err(at) => {
                     drop(bucket);
-                    match &mut this.sleep {
-                        Some(sleep) => sleep.as_mut().reset(at),
-                        None => this.sleep = Some(Box::pin(sleep_until(at))),
+                    let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+                    if sleep.deadline() != at {
+                        sleep.as_mut().reset(at);
                     }
+                    // Woken by the clock, or because one before it has left.
+                    ready!(sleep.as_mut().poll(cx));
                 }
             }
         }
@@ -166,6 +179,28 @@ impl Drop for Acquire {
         if let Some(ticket) = self.ticket.take() {
             self.limiter.bucket().leave(ticket);
         }
+    }
+}
+
+/// The right to send one request. It is held until the answer is in: so the limiter knows how many requests
+/// the server has not counted yet.
+#[derive(Debug)]
+#[must_use = "dropping it says that the request is over"]
+pub struct Permit {
+    limiter: Limiter,
+    waited: Duration,
+}
+
+impl Permit {
+    /// How long it took to get it.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.limiter.bucket().give_back();
     }
 }
 
@@ -185,7 +220,7 @@ mod tests {
         let start = Instant::now();
         let mut times = Vec::new();
         for _ in 0..permits {
-            limiter.acquire().await;
+            drop(limiter.acquire().await);
             times.push(start.elapsed().as_millis());
         }
         times
@@ -205,7 +240,7 @@ mod tests {
         let tasks = (0..20).map(|n| {
             let limiter = limiter.clone();
             async move {
-                limiter.acquire().await;
+                drop(limiter.acquire().await);
                 (n, start.elapsed().as_millis())
             }
         });
@@ -227,14 +262,60 @@ mod tests {
         assert_eq!(times(&limiter, 3).await, [3000, 3100, 3200]);
     }
 
+    fn budget(remaining: u64, reset: u64) -> Hints {
+        Hints { remaining: Some(remaining), reset: Some(Duration::from_secs(reset)), ..Hints::default() }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_used_up_budget_closes_the_gate_until_its_reset() {
+    async fn no_more_requests_than_remain_until_the_reset() {
         let limiter = Limiter::unlimited();
-        let hints = Hints { remaining: Some(2), reset: Some(Duration::from_secs(30)), ..Hints::default() };
-        limiter.observe(&hints);
-        // An answer that was overtaken does not give anything back.
-        limiter.observe(&Hints { remaining: Some(3), ..hints });
+        limiter.observe(&budget(2, 30));
         assert_eq!(times(&limiter, 4).await, [0, 0, 30_000, 30_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_on_their_way_count_against_what_remains() {
+        let limiter = Limiter::unlimited();
+        let on_their_way = [limiter.acquire().await, limiter.acquire().await, limiter.acquire().await];
+        // The server had seen the first only.
+        limiter.observe(&budget(3, 30));
+        assert_eq!(times(&limiter, 2).await, [0, 30_000]);
+        drop(on_their_way);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_used_up_budget_stays_closed_whatever_another_budget_says() {
+        let limiter = Limiter::unlimited();
+        limiter.observe(&budget(0, 60));
+        limiter.observe(&budget(3000, 600));
+        assert_eq!(times(&limiter, 1).await, [60_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sliding_window_does_not_stall() {
+        let limiter = Limiter::per_second(10.0);
+        let start = Instant::now();
+        for _ in 0..201 {
+            let _permit = limiter.acquire().await;
+            limiter.observe(&budget(49, 60));
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_behind_move_up_when_one_leaves() {
+        let limiter = Limiter::per_second(1.0);
+        drop(limiter.acquire().await);
+        let mut queue: Vec<_> = (0..10).map(|_| Box::pin(limiter.acquire())).collect();
+        for waiter in &mut queue {
+            assert!(waiter.as_mut().now_or_never().is_none());
+        }
+        let last = tokio::spawn(queue.pop().unwrap());
+        tokio::task::yield_now().await;
+        let start = Instant::now();
+        drop(queue);
+        drop(last.await.unwrap());
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -247,16 +328,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_is_not_polled_does_not_starve_the_others() {
         let limiter = Limiter::per_second(10.0);
-        limiter.acquire().await;
+        drop(limiter.acquire().await);
         let mut idle: Vec<_> = (0..3).map(|_| limiter.acquire()).collect();
         for waiter in &mut idle {
             assert!(waiter.now_or_never().is_none());
         }
         let start = Instant::now();
-        for _ in 0..3 {
-            limiter.acquire().await;
+        for _ in 0..100 {
+            drop(limiter.acquire().await);
         }
-        assert!(start.elapsed() <= Duration::from_millis(3 * 400), "{:?}", start.elapsed());
+        // They are waited for once, a token each, and then no more.
+        assert!(start.elapsed() <= Duration::from_millis(103 * 100 + 100), "{:?}", start.elapsed());
         drop(idle);
         assert_eq!(times(&limiter, 2).await, [100, 200]);
     }
@@ -268,7 +350,7 @@ mod tests {
         let mut times = Vec::new();
         for _ in 0..300 {
             tokio::time::sleep(Duration::from_millis(random.u64(0..400))).await;
-            limiter.acquire().await;
+            drop(limiter.acquire().await);
             times.push(Instant::now());
         }
         for (first, start) in times.iter().enumerate() {

@@ -23,8 +23,8 @@ use walk::{Found, Plan, Span, array_paths};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Page {
-    /// The body as it was received, decoded, without a byte-order mark.
-    pub body: Bytes,
+    // Not public: the records have been found in it.
+    pub(crate) body: Bytes,
     /// The status of the answer.
     pub status: StatusCode,
     /// The headers of the answer.
@@ -56,15 +56,19 @@ impl Page {
     /// where the next one stands.
     ///
     /// # Errors
-    /// `Encoding` or `NotJson` if the body is not JSON in UTF-8.
+    /// `Encoding` or `NotJson` if the body is not JSON in UTF-8, `TooLarge` from 4 GiB on.
     pub fn new(
         body: impl Into<Bytes>,
         number: u64,
         position: Position,
         next: Option<Position>,
     ) -> Result<Self> {
+        let body = body.into();
+        if u32::try_from(body.len()).is_err() {
+            return Err(Error::new(ErrorKind::TooLarge, "a page must be smaller than 4 GiB"));
+        }
         let page = Self {
-            body: body.into(),
+            body,
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             number,
@@ -80,9 +84,14 @@ impl Page {
         Ok(page)
     }
 
+    /// The body as it was received, decoded, without a byte-order mark.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     /// The body as text.
     pub fn text(&self) -> &str {
-        // A page is made of valid UTF-8; were `body` replaced from outside, the empty text has no records.
+        // A page is made of valid UTF-8.
         std::str::from_utf8(&self.body).unwrap_or_default()
     }
 

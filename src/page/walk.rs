@@ -222,7 +222,8 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<Self::Value, D::Error> {
-        key.deserialize_str(self)
+        // As bytes: a key with a lone surrogate in it is allowed (RFC 8259 §8.2), and no name of ours.
+        key.deserialize_bytes(self)
     }
 }
 
@@ -231,6 +232,10 @@ impl Visitor<'_> for Key<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
+    }
+
+    fn visit_bytes<E>(self, key: &[u8]) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|(name, _)| name.as_bytes() == key))
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
@@ -328,6 +333,7 @@ mod tests {
             walk("data.items", &["meta.next", "meta.more", "meta.none", "data.items.0.n"], body);
         assert_eq!(records, [r#"{"n":1.10}"#, "[1e999]", r#""x""#, "null"]);
         assert_eq!(captures, [Some(r#""a\"b""#), Some("true"), None, Some("1.10")]);
+        assert_eq!(walk("a", &[], r#"{"\ud800":1,"\u0061":[1]}"#).0, ["1"]);
         assert_eq!(walk("", &[], "[1, 2]").0, ["1", "2"]);
         assert_eq!(
             walk("0.items", &["1.next"], r#"[{"items":[7]},{"next":9}]"#),

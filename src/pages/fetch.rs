@@ -64,7 +64,7 @@ impl Fetch {
         let resumable = position != Position::Start;
         let answered = self.exchange.send(request.clone(), resumable).await?;
         let page = self.read(position, &answered).map_err(|error| {
-            let asked = request.with_url(answered.url.clone());
+            let asked = request.at_url(answered.url.clone());
             self.exchange.place(error, &asked, Some(&answered.response), answered.hints)
         })?;
         self.mark = page.mark();
@@ -75,6 +75,9 @@ impl Fetch {
     fn read(&mut self, position: Position, answered: &Answered) -> Result<Page> {
         let Answered { response, url, .. } = answered;
         let body = without_bom(response.body.clone());
+        if u32::try_from(body.len()).is_err() {
+            return Err(Error::new(ErrorKind::TooLarge, "a page must be smaller than 4 GiB"));
+        }
         if body.trim_ascii().is_empty() {
             self.empty()?;
             let path = self.records.as_ref().and_then(|path| path.as_ref().ok()).cloned().unwrap_or_default();
@@ -106,7 +109,12 @@ impl Fetch {
         let next = next.map(|next| self.storable(next));
         // The last thing that can fail, and a failure here is for good: so it may change the guard.
         if let Some(guard) = &mut self.guard {
-            guard.page(&body, selected.as_ref().map(|selected| selected.spans.len()))?;
+            let spans = selected.as_ref().map_or(&[][..], |selected| &selected.spans);
+            let records = match (spans.first(), spans.last()) {
+                (Some(first), Some(last)) => &body[first.start as usize..last.end as usize],
+                _ => &[],
+            };
+            guard.page(records)?;
             if let Some(next) = &next {
                 guard.position(next)?;
             }

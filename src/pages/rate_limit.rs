@@ -10,7 +10,7 @@ use pin_project::pin_project;
 
 use super::{PageStream, Paged};
 use crate::error::Result;
-use crate::limit::{Acquire, Limiter};
+use crate::limit::{Acquire, Limiter, Permit};
 use crate::meter::Meter;
 use crate::page::{JsonPath, Page};
 
@@ -31,8 +31,8 @@ pub struct RateLimit<S> {
 enum Gate {
     Closed,
     Waiting(Acquire),
-    /// A permit is held until the inner stream answers.
-    Open,
+    /// The permit is held until the inner stream answers.
+    Open(#[allow(dead_code, reason = "held, not read")] Permit),
 }
 
 impl<S: Paged> RateLimit<S> {
@@ -51,24 +51,25 @@ impl<S: PageStream> Stream for RateLimit<S> {
             match this.gate {
                 Gate::Closed if this.inner.is_terminated() => return Poll::Ready(None),
                 Gate::Closed => *this.gate = Gate::Waiting(this.limiter.acquire()),
-                Gate::Waiting(permit) => {
-                    let Poll::Ready(waited) = Pin::new(&mut *permit).poll(cx) else {
-                        if let Some(until) = permit.until() {
+                Gate::Waiting(wait) => {
+                    let Poll::Ready(permit) = Pin::new(&mut *wait).poll(cx) else {
+                        if let Some(until) = wait.until() {
                             this.meter.wait_until(until);
                         }
                         return Poll::Pending;
                     };
-                    this.meter.waited(waited);
-                    *this.gate = Gate::Open;
+                    this.meter.waited(permit.waited());
+                    *this.gate = Gate::Open(permit);
                 }
-                Gate::Open => {
+                Gate::Open(_) => {
                     let item = ready!(this.inner.as_mut().poll_next(cx));
-                    *this.gate = Gate::Closed;
                     match &item {
                         Some(Ok(page)) => this.limiter.observe(&page.hints),
                         Some(Err(error)) => this.limiter.observe(error.hints()),
                         None => {}
                     }
+                    // Only now is the permit given back: what the answer says was said with it in mind.
+                    *this.gate = Gate::Closed;
                     return Poll::Ready(item);
                 }
             }

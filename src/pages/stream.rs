@@ -17,8 +17,8 @@ use crate::page::{JsonPath, Page};
 use crate::paginate::Paginate;
 use crate::paginate::guard::Guard;
 use crate::request::origin::Origins;
-use crate::request::secret::Redactor;
-use crate::request::{Origin, Request};
+use crate::request::redact::Redactor;
+use crate::request::{Origin, Request, Secret};
 use crate::transport::Transport;
 use crate::transport::exchange::Exchange;
 
@@ -82,7 +82,8 @@ impl Pages {
                 home.unwrap_or_else(|_| unreachable!("a request has an origin")),
                 Vec::new(),
             ),
-            redactor: Redactor::default(),
+            query: template.sensitive_query(),
+            redactor: Redactor::new(&template_secrets(&template)),
             meter: meter.clone(),
         };
         let fetch = Fetch {
@@ -114,7 +115,8 @@ impl Pages {
 
     pub(crate) fn shared_auth(self, auth: Arc<dyn Auth>) -> Self {
         self.change(|fetch| {
-            fetch.exchange.redactor = Redactor::new(&auth.secrets());
+            let secrets = [auth.secrets(), template_secrets(&fetch.template)].concat();
+            fetch.exchange.redactor = Redactor::new(&secrets);
             fetch.exchange.auth = Some(auth);
         })
     }
@@ -161,6 +163,11 @@ impl Pages {
     pub fn meter(&self) -> Meter {
         self.meter.clone()
     }
+}
+
+fn template_secrets(template: &Request) -> Vec<Secret> {
+    let query = template.sensitive_query().into_iter().map(|(_, value)| Secret::from(value));
+    query.chain(template.sensitive_headers()).collect()
 }
 
 impl Stream for Pages {

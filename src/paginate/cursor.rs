@@ -125,38 +125,42 @@ impl Cursor {
                 _ => Ok(None),
             };
         }
-        token(value, path).map(Some)
+        self.token(value, path).map(Some)
     }
-}
 
-fn token(value: RawJson<'_>, path: &str) -> Result<Position> {
-    match value.as_token() {
-        Some(token) => Ok(Position::Cursor(token)),
-        None => Err(Error::new(
-            ErrorKind::Cursor,
-            format!("the cursor \"{path}\" is {}, neither a string nor a number", value.kind()),
-        )),
+    fn token(&self, value: RawJson<'_>, path: &str) -> Result<Position> {
+        // In a body a number stays a number, as far as it fits; in a query all is text.
+        if let (Into::Body(_), Ok(number)) = (&self.into, value.text().parse::<i64>()) {
+            return Ok(Position::Json(number.into()));
+        }
+        match value.as_token() {
+            Some(token) => Ok(Position::Cursor(token)),
+            None => Err(Error::new(
+                ErrorKind::Cursor,
+                format!("the cursor \"{path}\" is {}, neither a string nor a number", value.kind()),
+            )),
+        }
     }
-}
 
-fn last_record(answer: &Answer<'_>, path: &str, more: More) -> Result<Option<Position>> {
-    let Some(record) = answer.last_record()? else {
-        return match more {
-            More::Yes => {
-                Err(contradiction("a page without records, though there is more: no record to go on from"))
-            }
-            _ => Ok(None),
+    fn record_token(&self, answer: &Answer<'_>, path: &str, more: More) -> Result<Option<Position>> {
+        let Some(record) = answer.last_record()? else {
+            return match more {
+                More::Yes => Err(contradiction(
+                    "a page without records, though there is more: no record to go on from",
+                )),
+                _ => Ok(None),
+            };
         };
-    };
-    let field = JsonPath::parse(path)?;
-    let outline = Plan::new(None, std::slice::from_ref(&field))
-        .walk(record.text())
-        .map_err(|error| Error::new(ErrorKind::Cursor, "the last record cannot be read").because(error))?;
-    let value = outline.captures[0].map(|span| RawJson(span.of(record.text())));
-    let value = value.ok_or_else(|| {
-        Error::new(ErrorKind::Cursor, format!("the last record has no field \"{path}\" to go on from"))
-    })?;
-    token(value, path).map(Some)
+        let field = JsonPath::parse(path)?;
+        let outline = Plan::new(None, std::slice::from_ref(&field)).walk(record.text()).map_err(|error| {
+            Error::new(ErrorKind::Cursor, "the last record cannot be read").because(error)
+        })?;
+        let value = outline.captures[0].map(|span| RawJson(span.of(record.text())));
+        let value = value.ok_or_else(|| {
+            Error::new(ErrorKind::Cursor, format!("the last record has no field \"{path}\" to go on from"))
+        })?;
+        self.token(value, path).map(Some)
+    }
 }
 
 impl Paginate for Cursor {
@@ -178,19 +182,21 @@ impl Paginate for Cursor {
     fn request(&self, template: &Request, position: &Position) -> Result<Request> {
         let token = match position {
             Position::Start => return Ok(template.clone()),
-            Position::Cursor(token) => token,
+            Position::Cursor(token) => Value::String(token.clone()),
+            Position::Json(token @ Value::Number(_)) => token.clone(),
             other => return Err(foreign(other, "cursor")),
         };
         let mut request = template.clone();
-        match &self.into {
-            Into::Query(name) => Ok(request.with_query(name, token)),
-            Into::Body(path) => {
+        match (&self.into, token) {
+            (Into::Query(name), Value::String(token)) => Ok(request.with_query(name, token)),
+            (Into::Query(name), token) => Ok(request.with_query(name, token.to_string())),
+            (Into::Body(path), token) => {
                 let path = JsonPath::parse(path)?;
                 let mut body = request
                     .body_mut()
                     .map(std::mem::take)
                     .unwrap_or_else(|| Value::Object(Default::default()));
-                set(&mut body, &path, Value::String(token.clone()))?;
+                set(&mut body, &path, token)?;
                 Ok(request.json(body))
             }
         }
@@ -203,7 +209,7 @@ impl Paginate for Cursor {
         }
         match &self.from {
             From::Body(path) => self.body_token(answer, usize::from(more != More::Unknown), path, more),
-            From::LastRecord(path) => last_record(answer, path, more),
+            From::LastRecord(path) => self.record_token(answer, path, more),
         }
     }
 
@@ -295,5 +301,8 @@ mod tests {
         let next = Cursor::body("next").into_body("page.after");
         let request = next.request(&template, &Position::Cursor("t".into())).unwrap();
         assert_eq!(request.body().unwrap(), &serde_json::json!({"page": {"size": 5, "after": "t"}}));
+        let position = page(Position::Start, r#"{"next":42}"#).to(&next).unwrap().unwrap();
+        let request = next.request(&template, &position).unwrap();
+        assert_eq!(request.body().unwrap(), &serde_json::json!({"page": {"size": 5, "after": 42}}));
     }
 }

@@ -88,6 +88,7 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
 /// What a dialect promises about a source that changes while it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Consistency {
     /// Positions are bound to records: each record that stands still is seen exactly once.
     Stable,

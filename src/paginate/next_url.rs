@@ -86,7 +86,7 @@ pub(super) fn request_at(template: &Request, position: &Position) -> Result<Requ
                 .url()
                 .join(url)
                 .map_err(|error| Error::config("the URL of the position cannot be read").because(error))?;
-            Ok(template.clone().with_url(url))
+            Ok(template.clone().at_url(url))
         }
         other => Err(foreign(other, "next-link")),
     }

@@ -58,6 +58,7 @@ pub struct SourceReport {
 /// How a source, or a whole run, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// Everything is there.
     Finished,
@@ -147,7 +148,6 @@ impl fmt::Display for Report {
 }
 
 /// A run that is not finished, with the report of what was done.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct RunError {
     /// The first thing that went wrong.
@@ -164,6 +164,16 @@ impl fmt::Display for RunError {
             0 | 1 => self.error.fmt(f),
             2 => write!(f, "{} (and one more source failed)", self.error),
             count => write!(f, "{} (and {} more sources failed)", self.error, count - 1),
+        }
+    }
+}
+
+// What a person sees when `main` returns it: what was done, and what went wrong.
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.report {
+            Some(report) => write!(f, "{self}\n\n{report}"),
+            None => fmt::Display::fmt(self, f),
         }
     }
 }

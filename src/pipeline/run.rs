@@ -8,18 +8,20 @@ use chrono::Utc;
 use futures::StreamExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::plan::{Step, plan};
 use super::report::{Outcome, Report, RunError, SourceReport};
 use super::{Event, Pipeline};
-use crate::checkpoint::{Checkpoint, CheckpointStore, Definition, MemoryStore, SinkState};
+use crate::checkpoint::{Checkpoint, CheckpointStore, Definition, Lease, MemoryStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
 use crate::meter::Meter;
 use crate::paginate::Consistency;
 use crate::records::Batch;
+use crate::retry::RetryPolicy;
 use crate::sink::{Committed, Opening, Sink};
-use crate::source::{Arrival, Merge, Source};
+use crate::source::{Arrival, Merge, Shared, Source};
 use crate::transport::{Http, Transport};
 
 const LOOK_AT_WAITS: Duration = Duration::from_secs(5);
@@ -35,14 +37,32 @@ pub(super) async fn run(mut pipeline: Pipeline) -> Result<Report, RunError> {
         None => Arc::new(MemoryStore::new()),
     };
     // Held until the run is over.
-    let _lease = store.lock().await?;
+    let lease = store.lock().await?;
+    // A failing source may stop this run, but not others that the user's handle stops too.
+    pipeline.shutdown = pipeline.shutdown.child();
     let mut signals = JoinSet::new();
     if let Some(listener) = pipeline.signals.then(|| pipeline.shutdown.on_signals()).flatten() {
         signals.spawn(listener);
     }
     let sources = std::mem::take(&mut pipeline.sources);
-    let (run, merge) = Run::begin(pipeline, &mut *sink, store, sources).await?;
+    let now = pipeline.shutdown.now().clone();
+    let begin = Run::begin(pipeline, &mut *sink, store, &lease, sources);
+    let (run, merge) = unless(&now, begin).await?;
     run.pull(merge).await
+}
+
+/// Does something unless it is told to stop at once. What was begun is then abandoned, and the run with it:
+/// files may have more than was committed, which the next run cuts off.
+async fn unless<T>(stop: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(stopped_at_once()),
+        done = work => done,
+    }
+}
+
+fn stopped_at_once() -> Error {
+    Error::new(ErrorKind::Stopped, "stopped at once; what was not committed is pulled again")
 }
 
 /// A run that has begun.
@@ -85,6 +105,7 @@ impl<'a> Run<'a> {
         pipeline: Pipeline,
         sink: &'a mut dyn Sink,
         store: Arc<dyn CheckpointStore>,
+        lease: &Lease,
         sources: Vec<Source>,
     ) -> Result<(Self, Merge)> {
         let sink_definition = sink.definition();
@@ -107,6 +128,8 @@ impl<'a> Run<'a> {
             stopping: false,
         };
         let mut started = Vec::new();
+        // Policies without a budget of their own share this one's.
+        let retry = RetryPolicy::exponential();
         let mut shared: Option<Arc<dyn Transport>> = None;
         let mut transport = || match &shared {
             Some(shared) => Ok(shared.clone()),
@@ -122,7 +145,11 @@ impl<'a> Run<'a> {
             let sink_state = match &step {
                 // What is finished is not touched: its file may have been taken away since.
                 Step::Skip(last) => last.sink.clone(),
-                _ => run.sink.open(Opening { source: &name, started_at: plan.started_at, committed }).await?,
+                _ => {
+                    run.sink
+                        .open(Opening { source: &name, started_at: plan.started_at, committed, lease })
+                        .await?
+                }
             };
             let consistency = source.consistency();
             let mut state = State {
@@ -147,7 +174,8 @@ impl<'a> Run<'a> {
                 // checkpoint that knows it, and a run that was overtaken cannot commit any more.
                 run.store.save(&[run.checkpoint(&name, &state)]).await?;
                 run.pipeline.tell(&Event::Started { source: &name, resumed_records: records });
-                let pulled = source.start(state.mark.clone(), &mut transport)?;
+                let pulled = source
+                    .start(state.mark.clone(), &mut Shared { transport: &mut transport, retry: &retry })?;
                 state.meter = pulled.meter.clone();
                 started.push((name.clone(), pulled));
             }
@@ -169,22 +197,21 @@ impl<'a> Run<'a> {
         let broken = loop {
             let outcome = tokio::select! {
                 biased;
-                () = shutdown.now().cancelled() => {
-                    let error = Error::new(ErrorKind::Stopped, "stopped at once; what was not committed is pulled again");
-                    break Some(error);
-                }
+                () = shutdown.now().cancelled() => break Some(stopped_at_once()),
                 () = shutdown.gentle().cancelled(), if !self.stopping => {
                     self.stopping = true;
                     self.pipeline.tell(&Event::Stopping);
                     Ok(())
                 }
-                _ = ticks.tick(), if self.dirty => self.commit().await,
+                _ = ticks.tick(), if self.dirty => unless(shutdown.now(), self.commit()).await,
                 _ = looks.tick() => {
                     self.tell_waits();
                     Ok(())
                 }
                 arrival = merge.next() => match arrival {
-                    Some((source, Arrival::Batch(batch))) => self.write(&source, &batch).await,
+                    Some((source, Arrival::Batch(batch))) => {
+                        unless(shutdown.now(), self.write(&source, &batch)).await
+                    }
                     Some((source, Arrival::Failed(error))) => {
                         self.failed(&source, error);
                         Ok(())
@@ -202,7 +229,7 @@ impl<'a> Run<'a> {
         };
         drop(merge);
         let broken = match broken {
-            None => self.finish().await.err(),
+            None => unless(shutdown.now(), self.finish()).await.err(),
             Some(error) => Some(error),
         };
         self.report(broken)
@@ -236,6 +263,11 @@ impl<'a> Run<'a> {
         tracing::error!(%error, "a source failed");
         self.pipeline.tell(&Event::Failed { source, error: &error });
         if let Some(state) = self.states.get_mut(source) {
+            if let Some(trap) = error.context().trap {
+                // So that the next run does not walk round once more before it sees it.
+                state.mark.trail.trap = Some(trap);
+                (state.dirty, self.dirty) = (true, true);
+            }
             state.error.get_or_insert(error);
         }
         if self.pipeline.fail_fast {
@@ -251,7 +283,7 @@ impl<'a> Run<'a> {
             self.pipeline.tell(&Event::Finished { source, records });
         } else if state.error.is_none() && !self.stopping && !self.pipeline.shutdown.gentle().is_cancelled() {
             // Its stream ended, or its task was lost, and nobody said that it was the end.
-            let what = "the stream ended before its last page";
+            let what = "the stream ended before its last page, or its task panicked";
             let error = Error::new(ErrorKind::Truncated, what)
                 .advice("a page stream of your own must end with a page whose `next` is `None`");
             self.failed(source, error);

@@ -34,6 +34,11 @@ impl Shutdown {
         self.now.cancel();
     }
 
+    /// Is stopped with this one, and can be stopped alone.
+    pub(super) fn child(&self) -> Self {
+        Self { gentle: self.gentle.child_token(), now: self.now.child_token() }
+    }
+
     pub(super) fn gentle(&self) -> &CancellationToken {
         &self.gentle
     }

@@ -12,9 +12,8 @@
 //!
 //! Everything else stays byte for byte: digits of numbers, order of keys, escapes, duplicate keys.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,8 +24,6 @@ use futures::Stream;
 use futures::stream::FusedStream;
 use memchr::{memchr2, memmem};
 use pin_project::pin_project;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::{Batch, Record};
 use crate::error::Result;
@@ -145,46 +142,62 @@ fn may_have_own_fields(text: &[u8]) -> bool {
         || memmem::find_iter(text, b"\\u00").any(|at| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7')))
 }
 
-/// Writes the inside of an object anew, with its own `__source` and `__ingested_at` renamed; `None` if it
+/// The inside of an object, with its own `__source` and `__ingested_at` renamed where they stand; `None` if it
 /// has neither.
 fn rename_own_fields(record: &[u8]) -> Option<Vec<u8>> {
-    struct Fields;
-    impl<'de> Visitor<'de> for Fields {
-        type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut fields = Vec::new();
-            while let Some(field) = map.next_entry()? {
-                fields.push(field);
-            }
-            Ok(fields)
-        }
-    }
-    // A key with a lone surrogate cannot be read here. It is not one of ours, but another may be: such a
-    // record keeps its fields, and readers take the last of two.
-    let fields = serde_json::Deserializer::from_slice(record).deserialize_map(Fields).ok()?;
-    if !fields.iter().any(|(key, _)| FIELDS.contains(&key.as_ref())) {
+    let keys = top_level_keys(record);
+    let names: Vec<Option<String>> =
+        keys.iter().map(|span| serde_json::from_slice(&record[span.clone()]).ok()).collect();
+    let is_ours = |name: &Option<String>| name.as_deref().is_some_and(|name| FIELDS.contains(&name));
+    if !names.iter().any(is_ours) {
         return None;
     }
-    let taken: HashSet<&str> = fields.iter().map(|(key, _)| key.as_ref()).collect();
+    let taken: HashSet<&str> = names.iter().flatten().map(String::as_str).collect();
     let mut out = Vec::with_capacity(record.len() + 32);
-    for (index, (key, value)) in fields.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
+    let mut done = 1;
+    for (span, name) in keys.iter().zip(&names).filter(|(_, name)| is_ours(name)) {
+        let mut name = name.clone().unwrap_or_default();
+        while taken.contains(name.as_str()) {
+            name.push_str("_original");
         }
-        let mut name = key.to_string();
-        if FIELDS.contains(&key.as_ref()) {
-            while taken.contains(name.as_str()) {
-                name.push_str("_original");
-            }
-        }
-        out.extend_from_slice(serde_json::to_string(&name).unwrap_or_default().as_bytes());
-        out.push(b':');
-        out.extend_from_slice(value.get().as_bytes());
+        out.extend_from_slice(&record[done..span.start]);
+        // Our names and what is put behind them need no escapes.
+        out.extend_from_slice(format!("\"{name}\"").as_bytes());
+        done = span.end;
     }
+    out.extend_from_slice(&record[done..record.len() - 1]);
     Some(out)
+}
+
+/// Where the keys of an object stand, quotes and all. The object is valid JSON, so a quote, a bracket or a
+/// comma outside a string is what it seems to be.
+fn top_level_keys(object: &[u8]) -> Vec<Range<usize>> {
+    let mut keys = Vec::new();
+    let (mut depth, mut expects_key, mut at) = (0_usize, false, 0);
+    while at < object.len() {
+        match object[at] {
+            b'"' => {
+                let start = at;
+                at += 1;
+                while at < object.len() && object[at] != b'"' {
+                    at += if object[at] == b'\\' { 2 } else { 1 };
+                }
+                if depth == 1 && expects_key {
+                    keys.push(start..at + 1);
+                    expects_key = false;
+                }
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                expects_key = depth == 1;
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 1 => expects_key = true,
+            _ => {}
+        }
+        at += 1;
+    }
+    keys
 }
 
 /// The stream of [`RecordsExt::annotate`](super::RecordsExt::annotate).
@@ -242,7 +255,7 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let line = text.strip_suffix('\n').unwrap();
         assert!(!line.contains(['\n', '\r']), "{line}");
-        serde_json::from_str::<&RawValue>(line).unwrap();
+        serde_json::from_str::<&serde_json::value::RawValue>(line).unwrap();
         line.replace(r#""__source":"a\"b","__ingested_at":"2026-05-17T10:00:00Z"}"#, "…")
     }
 
@@ -274,6 +287,10 @@ mod tests {
             line(r#"{"__ingested_at":1,"__ingested_at_original":2}"#),
             r#"{"__ingested_at_original_original":1,"__ingested_at_original":2,…"#
         );
+        // All else stays byte for byte: escapes, blanks, a key that is no Unicode.
+        let odd = r#"{ "caf\u00e9" : "a\/b" ,"\ud800":1, "__source" : {"__source":[1 ]} }"#;
+        let kept = r#"{ "caf\u00e9" : "a\/b" ,"\ud800":1, "__source_original" : {"__source":[1 ]},…"#;
+        assert_eq!(line(odd), kept);
         assert_eq!(line(r#"{"a":{"__source":1},"b":"__source"}"#), r#"{"a":{"__source":1},"b":"__source",…"#);
     }
 

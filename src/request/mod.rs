@@ -3,7 +3,8 @@
 
 pub(crate) mod origin;
 mod position;
-pub(crate) mod secret;
+pub(crate) mod redact;
+mod secret;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub use position::Position;
 pub use secret::Secret;
 
 use crate::error::{Error, Result};
-use secret::{MASK, Redactor, is_sensitive};
+use redact::{MASK, Redactor, is_sensitive};
 
 /// A request without its credentials: the template that a paginator turns into the request for one page.
 ///
@@ -66,14 +67,7 @@ impl Request {
                 .because(error)
                 .advice("give an absolute URL such as https://api.example.com/v1/items")
         })?;
-        Origin::of(&url)?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Error::config(format!(
-                "the URL for {} has credentials in it",
-                url.host_str().unwrap_or("")
-            ))
-            .advice("give them with `auth(Basic::new(user, password))`"));
-        }
+        check(&url)?;
         url.set_fragment(None);
         let repeatable = method.is_idempotent();
         Ok(Self { method, url, headers: HeaderMap::new(), body: None, repeatable, timeout: None })
@@ -135,8 +129,16 @@ impl Request {
     }
 
     /// Replaces the URL.
-    #[must_use]
-    pub fn with_url(mut self, url: Url) -> Self {
+    ///
+    /// # Errors
+    /// `Config` if it is neither http nor https, or has a user name or password in it.
+    pub fn with_url(self, url: Url) -> Result<Self> {
+        check(&url)?;
+        Ok(self.at_url(url))
+    }
+
+    /// Replaces the URL by one that is checked before it is asked.
+    pub(crate) fn at_url(mut self, url: Url) -> Self {
         self.url = url;
         self
     }
@@ -176,6 +178,18 @@ impl Request {
         self.timeout
     }
 
+    /// The query parameters and header values of a template that are credentials by their names: given by
+    /// hand, and kept out of sight all the same.
+    pub(crate) fn sensitive_query(&self) -> Vec<(String, String)> {
+        let pairs = self.url.query_pairs().filter(|(name, _)| is_sensitive(name));
+        pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+    }
+
+    pub(crate) fn sensitive_headers(&self) -> impl Iterator<Item = Secret> {
+        let values = self.headers.values().filter(|value| value.is_sensitive());
+        values.filter_map(|value| value.to_str().ok()).map(Secret::from)
+    }
+
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.headers
     }
@@ -192,6 +206,18 @@ impl Request {
     pub(crate) fn describe(&self, redactor: &Redactor) -> String {
         format!("{} {}", self.method, redactor.url(&self.url))
     }
+}
+
+fn check(url: &Url) -> Result<()> {
+    Origin::of(url)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::config(format!(
+            "the URL for {} has credentials in it",
+            url.host_str().unwrap_or("")
+        ))
+        .advice("give them with `auth(Basic::new(user, password))`"));
+    }
+    Ok(())
 }
 
 /// Removes the query parameters whose name is chosen, and leaves the text of the others as it is.

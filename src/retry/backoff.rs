@@ -23,9 +23,11 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Takes the upper bound of the first delay, and that of all.
+    /// Takes the upper bound of the first delay, and that of all. A year is the most.
     pub fn new(base: Duration, max: Duration) -> Self {
-        Self { base, max }
+        // A year is long enough, and no arithmetic on it overflows.
+        let longest = Duration::from_secs(365 * 86_400);
+        Self { base: base.min(longest), max: max.min(longest) }
     }
 
     /// The upper bound of the first delay.

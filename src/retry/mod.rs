@@ -11,6 +11,9 @@ use budget::Budgets;
 
 use crate::error::{Error, ErrorKind, Transience};
 
+/// No wait is longer: so no sum of times can overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 /// The rules of retrying.
 ///
 /// - A failure that may pass is retried after an exponential back-off with full jitter, up to
@@ -21,7 +24,7 @@ use crate::error::{Error, ErrorKind, Transience};
 /// - The retries at one host are at most a fifth of the requests there, plus a reserve of ten
 ///   ([`budget`](Self::budget)): a server that is down is not stormed.
 ///
-/// A clone shares the budget.
+/// A clone shares the budget. In a pipeline, all policies whose budget was not set share one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,6 +39,8 @@ pub struct RetryPolicy {
     max_wait: Duration,
     max_total_wait: Duration,
     budgets: Arc<Mutex<Budgets>>,
+    /// Whether the budget was set by hand.
+    own_budget: bool,
     seed: Option<u64>,
 }
 
@@ -55,6 +60,7 @@ impl RetryPolicy {
             max_wait: Duration::from_secs(15 * 60),
             max_total_wait: Duration::from_secs(60 * 60),
             budgets: Arc::new(Mutex::new(Budgets::default())),
+            own_budget: false,
             seed: None,
         }
     }
@@ -85,13 +91,13 @@ impl RetryPolicy {
     /// Sets the longest wait that is taken from a server. The default is 15 minutes. A longer one ends the
     /// stream with an error that says when to come back.
     pub fn max_wait(mut self, wait: Duration) -> Self {
-        self.max_wait = wait;
+        self.max_wait = wait.min(LONGEST);
         self
     }
 
     /// Sets how long all told waits for one page may be together. The default is an hour.
     pub fn max_total_wait(mut self, wait: Duration) -> Self {
-        self.max_total_wait = wait;
+        self.max_total_wait = wait.min(LONGEST);
         self
     }
 
@@ -99,12 +105,21 @@ impl RetryPolicy {
     /// start. The default is 0.2 and 10.
     pub fn budget(mut self, per_request: f64, reserve: u32) -> Self {
         self.budgets = Arc::new(Mutex::new(Budgets::new(per_request, reserve)));
+        self.own_budget = true;
         self
     }
 
     /// Makes the jitter repeatable.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// Takes the budget of another policy, unless its own was set.
+    pub(crate) fn with_budget_of(mut self, other: &Self) -> Self {
+        if !self.own_budget {
+            self.budgets = other.budgets.clone();
+        }
         self
     }
 

@@ -25,7 +25,7 @@ use serde::Serialize;
 pub use jsonl::Jsonl;
 pub use memory::Memory;
 
-use crate::checkpoint::{CheckpointStore, SinkState};
+use crate::checkpoint::{CheckpointStore, Lease, SinkState};
 use crate::error::Result;
 use crate::records::Batch;
 
@@ -86,6 +86,7 @@ pub type SinkStates = Vec<(Arc<str>, SinkState)>;
 
 /// How the output of a source is opened.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Opening<'a> {
     /// The name of the source: ASCII letters, digits, `_`, `-` and `.`, so that it can be a part of a file
     /// name.
@@ -94,10 +95,13 @@ pub struct Opening<'a> {
     pub started_at: SystemTime,
     /// What is known from before.
     pub committed: Committed<'a>,
+    /// Keeps other runs out. Work that may outlive this run must hold a clone.
+    pub lease: &'a Lease,
 }
 
 /// What is known of a source's output.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Committed<'a> {
     /// Nothing: there is no checkpoint.
     Nothing,
@@ -110,6 +114,7 @@ pub enum Committed<'a> {
 /// What a crash at any instant, followed by a rerun, can do to the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Guarantee {
     /// Each record is there once.
     ExactlyOnce,

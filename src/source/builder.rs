@@ -1,5 +1,6 @@
 //! The parts of a source, put together.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::page::JsonPath;
 use crate::pages::{Pages, PagesExt};
 use crate::paginate::Paginate;
 use crate::records::RecordsExt;
-use crate::request::secret::is_sensitive;
+use crate::request::redact::is_sensitive;
 use crate::request::{Request, Secret};
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
@@ -205,10 +206,10 @@ impl SourceBuilder {
         }
         let consistency = paginator.consistency();
         let shared_name = name.clone();
-        let start: Start = Box::new(move |mark, transport| {
+        let start: Start = Box::new(move |mark, shared| {
             let transport = match self.transport {
                 Some(own) => own,
-                None => transport()?,
+                None => (shared.transport)()?,
             };
             let mut pages = Pages::with_parts(transport, request, paginator).named(shared_name).resume(mark);
             if let Some(auth) = auth {
@@ -224,7 +225,7 @@ impl SourceBuilder {
                 pages = pages.no_content_ends();
             }
             let meter = pages.meter();
-            let pages = pages.rate_limit(self.limiter).retry(self.retry);
+            let pages = pages.rate_limit(self.limiter).retry(self.retry.with_budget_of(shared.retry));
             let batches = match self.prefetch {
                 0 => pages.batches(&records).boxed(),
                 ahead => pages.prefetch(ahead).batches(&records).boxed(),
@@ -242,13 +243,19 @@ fn definition(request: &Request, records: &str, paginator: &dyn Paginate) -> Def
         .with("path", request.url().path())
         .with("records", records)
         .with("paginate", paginator.definition());
+    // A credential that was put here by hand may change from day to day, and its hash is nobody's business.
+    let meaning =
+        |name: &str, value: &str| if is_sensitive(name) { String::new() } else { format!("{value}\n") };
+    let mut parts: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in request.url().query_pairs() {
-        // A key that was put here by hand may change from day to day, and its hash is nobody's business.
-        let value = if is_sensitive(&name) { "" } else { &value };
-        definition = definition.with(format!("query {name}"), value);
+        *parts.entry(format!("query {name}")).or_default() += &meaning(&name, &value);
     }
-    for name in request.headers().keys() {
-        definition = definition.with(format!("header {name}"), "");
+    for (name, value) in request.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        *parts.entry(format!("header {name}")).or_default() += &meaning(name.as_str(), &value);
+    }
+    for (part, meaning) in parts {
+        definition = definition.with(part, meaning);
     }
     if let Some(body) = request.body() {
         definition = definition.with("body", body.to_string());

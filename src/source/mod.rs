@@ -20,6 +20,7 @@ use crate::meter::Meter;
 use crate::pages::Paged;
 use crate::paginate::Consistency;
 use crate::records::{Batch, RecordsExt};
+use crate::retry::RetryPolicy;
 use crate::transport::Transport;
 
 /// A named source of batches, ready to be pulled from any mark.
@@ -33,8 +34,13 @@ pub struct Source {
     start: Start,
 }
 
-type Start = Box<dyn FnOnce(Mark, SharedTransport<'_>) -> Result<Started> + Send>;
-type SharedTransport<'a> = &'a mut dyn FnMut() -> Result<Arc<dyn Transport>>;
+type Start = Box<dyn FnOnce(Mark, &mut Shared<'_>) -> Result<Started> + Send>;
+
+/// What the sources of a run share, as far as they have none of their own.
+pub(crate) struct Shared<'a> {
+    pub(crate) transport: &'a mut dyn FnMut() -> Result<Arc<dyn Transport>>,
+    pub(crate) retry: &'a RetryPolicy,
+}
 
 /// A source that is being pulled.
 pub(crate) struct Started {
@@ -121,12 +127,13 @@ impl Source {
     /// `Config` if the HTTP client cannot be made.
     pub fn batches(self, mark: Mark) -> Result<BoxStream<'static, Result<Batch>>> {
         let mut transport = || Ok(Arc::new(crate::transport::Http::new()?) as Arc<dyn Transport>);
-        Ok((self.start)(mark, &mut transport)?.batches)
+        let retry = RetryPolicy::exponential();
+        Ok((self.start)(mark, &mut Shared { transport: &mut transport, retry: &retry })?.batches)
     }
 
-    /// Pulls the source from a mark, over a transport that is only made if the source has none of its own.
-    pub(crate) fn start(self, mark: Mark, transport: SharedTransport<'_>) -> Result<Started> {
-        (self.start)(mark, transport)
+    /// Pulls the source from a mark, with what the run shares.
+    pub(crate) fn start(self, mark: Mark, shared: &mut Shared<'_>) -> Result<Started> {
+        (self.start)(mark, shared)
     }
 }
 

@@ -7,8 +7,10 @@
 //! Everything is deterministic: the data depend on the name and the number of a record only, the faults on
 //! the count of requests.
 
+mod crash_fs;
 pub mod mock_api;
 mod scripted;
 
+pub use crash_fs::{Crash, CrashFs, Image};
 pub use mock_api::{Faults, MockApi, Paging, Resource};
 pub use scripted::{Reply, Scripted, Seen};

@@ -16,7 +16,7 @@ use crate::hints::Hints;
 use crate::meter::Meter;
 use crate::request::Request;
 use crate::request::origin::{Origins, Trust};
-use crate::request::secret::Redactor;
+use crate::request::redact::Redactor;
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
@@ -28,6 +28,9 @@ pub(crate) struct Exchange {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) auth: Option<Arc<dyn Auth>>,
     pub(crate) origins: Origins,
+    /// Credentials that stand in the template's query. Like those of `auth` they are taken out of next
+    /// links, and put on again.
+    pub(crate) query: Vec<(String, String)>,
     pub(crate) redactor: Redactor,
     pub(crate) meter: Meter,
 }
@@ -88,11 +91,21 @@ impl Exchange {
         let mut outgoing = hop.clone();
         match self.origins.check(hop.url()).map_err(place)? {
             Trust::Home => {
+                for (name, value) in &self.query {
+                    if !outgoing.url().query_pairs().any(|(other, _)| other == *name) {
+                        outgoing = outgoing.query(name, value);
+                    }
+                }
                 if let Some(auth) = &self.auth {
                     auth.authorize(&mut outgoing).await.map_err(place)?;
                 }
             }
             Trust::Allowed => {
+                if outgoing.body().is_some() {
+                    let what =
+                        "the server points to another origin, and the request has a body that may be secret";
+                    return Err(place(Error::new(ErrorKind::Origin, what)));
+                }
                 // Any header of the template may be a key.
                 let kept: Vec<_> = [ACCEPT, CONTENT_TYPE]
                     .into_iter()
@@ -115,7 +128,7 @@ impl Exchange {
             return Err(Error::new(ErrorKind::Redirect, "a redirect without a readable Location"));
         };
         target.set_fragment(None);
-        let mut next = hop.clone().with_url(self.without_credentials(target));
+        let mut next = hop.clone().at_url(self.without_credentials(target));
         match response.status.as_u16() {
             303 => {
                 next.set_method(Method::GET);
@@ -132,11 +145,10 @@ impl Exchange {
 
     /// Takes the parameters that carry credentials out of a URL that came from the server.
     pub(crate) fn without_credentials(&self, mut url: Url) -> Url {
-        if let Some(auth) = &self.auth {
-            let names = auth.query_parameters();
-            if !names.is_empty() {
-                crate::request::remove_query(&mut url, |name| names.iter().any(|other| other == name));
-            }
+        let mut names: Vec<String> = self.query.iter().map(|(name, _)| name.clone()).collect();
+        names.extend(self.auth.iter().flat_map(|auth| auth.query_parameters()));
+        if !names.is_empty() {
+            crate::request::remove_query(&mut url, |name| names.iter().any(|other| other == name));
         }
         url
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, CONTENT_ENCODING, HeaderValue};
+use http::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use url::{Host, Url};
 
 use super::{Response, Transport};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +31,8 @@ const FAILURE_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct Http {
     client: reqwest::Client,
+    /// For this machine itself: no proxy stands in between. Only made where there are proxies.
+    direct: Option<reqwest::Client>,
     timeout: Duration,
     max_page_bytes: usize,
 }
@@ -56,7 +59,7 @@ impl Http {
     }
 
     /// The settings, with their defaults: 10 s to connect, 30 s between two reads, 120 s for a whole
-    /// request, 64 MiB a page, proxies from the environment.
+    /// request, 64 MiB a page, proxies from the environment (never for loopback addresses).
     pub fn builder() -> HttpBuilder {
         HttpBuilder {
             connect_timeout: Duration::from_secs(10),
@@ -69,8 +72,8 @@ impl Http {
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response> {
-        let mut outgoing = self
-            .client
+        let client = self.direct.as_ref().filter(|_| is_loopback(request.url())).unwrap_or(&self.client);
+        let mut outgoing = client
             .request(request.method().clone(), request.url().clone())
             .headers(request.headers().clone())
             .timeout(request.whole_timeout().unwrap_or(self.timeout));
@@ -81,14 +84,11 @@ impl Http {
             outgoing = outgoing.body(body.to_string());
         }
         let mut incoming = outgoing.send().await.map_err(failure)?;
-        if let Some(coding) = incoming.headers().get(CONTENT_ENCODING).filter(|coding| *coding != "identity")
-        {
-            return Err(Error::new(ErrorKind::Encoding, format!("unknown content coding {coding:?}"))
-                .advice("gzip is understood; the server was asked for nothing else"));
-        }
         let body = if incoming.status().is_success() {
+            known_coding(incoming.headers())?;
             self.page_body(&mut incoming).await?
         } else {
+            // Whatever it is coded in, the status and the headers say what to do.
             failure_body(&mut incoming).await
         };
         Ok(Response {
@@ -118,6 +118,22 @@ impl Http {
         }
         Ok(body.freeze())
     }
+}
+
+/// Refuses a body that is still encoded. What was understood has been decoded, and its header is gone.
+fn known_coding(headers: &HeaderMap) -> Result<()> {
+    // Some servers put the charset here; the body is plain all the same.
+    const PLAIN: [&str; 4] = ["", "identity", "none", "utf-8"];
+    let codings =
+        headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    for coding in codings.map(|coding| coding.trim().to_ascii_lowercase()) {
+        if !PLAIN.contains(&coding.as_str()) {
+            let what = format!("unknown content coding \"{}\"", coding.escape_debug());
+            return Err(Error::new(ErrorKind::Encoding, what)
+                .advice("gzip is understood; the server was asked for nothing else"));
+        }
+    }
+    Ok(())
 }
 
 /// The beginning of a failure's body. That it breaks off does not matter: the status says enough.
@@ -181,21 +197,25 @@ impl HttpBuilder {
     /// # Errors
     /// `Config` if the user agent is not a header value, or TLS cannot be set up.
     pub fn build(self) -> Result<Http> {
-        let client = self.client().build().or_else(|error| {
+        let client = self.make(self.proxy)?;
+        let direct = if self.proxy && proxies_are_set() { Some(self.make(false)?) } else { None };
+        Ok(Http { client, direct, timeout: self.timeout, max_page_bytes: self.max_page_bytes })
+    }
+
+    fn make(&self, proxy: bool) -> Result<reqwest::Client> {
+        let client = self.client(proxy).build().or_else(|error| {
             if error.is_builder() && !self.user_agent.contains(|c: char| c.is_control()) {
                 // A machine without a certificate store can still speak plain HTTP; on such a machine every
                 // https request fails with "unknown issuer", which is the truth.
                 tracing::warn!("no certificate store was found on this machine: https will not work");
-                return self.client().tls_certs_only([]).build();
+                return self.client(proxy).tls_certs_only([]).build();
             }
             Err(error)
         });
-        let client = client
-            .map_err(|error| Error::config("the HTTP client cannot be made").because(error.without_url()))?;
-        Ok(Http { client, timeout: self.timeout, max_page_bytes: self.max_page_bytes })
+        client.map_err(|error| Error::config("the HTTP client cannot be made").because(error.without_url()))
     }
 
-    fn client(&self) -> reqwest::ClientBuilder {
+    fn client(&self, proxy: bool) -> reqwest::ClientBuilder {
         let client = reqwest::Client::builder()
             .user_agent(self.user_agent.clone())
             .connect_timeout(self.connect_timeout)
@@ -203,8 +223,24 @@ impl HttpBuilder {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false);
-        if self.proxy { client } else { client.no_proxy() }
+        if proxy { client } else { client.no_proxy() }
     }
+}
+
+/// A proxy elsewhere cannot reach this machine's loopback addresses (Go's `net/http` has the same rule).
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn proxies_are_set() -> bool {
+    let set =
+        |name: &str| std::env::var_os(name).is_some() || std::env::var_os(name.to_uppercase()).is_some();
+    ["http_proxy", "https_proxy", "all_proxy"].into_iter().any(set)
 }
 
 /// Turns a failure of the client into an error, without its URL.

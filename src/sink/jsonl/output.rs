@@ -1,75 +1,42 @@
-//! JSON lines in files: one file for each source and run.
-//!
-//! The order of things, which is what makes a crash harmless:
-//!
-//! - *open*: the checkpoint says how long the file was when it was committed, and what its last bytes were.
-//!   A file that is shorter, or ends otherwise, is an error. A longer one is cut back, and that is synced.
-//! - *write*: whole lines are gathered in a buffer, and appended when it is large.
-//! - *commit*: the buffer is appended, the file is synced, and if it is new its folder is. Only then does
-//!   the pipeline store the checkpoint.
-//!
-//! A failed sync ends the run and is never tried again: after it, nothing is known about the file.
+//! One file: opened where it was committed, appended to, synced.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Committed, Guarantee, Opening, Sink, SinkStates};
-use crate::checkpoint::{CheckpointStore, FileStore, SinkState};
+use crate::checkpoint::SinkState;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Disk, Fs, FsFile, OpenMode, blocking};
-use crate::records::{Annotator, Batch};
+use crate::fs::{Fs, FsFile, OpenMode};
+use crate::records::Annotator;
 
-/// Lines are appended when this many bytes have gathered.
-const BUFFER: usize = 256 * 1024;
 /// So many bytes at the end of the file are checked when a run goes on.
 const TAIL: usize = 4096;
 
-/// JSON lines in `{dir}/{source}_{run start}.jsonl`, with `__source` and `__ingested_at` added to each
-/// record by the rules of [`Annotator`](crate::Annotator).
-///
-/// Exactly once: a crash at any instant, then a rerun, leaves each record in the file once. The checkpoints
-/// are kept in `{dir}/.headwater`, unless the pipeline is given another store. The run's start is in UTC,
-/// `20260517T100000Z`; a run that goes on keeps its file.
-///
-/// ```no_run
-/// use headwater::{Pipeline, sink::Jsonl};
-/// let pipeline = Pipeline::new().sink(Jsonl::dir("out"));
-/// ```
-#[derive(Debug)]
-pub struct Jsonl {
-    dir: PathBuf,
-    fs: Arc<dyn Fs>,
-    outputs: BTreeMap<Arc<str>, Output>,
-}
-
 /// What the checkpoint keeps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct State {
-    file: String,
+pub(super) struct State {
+    pub(super) file: String,
     length: u64,
     /// A hash of the last bytes.
     tail: String,
 }
 
 #[derive(Debug)]
-struct Output {
-    annotator: Annotator,
+pub(super) struct Output {
+    pub(super) annotator: Annotator,
     path: PathBuf,
     file: OutputFile,
     /// Lines that are not appended yet.
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     /// What was appended, and its last bytes.
     length: u64,
     tail: Vec<u8>,
-    touched: bool,
+    pub(super) touched: bool,
 }
 
 #[derive(Debug)]
@@ -83,74 +50,21 @@ enum OutputFile {
     Lost,
 }
 
-impl Jsonl {
-    /// Writes into this folder, which is made if need be.
-    pub fn dir(dir: impl Into<PathBuf>) -> Self {
-        Self::on(Arc::new(Disk), dir)
-    }
-
-    /// Writes on another file system.
-    pub fn on(fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), fs, outputs: BTreeMap::new() }
-    }
-
-    async fn open_output(&mut self, opening: Opening<'_>) -> Result<SinkState> {
-        let (dir, source) = (self.dir.clone(), opening.source.to_owned());
-        let started_at = opening.started_at;
-        let before = match opening.committed {
-            Committed::Nothing => Before::Nothing,
-            Committed::Finished(_) => Before::Finished,
-            Committed::Unfinished(state) => Before::Unfinished(state.clone()),
-        };
-        let output = blocking(&self.fs, move |fs| open(fs, &dir, &source, started_at, before))
-            .await
-            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))
-            .map_err(|error| error.at(|context| context.source = Some(opening.source.into())))?;
-        let state = output.state();
-        self.outputs.insert(opening.source.into(), output);
-        state
-    }
-
-    async fn flush(&mut self, source: &str) -> Result<()> {
-        let Some(output) = self.outputs.get_mut(source) else { return Ok(()) };
-        let mut taken = output.take();
-        let (taken, outcome) = blocking(&self.fs, move |fs| {
-            let outcome = taken.append(fs);
-            (taken, outcome)
-        })
-        .await
-        .map_err(|error| failed(&self.dir, "cannot be written", error))?;
-        outcome?;
-        *output = taken;
-        Ok(())
-    }
-
-    async fn commit_all(&mut self) -> Result<SinkStates> {
-        let mut touched = Vec::new();
-        for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
-            touched.push((source.clone(), output.take()));
-        }
-        let dir = self.dir.clone();
-        let committed = blocking(&self.fs, move |fs| commit(fs, &dir, touched))
-            .await
-            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be committed", error)))?;
-        let mut states = Vec::new();
-        for (source, output) in committed {
-            states.push((source.clone(), output.state()?));
-            self.outputs.insert(source, output);
-        }
-        Ok(states)
-    }
-}
-
 /// What is known from before, owned.
-enum Before {
+pub(super) enum Before {
     Nothing,
     Finished,
     Unfinished(SinkState),
 }
 
-fn open(fs: &dyn Fs, dir: &Path, source: &str, started_at: SystemTime, before: Before) -> Result<Output> {
+/// Finds the place of a source's output, and takes it up where it was committed.
+pub(super) fn open(
+    fs: &dyn Fs,
+    dir: &Path,
+    source: &str,
+    started_at: SystemTime,
+    before: Before,
+) -> Result<Output> {
     fs.create_dir_all(dir).map_err(|error| failed(dir, "cannot be used as the output folder", error))?;
     let names = fs.names(dir).map_err(|error| failed(dir, "cannot be listed", error))?;
     let state = match before {
@@ -217,7 +131,12 @@ fn reopen(fs: &dyn Fs, dir: &Path, source: &str, state: &State) -> Result<Output
     Ok(output)
 }
 
-fn commit(fs: &dyn Fs, dir: &Path, touched: Vec<(Arc<str>, Output)>) -> Result<Vec<(Arc<str>, Output)>> {
+/// Makes outputs durable: what is buffered, then the files, then the names of new ones.
+pub(super) fn commit(
+    fs: &dyn Fs,
+    dir: &Path,
+    touched: Vec<(Arc<str>, Output)>,
+) -> Result<Vec<(Arc<str>, Output)>> {
     let mut committed = Vec::new();
     let mut names_changed = false;
     for (source, mut output) in touched {
@@ -245,7 +164,7 @@ fn commit(fs: &dyn Fs, dir: &Path, touched: Vec<(Arc<str>, Output)>) -> Result<V
 
 impl Output {
     /// Takes it away for work that may block; what stays is unusable until it is put back.
-    fn take(&mut self) -> Self {
+    pub(super) fn take(&mut self) -> Self {
         Self {
             annotator: self.annotator.clone(),
             path: self.path.clone(),
@@ -258,7 +177,7 @@ impl Output {
     }
 
     /// Appends the buffer, to a new file if there is none.
-    fn append(&mut self, fs: &dyn Fs) -> Result<()> {
+    pub(super) fn append(&mut self, fs: &dyn Fs) -> Result<()> {
         if matches!(self.file, OutputFile::Missing) {
             let file = fs.open(&self.path, OpenMode::New);
             self.file = OutputFile::New(file.map_err(|error| failed(&self.path, "cannot be made", error))?);
@@ -266,7 +185,12 @@ impl Output {
         let (OutputFile::New(file) | OutputFile::Durable(file)) = &mut self.file else {
             return Err(Error::new(ErrorKind::Sink, "an earlier write was broken off"));
         };
-        file.append(&self.buffer).map_err(|error| failed(&self.path, "cannot be written", error))?;
+        let write = |error| failed(&self.path, "cannot be written", error);
+        if file.length().map_err(write)? != self.length {
+            let what = format!("{} was changed by someone else while it was written", self.path.display());
+            return Err(Error::new(ErrorKind::Sink, what));
+        }
+        file.append(&self.buffer).map_err(write)?;
         self.length += self.buffer.len() as u64;
         let fresh = &self.buffer[self.buffer.len().saturating_sub(TAIL)..];
         let surplus = (self.tail.len() + fresh.len()).saturating_sub(TAIL);
@@ -276,56 +200,12 @@ impl Output {
         Ok(())
     }
 
-    fn state(&self) -> Result<SinkState> {
+    pub(super) fn state(&self) -> Result<SinkState> {
         let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let state = State { file, length: self.length, tail: hash(&self.tail) };
         let state = serde_json::to_value(state)
             .map_err(|error| Error::new(ErrorKind::Sink, "the state cannot be stored").because(error))?;
         Ok(SinkState(state))
-    }
-}
-
-impl Sink for Jsonl {
-    fn definition(&self) -> String {
-        "jsonl, a file for each source".into()
-    }
-
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::ExactlyOnce
-    }
-
-    fn checkpoints(&self) -> Option<Arc<dyn CheckpointStore>> {
-        Some(Arc::new(FileStore::on(self.fs.clone(), self.dir.join(".headwater"))))
-    }
-
-    fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(self.open_output(opening))
-    }
-
-    fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            let output = self
-                .outputs
-                .get_mut(source)
-                .ok_or_else(|| Error::new(ErrorKind::Sink, format!("the source {source} was not opened")))?;
-            output.annotator.append_batch(batch, &mut output.buffer);
-            output.touched = true;
-            if output.buffer.len() >= BUFFER { self.flush(source).await } else { Ok(()) }
-        })
-    }
-
-    fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
-        Box::pin(self.commit_all())
-    }
-
-    fn close(&mut self) -> BoxFuture<'_, Result<()>> {
-        self.outputs.clear();
-        Box::pin(async { Ok(()) })
-    }
-
-    fn location(&self, state: &SinkState) -> Option<String> {
-        let state: State = serde_json::from_value(state.0.clone()).ok()?;
-        Some(self.dir.join(state.file).display().to_string())
     }
 }
 
@@ -353,7 +233,7 @@ fn hash(bytes: &[u8]) -> String {
     format!("{:016x}", xxh3_64(bytes))
 }
 
-fn failed(path: &Path, what: &str, error: io::Error) -> Error {
+pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
     Error::new(ErrorKind::Sink, format!("{} {what}", path.display())).because(error)
 }
 

@@ -1,0 +1,170 @@
+//! JSON lines in files: one file for each source and run.
+//!
+//! The order of things, which is what makes a crash harmless:
+//!
+//! - *open*: the checkpoint says how long the file was when it was committed, and what its last bytes were.
+//!   A file that is shorter, or ends otherwise, is an error. A longer one is cut back, and that is synced.
+//! - *write*: whole lines are gathered in a buffer, and appended when it is large.
+//! - *commit*: the buffer is appended, the file is synced, and if it is new its folder is. Only then does
+//!   the pipeline store the checkpoint.
+//!
+//! A failed sync ends the run and is never tried again: after it, nothing is known about the file.
+
+mod output;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use output::{Before, Output, State, commit, failed, open};
+
+use super::{Committed, Guarantee, Opening, Sink, SinkStates};
+use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{Disk, Fs, blocking};
+use crate::records::Batch;
+
+/// Lines are appended when this many bytes have gathered.
+const BUFFER: usize = 256 * 1024;
+/// JSON lines in `{dir}/{source}_{run start}.jsonl`, with `__source` and `__ingested_at` added to each
+/// record by the rules of [`Annotator`](crate::Annotator).
+///
+/// Exactly once: a crash at any instant, then a rerun, leaves each record in the file once. The checkpoints
+/// are kept in `{dir}/.headwater`, unless the pipeline is given another store. The run's start is in UTC,
+/// `20260517T100000Z`; a run that goes on keeps its file.
+///
+/// ```no_run
+/// use headwater::{Pipeline, sink::Jsonl};
+/// let pipeline = Pipeline::new().sink(Jsonl::dir("out"));
+/// ```
+#[derive(Debug)]
+pub struct Jsonl {
+    dir: PathBuf,
+    fs: Arc<dyn Fs>,
+    outputs: BTreeMap<Arc<str>, Output>,
+    /// Goes along with every piece of work: what is still being written when a run is dropped keeps the next
+    /// one out until it has landed.
+    lease: Option<Lease>,
+}
+
+impl Jsonl {
+    /// Writes into this folder, which is made if need be.
+    pub fn dir(dir: impl Into<PathBuf>) -> Self {
+        Self::on(Arc::new(Disk), dir)
+    }
+
+    /// Writes on another file system.
+    pub fn on(fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), fs, outputs: BTreeMap::new(), lease: None }
+    }
+
+    async fn open_output(&mut self, opening: Opening<'_>) -> Result<SinkState> {
+        let (dir, source) = (self.dir.clone(), opening.source.to_owned());
+        let started_at = opening.started_at;
+        self.lease = Some(opening.lease.clone());
+        let before = match opening.committed {
+            Committed::Nothing => Before::Nothing,
+            Committed::Finished(_) => Before::Finished,
+            Committed::Unfinished(state) => Before::Unfinished(state.clone()),
+        };
+        let output = self
+            .work(move |fs| open(fs, &dir, &source, started_at, before))
+            .await
+            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))
+            .map_err(|error| error.at(|context| context.source = Some(opening.source.into())))?;
+        let state = output.state();
+        self.outputs.insert(opening.source.into(), output);
+        state
+    }
+
+    async fn flush(&mut self, source: &str) -> Result<()> {
+        let Some(mut taken) = self.outputs.get_mut(source).map(Output::take) else { return Ok(()) };
+        let (taken, outcome) = self
+            .work(move |fs| {
+                let outcome = taken.append(fs);
+                (taken, outcome)
+            })
+            .await
+            .map_err(|error| failed(&self.dir, "cannot be written", error))?;
+        outcome?;
+        self.outputs.insert(source.into(), taken);
+        Ok(())
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Fs) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let lease = self.lease.clone();
+        let with_lease = move |fs: &dyn Fs| {
+            let _lease = lease;
+            work(fs)
+        };
+        blocking(&self.fs, with_lease).await
+    }
+
+    async fn commit_all(&mut self) -> Result<SinkStates> {
+        let mut touched = Vec::new();
+        for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
+            touched.push((source.clone(), output.take()));
+        }
+        let dir = self.dir.clone();
+        let committed = self
+            .work(move |fs| commit(fs, &dir, touched))
+            .await
+            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be committed", error)))?;
+        let mut states = Vec::new();
+        for (source, output) in committed {
+            states.push((source.clone(), output.state()?));
+            self.outputs.insert(source, output);
+        }
+        Ok(states)
+    }
+}
+
+impl Sink for Jsonl {
+    fn definition(&self) -> String {
+        "jsonl, a file for each source".into()
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::ExactlyOnce
+    }
+
+    fn checkpoints(&self) -> Option<Arc<dyn CheckpointStore>> {
+        Some(Arc::new(FileStore::on(self.fs.clone(), self.dir.join(".headwater"))))
+    }
+
+    fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
+        Box::pin(self.open_output(opening))
+    }
+
+    fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let output = self
+                .outputs
+                .get_mut(source)
+                .ok_or_else(|| Error::new(ErrorKind::Sink, format!("the source {source} was not opened")))?;
+            output.annotator.append_batch(batch, &mut output.buffer);
+            output.touched = true;
+            if output.buffer.len() >= BUFFER { self.flush(source).await } else { Ok(()) }
+        })
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
+        Box::pin(self.commit_all())
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<()>> {
+        self.outputs.clear();
+        self.lease = None;
+        Box::pin(async { Ok(()) })
+    }
+
+    fn location(&self, state: &SinkState) -> Option<String> {
+        let state: State = serde_json::from_value(state.0.clone()).ok()?;
+        Some(self.dir.join(state.file).display().to_string())
+    }
+}
