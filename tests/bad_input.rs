@@ -283,6 +283,34 @@ async fn a_changed_definition_is_refused_and_named_until_it_is_accepted() {
 }
 
 #[tokio::test]
+async fn every_part_of_the_request_belongs_to_the_definition() {
+    let out = broken_off().await;
+    let api = three_pages(good());
+    let changed = [
+        builder(&api).query("state", "open").query("state", "closed"),
+        builder(&api).header("Stripe-Account", "acct_1"),
+    ];
+    for source in changed {
+        let failure = refused(out.path(), source.build().unwrap()).await;
+        assert_eq!(failure.error.kind(), ErrorKind::DefinitionChanged, "{failure}");
+    }
+    // The order of two values counts, and a header's value does.
+    let pairs = [
+        (builder(&api).query("s", "a").query("s", "b"), builder(&api).query("s", "c").query("s", "b")),
+        (builder(&api).header("Stripe-Account", "acct_1"), builder(&api).header("Stripe-Account", "acct_2")),
+    ];
+    for (before, after) in pairs {
+        let memory = headwater::sink::Memory::new();
+        let dead = Scripted::from_fn(|_, _| Reply::status(404));
+        let run = |source: headwater::SourceBuilder| {
+            Pipeline::new().source(source.transport(dead.clone()).build().unwrap()).sink(memory.clone()).run()
+        };
+        assert_eq!(run(before).await.unwrap_err().error.kind(), ErrorKind::Status);
+        assert_eq!(run(after).await.unwrap_err().error.kind(), ErrorKind::DefinitionChanged);
+    }
+}
+
+#[tokio::test]
 async fn a_new_token_is_not_a_new_definition() {
     let out = tempfile::tempdir().unwrap();
     let with = |api: &Scripted, token: &str| {

@@ -739,3 +739,31 @@ async fn a_position_is_redacted_wherever_an_error_names_it() {
     assert_eq!(error.kind(), ErrorKind::Cycle);
     assert_hidden(&error, &["s3cret-t0ken"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn records_that_come_again_in_another_envelope_are_a_cycle() {
+    // A server that ignores the page number, and says each time how long it took.
+    let api = Scripted::from_fn(|_, nth| {
+        Reply::json(format!(r#"{{"took":{nth},"data":[{{"id":1}},{{"id":2}}]}}"#))
+    });
+    let first = Request::get("https://api.example.com/items").unwrap();
+    let pages = Pages::new(api.clone(), first, headwater::paginate::PageNumber::new()).batches("data");
+    let batches: Vec<_> = pages.collect().await;
+    assert_eq!(batches.len(), 2);
+    assert_eq!(batches[1].as_ref().unwrap_err().kind(), ErrorKind::Cycle);
+    assert_eq!(api.requests().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_wait_that_a_server_asks_for_overflows() {
+    let endless = Reply::status(429).header("retry-after", "10000000000000000000");
+    let api = Scripted::new([endless, Reply::json("[]")]);
+    let limiter = Limiter::per_second(1.0).burst(u32::MAX).max_wait(Duration::MAX);
+    let policy = RetryPolicy::exponential().max_wait(Duration::MAX).max_total_wait(Duration::MAX);
+    let policy = policy.base(Duration::MAX).max_delay(Duration::MAX).seed(1);
+    let first = Request::get("https://api.example.com/items").unwrap();
+    let mut pages = Pages::new(api, first, headwater::paginate::Single).rate_limit(limiter).retry(policy);
+    let error = pages.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert!(error.to_string().contains("come back after"), "{error}");
+}

@@ -1,7 +1,9 @@
 //! Whole runs: many sources into one sink, stopped and gone on with, over real sockets and real files.
 
+mod slow_fs;
 mod support;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +13,9 @@ use headwater::error::ErrorKind;
 use headwater::pipeline::{Event, Outcome};
 use headwater::prelude::*;
 use headwater::sink::{Jsonl, Memory};
-use headwater::testing::{Faults, MockApi, Paging, Resource};
+use headwater::testing::{Faults, MockApi, Paging, Reply, Resource, Scripted};
 use headwater::{Shutdown, paginate::Consistency};
+use slow_fs::SlowFs;
 use support::{files, ids_in, ids_of};
 
 async fn api() -> MockApi {
@@ -311,4 +314,140 @@ async fn no_task_is_left_behind() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("{} tasks are left", tokio::runtime::Handle::current().metrics().num_alive_tasks() - before);
+}
+
+/// Pages of one record each, by a cursor; after `ring` pages it begins again.
+fn pages_of_one(pages: u64, ring: bool) -> Scripted {
+    Scripted::from_fn(move |request, _| {
+        let query: HashMap<_, _> = request.url().query_pairs().into_owned().collect();
+        let page: u64 = query.get("cursor").map_or(1, |cursor| cursor.parse().unwrap());
+        let next = match page {
+            page if page < pages => format!("\"{}\"", page + 1),
+            _ if ring => "\"2\"".to_owned(),
+            _ => "null".to_owned(),
+        };
+        Reply::json(format!(r#"{{"data":[{{"id":{page}}}],"next":{next}}}"#)).delay(Duration::from_millis(1))
+    })
+}
+
+fn items(api: &Scripted) -> headwater::SourceBuilder {
+    Source::get("items", "https://api.example.com/items")
+        .records("data")
+        .paginate(Cursor::body("next"))
+        .transport(api.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_dropped_in_mid_write_keeps_the_next_one_out_until_it_has_landed() {
+    let (out, fs, api) = (tempfile::tempdir().unwrap(), SlowFs::default(), pages_of_one(120, false));
+    let run = || {
+        let sink = Jsonl::on(Arc::new(fs.clone()), out.path());
+        Pipeline::new()
+            .source(items(&api).build().unwrap())
+            .sink(sink)
+            .commit_every(Duration::from_millis(20))
+            .run()
+    };
+    fs.delay_appends(Duration::from_millis(300));
+    let dropped = tokio::time::timeout(Duration::from_millis(100), run()).await;
+    assert!(dropped.is_err(), "it was in the middle of its first commit");
+    fs.delay_appends(Duration::ZERO);
+    assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked, "the write is still on its way");
+    let report = loop {
+        match run().await {
+            Err(failure) if failure.error.kind() == ErrorKind::Locked => {
+                tokio::time::sleep(Duration::from_millis(10)).await
+            }
+            other => break other.unwrap(),
+        }
+    };
+    assert_eq!(report.records(), 120);
+    let expected: Vec<String> = (1..=120).map(|id: u64| id.to_string()).collect();
+    assert_eq!(ids_of(out.path(), "items"), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_at_once_does_not_wait_for_a_slow_disk() {
+    let (out, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    let sink = Jsonl::on(Arc::new(fs.clone()), out.path());
+    fs.delay_appends(Duration::from_secs(1));
+    let run = Pipeline::new()
+        .source(items(&pages_of_one(50, false)).build().unwrap())
+        .sink(sink)
+        .commit_every(Duration::from_millis(1))
+        .shutdown(shutdown)
+        .run();
+    let stopper = tokio::spawn(async move {
+        while !fs.is_appending() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.at_once();
+        fs.is_appending()
+    });
+    assert_eq!(run.await.unwrap_err().error.kind(), ErrorKind::Stopped);
+    assert!(stopper.await.unwrap(), "the run ended while the write was still going on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sources_of_a_run_share_the_retry_budget_of_a_host() {
+    let dead = Scripted::from_fn(|_, _| Reply::status(503));
+    let source = |number: u32| {
+        let url = format!("https://dead.example.com/{number}");
+        let source =
+            Source::get(format!("s{number}"), url).records("").paginate(Single).transport(dead.clone());
+        source.build().unwrap()
+    };
+    Pipeline::new().sources((0..50).map(source)).sink(Memory::new()).run().await.unwrap_err();
+    // Each asks once, and all together have ten retries.
+    assert_eq!(dead.requests().len(), 60);
+}
+
+#[tokio::test]
+async fn a_failing_source_stops_no_other_run_on_the_same_handle() {
+    let shutdown = Shutdown::new();
+    let dead = Scripted::from_fn(|_, _| Reply::status(404));
+    let first = Pipeline::new().source(items(&dead).build().unwrap()).sink(Memory::new()).fail_fast();
+    first.shutdown(shutdown.clone()).run().await.unwrap_err();
+    let second = Pipeline::new().source(items(&pages_of_one(5, false)).build().unwrap()).sink(Memory::new());
+    assert_eq!(second.shutdown(shutdown).run().await.unwrap().records(), 5);
+}
+
+#[tokio::test]
+async fn the_next_run_does_not_walk_round_a_circle_again() {
+    let (api, memory) = (pages_of_one(200, true), Memory::new());
+    for _ in 0..3 {
+        let run = Pipeline::new().source(items(&api).build().unwrap()).sink(memory.clone()).run();
+        assert_eq!(run.await.unwrap_err().error.kind(), ErrorKind::Cycle);
+        // The page that closes the circle is withheld.
+        assert_eq!(memory.lines("items").len(), 199);
+    }
+}
+
+#[tokio::test]
+async fn a_credential_in_a_hand_written_query_is_in_no_checkpoint() {
+    let out = tempfile::tempdir().unwrap();
+    let api = Scripted::from_fn(|request, nth| match nth {
+        1 => Reply::json("[1]").header("link", &format!("<{}&page=2>; rel=next", request.url())),
+        _ => Reply::status(404),
+    });
+    let source = Source::get("items", "https://api.example.com/items")
+        .query("api_key", "hunter2hunter2")
+        .records("")
+        .paginate(LinkHeader::new())
+        .transport(api.clone());
+    let run = Pipeline::new().source(source.build().unwrap()).sink(Jsonl::dir(out.path())).run();
+    let failure = run.await.unwrap_err();
+    assert_eq!(
+        api.urls()[1],
+        "https://api.example.com/items?page=2&api_key=hunter2hunter2",
+        "it is put on again"
+    );
+    let checkpoint = std::fs::read_to_string(out.path().join(".headwater/items.1.checkpoint")).unwrap();
+    assert!(checkpoint.contains("/items?page=2"), "{checkpoint}");
+    let report = failure.report.as_ref().unwrap();
+    for text in [checkpoint, format!("{failure} {failure:?}"), report.to_json(), report.to_string()] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }

@@ -1,0 +1,92 @@
+//! The disk, with appends to data files that take as long as a test wants.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use headwater::fs::{Disk, Fs, FsFile, Locked, OpenMode};
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SlowFs {
+    millis: Arc<AtomicU64>,
+    appending: Arc<AtomicU64>,
+}
+
+impl SlowFs {
+    pub(crate) fn delay_appends(&self, time: Duration) {
+        self.millis.store(u64::try_from(time.as_millis()).expect("a short time"), SeqCst);
+    }
+
+    pub(crate) fn is_appending(&self) -> bool {
+        self.appending.load(SeqCst) > 0
+    }
+}
+
+impl Fs for SlowFs {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        Disk.create_dir_all(dir)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
+        let file = Disk.open(path, mode)?;
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            return Ok(Box::new(SlowFile(file, self.clone())));
+        }
+        Ok(file)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Disk.read(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Disk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        Disk.sync_dir(dir)
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        Disk.names(dir)
+    }
+
+    fn try_lock(&self, path: &Path, holder: &str) -> io::Result<Locked> {
+        Disk.try_lock(path, holder)
+    }
+}
+
+#[derive(Debug)]
+struct SlowFile(Box<dyn FsFile>, SlowFs);
+
+impl FsFile for SlowFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.1.appending.fetch_add(1, SeqCst);
+        std::thread::sleep(Duration::from_millis(self.1.millis.load(SeqCst)));
+        let outcome = self.0.append(bytes);
+        self.1.appending.fetch_sub(1, SeqCst);
+        outcome
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn length(&mut self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
+    }
+
+    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.0.read_at(offset, length)
+    }
+}
