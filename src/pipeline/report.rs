@@ -132,16 +132,16 @@ impl fmt::Display for Report {
             if let Some(output) = &source.output {
                 write!(f, "\n{}: {output}", source.source)?;
             }
-            if let Some(error) = &source.error {
-                write!(f, "\n{error}")?;
-            }
-            if source.consistency == Consistency::Shifting {
-                write!(
-                    f,
-                    "\nnote: {} is paged by counting: rows inserted or removed during the run can shift",
-                    source.source
-                )?;
-            }
+        }
+        for source in self.sources.iter().filter(|source| source.consistency == Consistency::Shifting) {
+            let name = &source.source;
+            write!(
+                f,
+                "\nnote: {name} is paged by counting: rows inserted or removed during the run can shift"
+            )?;
+        }
+        for error in self.sources.iter().filter_map(|source| source.error.as_ref()) {
+            write!(f, "\n{error}")?;
         }
         Ok(())
     }

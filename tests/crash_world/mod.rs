@@ -1,0 +1,144 @@
+//! A small world for crash tests: sources with known records, pulled on a paused clock onto a file system that
+//! can lose power at any instant.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use headwater::fs::Fs;
+use headwater::prelude::*;
+use headwater::sink::Jsonl;
+use headwater::testing::{Image, Reply, Scripted};
+use headwater::{Report, RunError};
+use serde_json::json;
+
+pub(crate) const OUT: &str = "/out";
+
+/// Sources, and how often is committed.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    sources: Vec<Listing>,
+    commit_every: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Listing {
+    name: String,
+    /// How many records each page has.
+    pages: Vec<u64>,
+    /// How long each page takes.
+    pace: Duration,
+}
+
+impl World {
+    /// So many sources of so many pages, with two records on each, and a commit for about each page.
+    pub(crate) fn small(sources: u64, pages: usize) -> Self {
+        let listing = |number: u64| Listing {
+            name: format!("s{number}"),
+            pages: vec![2; pages],
+            pace: Duration::from_millis(300 + 70 * number),
+        };
+        Self { sources: (0..sources).map(listing).collect(), commit_every: Duration::from_millis(250) }
+    }
+
+    /// One to three sources of up to 25 pages, some of them empty, with commits now and then.
+    pub(crate) fn random(random: &mut fastrand::Rng) -> Self {
+        let sources = (0..random.u64(1..=3))
+            .map(|number| Listing {
+                name: format!("s{number}"),
+                pages: (0..random.usize(1..=25)).map(|_| random.u64(0..4)).collect(),
+                pace: Duration::from_millis(random.u64(1..400)),
+            })
+            .collect();
+        Self { sources, commit_every: Duration::from_millis(random.u64(1..1500)) }
+    }
+
+    /// Pulls everything, or as much as goes.
+    pub(crate) fn run(&self, fs: &Arc<dyn Fs>) -> Result<Report, RunError> {
+        in_paused_time(self.start(fs))
+    }
+
+    /// The run as a future, for tests that do something beside it.
+    pub(crate) fn start(&self, fs: &Arc<dyn Fs>) -> impl Future<Output = Result<Report, RunError>> + use<> {
+        Pipeline::new()
+            .sources(self.sources.iter().map(Listing::source))
+            .sink(Jsonl::on(fs.clone(), OUT))
+            .commit_every(self.commit_every)
+            .started_at(UNIX_EPOCH + Duration::from_secs(1_779_012_000))
+            .run()
+    }
+
+    /// Whether every record is there once. There is one file for each source, or several if the crash came when
+    /// the run was finished: then each of them is whole.
+    pub(crate) fn check(&self, image: &Image) -> Result<(), String> {
+        for listing in &self.sources {
+            let expected: Vec<u64> = (1..=listing.pages.iter().sum()).collect();
+            let prefix = format!("{OUT}/{}_", listing.name);
+            let files = image.files().filter(|(path, _)| {
+                let path = path.to_string_lossy();
+                path.starts_with(&prefix) && path.ends_with(".jsonl")
+            });
+            let mut count = 0;
+            for (path, bytes) in files {
+                count += 1;
+                let ids = ids(bytes).map_err(|why| format!("{}: {why}", path.display()))?;
+                if ids != expected {
+                    return Err(difference(path, &ids, &expected));
+                }
+            }
+            if count == 0 {
+                return Err(format!("{} has no file", listing.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Listing {
+    fn source(&self) -> Source {
+        let (pages, pace) = (self.pages.clone(), self.pace);
+        let api = Scripted::from_fn(move |request, _| {
+            let query = request.url().query_pairs().find(|(name, _)| name == "cursor");
+            let page: usize = query.map_or(0, |(_, page)| page.parse().expect("a number"));
+            let before: u64 = pages[..page].iter().sum();
+            let records: Vec<_> = (1..=pages[page]).map(|number| json!({"id": before + number})).collect();
+            let next = (page + 1 < pages.len()).then(|| (page + 1).to_string());
+            Reply::json(json!({"data": records, "next": next}).to_string()).delay(pace)
+        });
+        Source::get(&self.name, "https://api.example.com/items")
+            .records("data")
+            .paginate(Cursor::body("next"))
+            .transport(api)
+            .build()
+            .expect("a good definition")
+    }
+}
+
+/// The ids of whole lines.
+fn ids(bytes: &[u8]) -> Result<Vec<u64>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err("the last line is torn".to_owned());
+    }
+    text.lines()
+        .map(|line| {
+            let record: serde_json::Value =
+                serde_json::from_str(line).map_err(|_| format!("a torn line: {line:?}"))?;
+            record["id"].as_u64().ok_or_else(|| format!("a line without its id: {line}"))
+        })
+        .collect()
+}
+
+fn difference(path: &Path, ids: &[u64], expected: &[u64]) -> String {
+    let lost = expected.iter().filter(|id| !ids.contains(id)).count();
+    let twice = ids.len() - ids.iter().collect::<std::collections::BTreeSet<_>>().len();
+    format!("{}: {lost} lost, {twice} twice, of {}", path.display(), expected.len())
+}
+
+/// Runs a future on a clock that jumps over every wait.
+pub(crate) fn in_paused_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(work)
+}
