@@ -4,6 +4,9 @@
 //! - [`MockApi`] is an HTTP server on a free loopback port that speaks every pagination dialect, with a rate
 //!   limit and faults on demand, for tests, examples and benches on real time.
 //!
+//! - [`CrashFs`] is a file system in memory that shows what a power loss may leave, for sinks and checkpoint
+//!   stores.
+//!
 //! Everything is deterministic: the data depend on the name and the number of a record only, the faults on
 //! the count of requests.
 

@@ -14,9 +14,9 @@ use crate::auth::Auth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::meter::Meter;
-use crate::request::Request;
 use crate::request::origin::{Origins, Trust};
 use crate::request::redact::Redactor;
+use crate::request::{Request, Secret};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
@@ -147,6 +147,15 @@ impl Exchange {
     pub(crate) fn without_credentials(&self, mut url: Url) -> Url {
         let mut names: Vec<String> = self.query.iter().map(|(name, _)| name.clone()).collect();
         names.extend(self.auth.iter().flat_map(|auth| auth.query_parameters()));
+        // A server may also repeat a bearer token as a parameter (Meta's links do).
+        // A plus may stand for a blank.
+        let plain = |text: &str| text.replace('+', " ");
+        let secrets: Vec<Secret> = self.auth.iter().flat_map(|auth| auth.secrets()).collect();
+        let secrets: Vec<String> = secrets.iter().map(|secret| plain(secret.expose())).collect();
+        let is_secret = |value: &str| !value.is_empty() && secrets.contains(&plain(value));
+        let repeated =
+            url.query_pairs().filter(|(_, value)| is_secret(value)).map(|(name, _)| name.into_owned());
+        names.extend(repeated.collect::<Vec<_>>());
         if !names.is_empty() {
             crate::request::remove_query(&mut url, |name| names.iter().any(|other| other == name));
         }
