@@ -84,7 +84,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | *(none)* | everything above |
-//! | `testing` | [`mod@testing`]: an embedded mock API and a scripted transport |
+//! | `testing` | [`mod@testing`]: an embedded mock API, a scripted transport, a file system that loses power |
 //!
 //! # The clock
 //!

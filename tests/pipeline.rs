@@ -367,6 +367,21 @@ async fn a_run_that_is_dropped_in_mid_write_keeps_the_next_one_out_until_it_has_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_dropped_while_it_saves_a_checkpoint_keeps_the_next_one_out_too() {
+    let (out, fs, api) = (tempfile::tempdir().unwrap(), SlowFs::default(), pages_of_one(20, false));
+    let run = || {
+        let sink = Jsonl::on(Arc::new(fs.clone()), out.path());
+        Pipeline::new().source(items(&api).build().unwrap()).sink(sink).run()
+    };
+    fs.delay_renames(Duration::from_millis(300));
+    assert!(tokio::time::timeout(Duration::from_millis(100), run()).await.is_err());
+    fs.delay_renames(Duration::ZERO);
+    assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(run().await.unwrap().records(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_at_once_does_not_wait_for_a_slow_disk() {
     let (out, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
     let shutdown = Shutdown::new();
@@ -441,13 +456,35 @@ async fn a_credential_in_a_hand_written_query_is_in_no_checkpoint() {
     let failure = run.await.unwrap_err();
     assert_eq!(
         api.urls()[1],
-        "https://api.example.com/items?page=2&api_key=hunter2hunter2",
+        "https://api.example.com/items?api_key=hunter2hunter2&page=2",
         "it is put on again"
     );
     let checkpoint = std::fs::read_to_string(out.path().join(".headwater/items.1.checkpoint")).unwrap();
-    assert!(checkpoint.contains("/items?page=2"), "{checkpoint}");
+    assert!(checkpoint.contains("/items?api_key=headwater-credential&page=2"), "{checkpoint}");
     let report = failure.report.as_ref().unwrap();
     for text in [checkpoint, format!("{failure} {failure:?}"), report.to_json(), report.to_string()] {
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn parameters_that_only_sound_like_credentials_stay_what_they_are() {
+    // Two of one name, repeated by the server; and a key that is a position.
+    let api = Scripted::from_fn(|request, nth| match nth {
+        1 => Reply::json(format!(r#"{{"data":[1],"next":"{}&key=100"}}"#, request.url())),
+        2 => Reply::json(r#"{"data":[2],"next":"/items?key=200"}"#),
+        _ => Reply::json(r#"{"data":[3],"next":null}"#),
+    });
+    let source = Source::get("items", "https://api.example.com/items")
+        .query("token", "US")
+        .query("token", "D E")
+        .records("data")
+        .paginate(NextUrl::body("next"))
+        .transport(api.clone());
+    let run = Pipeline::new().source(source.build().unwrap()).sink(Memory::new()).run();
+    assert_eq!(run.await.unwrap().records(), 3);
+    let base = "https://api.example.com/items?";
+    let expected =
+        ["token=US&token=D+E", "token=US&token=D+E&key=100", "key=200"].map(|query| format!("{base}{query}"));
+    assert_eq!(api.urls(), expected);
 }

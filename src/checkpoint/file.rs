@@ -43,6 +43,22 @@ impl FileStore {
         Self { dir: dir.into(), fs, lease: Arc::default() }
     }
 
+    /// Does work that may outlive its run; the lease, if there is one, goes along.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Fs) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let lease =
+            self.lease.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
+        let with_lease = move |fs: &dyn Fs| {
+            let _lease = lease;
+            work(fs)
+        };
+        let lost =
+            |error| Error::new(ErrorKind::Checkpoint, "the checkpoint could not be reached").because(error);
+        blocking(&self.fs, with_lease).await.map_err(lost)?
+    }
+
     async fn take_lock(&self) -> Result<Lease> {
         let dir = self.dir.clone();
         let holder = format!("process {} since {}", std::process::id(), now());
@@ -179,23 +195,17 @@ impl CheckpointStore for FileStore {
 
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
         let (dir, source) = (self.dir.clone(), source.to_owned());
-        Box::pin(async move { blocking(&self.fs, move |fs| load(fs, &dir, &source)).await.map_err(lost)? })
+        Box::pin(self.work(move |fs| load(fs, &dir, &source)))
     }
 
     fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         let (dir, checkpoints) = (self.dir.clone(), checkpoints.to_vec());
-        Box::pin(
-            async move { blocking(&self.fs, move |fs| save(fs, &dir, &checkpoints)).await.map_err(lost)? },
-        )
+        Box::pin(self.work(move |fs| save(fs, &dir, &checkpoints)))
     }
 }
 
 fn now() -> String {
     chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-fn lost(error: io::Error) -> Error {
-    Error::new(ErrorKind::Checkpoint, "the checkpoint could not be reached").because(error)
 }
 
 #[cfg(test)]

@@ -29,13 +29,25 @@ pub(super) struct Bucket {
     next_ticket: Ticket,
     /// Permits that are held: requests whose answers are not in yet.
     in_flight: u64,
+    next_grant: Grant,
 }
 
 /// A budget that the server announced, as the newest answer has it.
 #[derive(Debug, Clone, Copy)]
 struct Window {
+    /// What the server said, less what was granted since.
     remaining: u64,
+    /// Requests that were on their way when it said so.
+    unseen: u64,
+    /// Permits before this one had been granted by then.
+    since: Grant,
     until: Instant,
+}
+
+impl Window {
+    fn left(self) -> u64 {
+        self.remaining.saturating_sub(self.unseen)
+    }
 }
 
 #[derive(Debug)]
@@ -49,6 +61,9 @@ struct Waiter {
 /// A place in the queue.
 pub(super) type Ticket = u64;
 
+/// The number of a permit.
+pub(super) type Grant = u64;
+
 impl Bucket {
     pub(super) fn new(interval: Duration, burst: u32, max_wait: Duration) -> Self {
         Self {
@@ -61,6 +76,7 @@ impl Bucket {
             waiting: VecDeque::new(),
             next_ticket: 0,
             in_flight: 0,
+            next_grant: 0,
         }
     }
 
@@ -88,16 +104,30 @@ impl Bucket {
         }
     }
 
-    /// A permit is given back: its request has been answered, or was given up.
-    pub(super) fn give_back(&mut self) {
+    /// A request is over, with what its answer said: nothing, if there was none.
+    pub(super) fn answered(&mut self, grant: Grant, hints: &Hints, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if self.observe(hints, self.in_flight, now) {
+            return;
+        }
+        // One that was on its way is not any more. Whether the server counted it is not known; if it did, it
+        // will say so.
+        if let Some(window) = self.window.as_mut().filter(|window| grant < window.since) {
+            window.unseen = window.unseen.saturating_sub(1);
+            self.wake_from(0);
+        }
+    }
+
+    /// Learns from an answer whose permit is still held, if there is one.
+    pub(super) fn hear(&mut self, hints: &Hints, now: Instant) {
+        self.observe(hints, self.in_flight.saturating_sub(1), now);
     }
 
     /// Takes a token, or says when to ask again.
     ///
     /// A waiter leaves one token for each that stands before it and has not missed its turn. So the queue is
     /// first come, first served; and one that is not polled holds up the others once, and never for good.
-    pub(super) fn take(&mut self, ticket: Ticket, waker: &Waker, now: Instant) -> Result<(), Instant> {
+    pub(super) fn take(&mut self, ticket: Ticket, waker: &Waker, now: Instant) -> Result<Grant, Instant> {
         let at = self.place(ticket).unwrap_or(0);
         let patience = self.interval.max(PATIENCE);
         let missed = |waiter: &&Waiter| waiter.due.is_some_and(|due| now > due + patience);
@@ -113,13 +143,15 @@ impl Bucket {
         // Those behind were told their times with this taking in mind: nobody need be woken.
         self.waiting.remove(at);
         self.in_flight += 1;
+        let grant = self.next_grant;
+        self.next_grant += 1;
         if let Some(window) = &mut self.window {
             window.remaining = window.remaining.saturating_sub(1);
         }
         if !self.interval.is_zero() {
             self.full_at = Some(self.full_at.map_or(now, |full_at| full_at.max(now)) + self.interval);
         }
-        Ok(())
+        Ok(grant)
     }
 
     fn place(&self, ticket: Ticket) -> Option<usize> {
@@ -151,14 +183,14 @@ impl Bucket {
         if self.window.is_some_and(|window| window.until <= now) {
             self.window = None;
         }
-        if let Some(window) = self.window.filter(|window| window.remaining <= u64::from(ahead)) {
+        if let Some(window) = self.window.filter(|window| window.left() <= u64::from(ahead)) {
             ready = ready.max(window.until);
         }
         ready
     }
 
-    /// Learns from an answer, while its permit is still held.
-    pub(super) fn observe(&mut self, hints: &Hints, now: Instant) {
+    /// Learns from an answer; false if it says nothing about a budget. `unseen` requests are on their way.
+    fn observe(&mut self, hints: &Hints, unseen: u64, now: Instant) -> bool {
         if let Some(wait) = hints.retry_after.filter(|wait| !wait.is_zero()) {
             let until = now + wait.min(self.max_wait);
             self.close(until);
@@ -169,20 +201,21 @@ impl Bucket {
                 self.full_at = Some(self.full_at.map_or(full_at, |known| known.max(full_at)));
             }
         }
-        let (Some(remaining), Some(reset)) = (hints.remaining, hints.reset) else { return };
+        let (Some(remaining), Some(reset)) = (hints.remaining, hints.reset) else { return false };
         let until = now + reset.min(self.max_wait);
         if remaining == 0 {
             // Kept until its reset, whatever an answer about another budget says.
             self.close(until);
-            return;
+            return true;
         }
-        // The newest answer knows best, but for the requests that the server had not seen yet.
-        let unseen = self.in_flight.saturating_sub(1);
-        let window = Window { remaining: remaining.saturating_sub(unseen), until };
-        let held_back = self.window.replace(window).is_some_and(|known| known.remaining == 0);
-        if held_back && window.remaining > 0 {
+        // The newest answer knows best.
+        let window = Window { remaining, unseen, since: self.next_grant, until };
+        let known = self.window.replace(window);
+        // Someone may have been told to wait for longer than that.
+        if known.is_some_and(|known| window.left() > known.left() || window.until < known.until) {
             self.wake_from(0);
         }
+        true
     }
 
     fn close(&mut self, until: Instant) {

@@ -8,17 +8,16 @@
 //! stream that has asked for a permit and is then not polled cannot starve the others.
 
 mod bucket;
+mod permit;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
-use bucket::{Bucket, Ticket};
+use bucket::Bucket;
+pub use permit::{Acquire, Permit};
 
 use crate::hints::Hints;
 
@@ -98,20 +97,19 @@ impl Limiter {
     /// use headwater::{Hints, Limiter};
     /// let limiter = Limiter::per_second(25.0);
     /// let permit = limiter.acquire().await;
-    /// // … send one request, and show its answer to the limiter while the permit is held:
-    /// limiter.observe(&Hints::default());
-    /// drop(permit);
+    /// // … send one request, and show its answer to the limiter:
+    /// permit.answered(&Hints::default());
     /// # }
     /// ```
     pub fn acquire(&self) -> Acquire {
-        Acquire { limiter: self.clone(), ticket: None, sleep: None, since: None }
+        Acquire::new(self.clone())
     }
 
-    /// Learns from an answer. [`RateLimit`](crate::pages::RateLimit) does this for every page and every
-    /// error.
+    /// Learns from an answer whose permit is still held, or that came by another way. With a permit at hand,
+    /// [`Permit::answered`] is better.
     pub fn observe(&self, hints: &Hints) {
         if *hints != Hints::default() {
-            self.bucket().observe(hints, Instant::now());
+            self.bucket().hear(hints, Instant::now());
         }
     }
 
@@ -124,89 +122,6 @@ impl Limiter {
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Limiter").field(&*self.bucket()).finish()
-    }
-}
-
-/// The future of [`Limiter::acquire`].
-#[must_use = "a permit is only had when this has been awaited"]
-pub struct Acquire {
-    limiter: Limiter,
-    ticket: Option<Ticket>,
-    // Only made where there is something to wait for.
-    sleep: Option<Pin<Box<Sleep>>>,
-    since: Option<Instant>,
-}
-
-impl Acquire {
-    /// When to look again, if there was no permit at the last poll.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        self.sleep.as_ref().map(|sleep| sleep.deadline())
-    }
-}
-
-impl Future for Acquire {
-    type Output = Permit;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
-        let this = &mut *self;
-        loop {
-            let now = Instant::now();
-            let since = *this.since.get_or_insert(now);
-            let mut bucket = this.limiter.bucket();
-            let ticket = *this.ticket.get_or_insert_with(|| bucket.enqueue());
-            match bucket.take(ticket, cx.waker(), now) {
-                Ok(()) => {
-                    drop(bucket);
-                    this.ticket = None;
-                    return Poll::Ready(Permit { limiter: this.limiter.clone(), waited: now - since });
-                }
-                Err(at) => {
-                    drop(bucket);
-                    let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-                    if sleep.deadline() != at {
-                        sleep.as_mut().reset(at);
-                    }
-                    // Woken by the clock, or because one before it has left.
-                    ready!(sleep.as_mut().poll(cx));
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Acquire {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.limiter.bucket().leave(ticket);
-        }
-    }
-}
-
-/// The right to send one request. It is held until the answer is in: so the limiter knows how many requests
-/// the server has not counted yet.
-#[derive(Debug)]
-#[must_use = "dropping it says that the request is over"]
-pub struct Permit {
-    limiter: Limiter,
-    waited: Duration,
-}
-
-impl Permit {
-    /// How long it took to get it.
-    pub fn waited(&self) -> Duration {
-        self.waited
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.limiter.bucket().give_back();
-    }
-}
-
-impl fmt::Debug for Acquire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acquire").field("ticket", &self.ticket).finish_non_exhaustive()
     }
 }
 
@@ -292,12 +207,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_reset_is_woken_when_more_remains() {
+        let limiter = Limiter::per_second(1.0);
+        let permit = limiter.acquire().await;
+        limiter.observe(&budget(1, 600));
+        let waiters = [tokio::spawn(limiter.acquire()), tokio::spawn(limiter.acquire())];
+        tokio::task::yield_now().await;
+        let start = Instant::now();
+        permit.answered(&budget(50, 600));
+        for waiter in waiters {
+            waiter.await.unwrap().answered(&Hints::default());
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_dies_does_not_keep_the_window_shut() {
+        let limiter = Limiter::unlimited();
+        let (dies, answers) = (limiter.acquire().await, limiter.acquire().await);
+        answers.answered(&budget(1, 600));
+        let waiter = tokio::spawn(limiter.acquire());
+        tokio::task::yield_now().await;
+        let start = Instant::now();
+        drop(dies);
+        drop(waiter.await.unwrap());
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_sliding_window_does_not_stall() {
         let limiter = Limiter::per_second(10.0);
         let start = Instant::now();
         for _ in 0..201 {
-            let _permit = limiter.acquire().await;
-            limiter.observe(&budget(49, 60));
+            limiter.acquire().await.answered(&budget(49, 60));
         }
         assert_eq!(start.elapsed(), Duration::from_secs(20));
     }

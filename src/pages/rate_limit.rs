@@ -10,6 +10,7 @@ use pin_project::pin_project;
 
 use super::{PageStream, Paged};
 use crate::error::Result;
+use crate::hints::Hints;
 use crate::limit::{Acquire, Limiter, Permit};
 use crate::meter::Meter;
 use crate::page::{JsonPath, Page};
@@ -32,7 +33,7 @@ enum Gate {
     Closed,
     Waiting(Acquire),
     /// The permit is held until the inner stream answers.
-    Open(#[allow(dead_code, reason = "held, not read")] Permit),
+    Open(Permit),
 }
 
 impl<S: Paged> RateLimit<S> {
@@ -63,13 +64,14 @@ impl<S: PageStream> Stream for RateLimit<S> {
                 }
                 Gate::Open(_) => {
                     let item = ready!(this.inner.as_mut().poll_next(cx));
-                    match &item {
-                        Some(Ok(page)) => this.limiter.observe(&page.hints),
-                        Some(Err(error)) => this.limiter.observe(error.hints()),
-                        None => {}
+                    let hints = match &item {
+                        Some(Ok(page)) => page.hints,
+                        Some(Err(error)) => *error.hints(),
+                        None => Hints::default(),
+                    };
+                    if let Gate::Open(permit) = std::mem::replace(this.gate, Gate::Closed) {
+                        permit.answered(&hints);
                     }
-                    // Only now is the permit given back: what the answer says was said with it in mind.
-                    *this.gate = Gate::Closed;
                     return Poll::Ready(item);
                 }
             }

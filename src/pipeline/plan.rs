@@ -61,15 +61,17 @@ pub(super) async fn plan(
     for (checkpoint, (name, definition)) in checkpoints.into_iter().zip(sources) {
         steps.push(match checkpoint {
             None => Step::First,
-            Some(checkpoint) if !checkpoint.is_finished() => {
+            // It is finished, and belongs to a run that is over.
+            Some(checkpoint) if checkpoint.is_finished() && checkpoint.run != run => Step::Afresh(checkpoint),
+            Some(checkpoint) => {
                 let changes = checkpoint.definition.changes(definition);
-                if !changes.is_empty() && !accept_changes {
+                // Before the first page is through, nothing has been pulled that the new one would not fit.
+                let begun = checkpoint.is_finished() || checkpoint.mark.pages > 0;
+                if begun && !changes.is_empty() && !accept_changes {
                     return Err(changed(name, &changes, &checkpoint));
                 }
-                Step::Resume(checkpoint)
+                if checkpoint.is_finished() { Step::Skip(checkpoint) } else { Step::Resume(checkpoint) }
             }
-            Some(checkpoint) if checkpoint.run == run => Step::Skip(checkpoint),
-            Some(checkpoint) => Step::Afresh(checkpoint),
         });
     }
     Ok(Plan { run, started_at, epoch, steps })
@@ -154,11 +156,27 @@ mod tests {
     #[tokio::test]
     async fn a_changed_definition_is_named() {
         let store = MemoryStore::new();
-        store.save(&[checkpoint("a", OLD, false)]).await.unwrap();
+        let mut begun = checkpoint("a", OLD, false);
+        begun.mark.pages = 1;
+        store.save(&[begun]).await.unwrap();
         let sources = [("a".into(), sample().definition.with("records", "items").with("query limit", "5"))];
         let error = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
         assert!(error.to_string().contains("query limit, records changed"), "{error}");
         plan(&store, &sources, SystemTime::UNIX_EPOCH, true).await.unwrap();
+        // One that is finished while its run is not would be left alone with the old data.
+        store.save(&[checkpoint("b", NEW, true), checkpoint("c", NEW, false)]).await.unwrap();
+        let sources = [("b".into(), sources[0].1.clone()), ("c".into(), sample().definition)];
+        let error = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
+    }
+
+    #[tokio::test]
+    async fn a_definition_that_never_got_a_page_may_be_mended() {
+        let store = MemoryStore::new();
+        store.save(&[checkpoint("a", OLD, false)]).await.unwrap();
+        let sources = [("a".into(), sample().definition.with("records", "items"))];
+        let plan = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
+        assert!(matches!(plan.steps[..], [Step::Resume(_)]));
     }
 }

@@ -28,15 +28,17 @@ impl Redactor {
     pub(crate) fn new(secrets: &[Secret]) -> Self {
         let mut needles: Vec<Vec<u8>> = Vec::new();
         for value in secrets.iter().map(Secret::expose) {
-            // Wiping every "a" would help nobody; such a value is no secret.
-            if value.len() < 4 {
-                continue;
-            }
-            needles.push(Plain::read(value).bytes);
+            // As it is, and as it would be read.
+            needles.push(value.as_bytes().to_vec());
+            needles.push(Plain::of(value.as_bytes()).read().bytes);
             for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
-                needles.push(Plain::read(&engine.encode(value)).bytes);
+                needles.push(engine.encode(value).into_bytes());
             }
         }
+        // Wiping every "a" would help nobody; such a value is no secret.
+        needles.retain(|needle| needle.len() >= 4);
+        let blank = |byte: &mut u8| *byte = if *byte == b'+' { b' ' } else { *byte };
+        needles.iter_mut().flatten().for_each(blank);
         needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         needles.dedup();
         Self { needles: needles.into_iter().map(|needle| needle.into_boxed_slice().into()).collect() }
@@ -47,25 +49,22 @@ impl Redactor {
         mask_named_values(&self.known(text))
     }
 
+    /// Wipes the known values: in the text as it stands, as it is read, and as what is read is read again.
     fn known(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for needle in &self.needles {
-            let needle = needle.expose_secret();
-            let plain = Plain::read(&text);
-            let mut masked = String::new();
-            let mut done = 0;
-            for at in memmem::find_iter(&plain.bytes, needle) {
-                let (start, end) = (plain.from[at], plain.from[at + needle.len()]);
-                if let Some(kept) = text.get(done..start) {
-                    masked.push_str(kept);
-                    masked.push_str(MASK);
-                    done = end;
-                }
+        if self.needles.is_empty() {
+            return text;
+        }
+        for depth in 0..3 {
+            let plain = (0..depth).fold(Plain::of(text.as_bytes()), |plain, _| plain.read());
+            let mut hidden: Vec<(usize, usize)> = Vec::new();
+            for needle in &self.needles {
+                let needle = needle.expose_secret();
+                let found = memmem::find_iter(&plain.bytes, needle);
+                hidden.extend(found.map(|at| (plain.from[at], plain.from[at + needle.len()])));
             }
-            if done > 0 {
-                masked.push_str(text.get(done..).unwrap_or_default());
-                text = masked;
-            }
+            hidden.sort_unstable();
+            text = masked(&text, &hidden);
         }
         text
     }
@@ -97,20 +96,41 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
-/// A text in its plain meaning.
+/// A text with these ranges masked; they may overlap.
+fn masked(text: &str, hidden: &[(usize, usize)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (start, end) in hidden {
+        if *start >= done {
+            out.push_str(text.get(done..*start).unwrap_or_default());
+            out.push_str(MASK);
+        }
+        done = done.max(*end);
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    out
+}
+
+/// A text, and where each byte of it stood in the original.
 struct Plain {
+    /// A plus may stand for a blank: both count as the same.
     bytes: Vec<u8>,
     /// Where each byte begins in the original, and, as the last, where the original ends.
     from: Vec<usize>,
 }
 
 impl Plain {
-    fn read(text: &str) -> Self {
-        let mut plain =
-            Self { bytes: Vec::with_capacity(text.len()), from: Vec::with_capacity(text.len() + 1) };
+    fn of(text: &[u8]) -> Self {
+        let blank = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
+        Self { bytes: text.iter().map(blank).collect(), from: (0..=text.len()).collect() }
+    }
+
+    /// The text in its plain meaning: escapes are what they stand for.
+    fn read(&self) -> Self {
+        let mut plain = Self { bytes: Vec::with_capacity(self.bytes.len()), from: Vec::new() };
         let mut at = 0;
-        while let Some(first) = text[at..].chars().next() {
-            let (value, length) = escape(&text[at..]).unwrap_or((Meaning::Char(first), first.len_utf8()));
+        while at < self.bytes.len() {
+            let (value, length) = escape(&self.bytes[at..]).unwrap_or((Meaning::Byte(self.bytes[at]), 1));
             let mut buffer = [0; 4];
             let bytes = match value {
                 Meaning::Byte(byte) => {
@@ -119,12 +139,11 @@ impl Plain {
                 }
                 Meaning::Char(c) => c.encode_utf8(&mut buffer).as_bytes(),
             };
-            // A plus may stand for a blank: both count as the same.
             plain.bytes.extend(bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }));
-            plain.from.extend(bytes.iter().map(|_| at));
+            plain.from.extend(bytes.iter().map(|_| self.from[at]));
             at += length;
         }
-        plain.from.push(at);
+        plain.from.push(self.from[self.bytes.len()]);
         plain
     }
 }
@@ -135,24 +154,24 @@ enum Meaning {
 }
 
 /// The escape that a text begins with: what it means, and how long it is.
-fn escape(text: &str) -> Option<(Meaning, usize)> {
-    let hex = |digits: Option<&str>| u32::from_str_radix(digits?, 16).ok();
-    match text.as_bytes() {
-        [b'%', _, _, ..] => Some((Meaning::Byte(u8::try_from(hex(text.get(1..3))?).ok()?), 3)),
-        [b'\\', b'u', ..] => Some((Meaning::Char(char::from_u32(hex(text.get(2..6))?)?), 6)),
+fn escape(text: &[u8]) -> Option<(Meaning, usize)> {
+    let ascii = |range: std::ops::Range<usize>| std::str::from_utf8(text.get(range)?).ok();
+    let hex = |range| u32::from_str_radix(ascii(range)?, 16).ok();
+    match text {
+        [b'%', _, _, ..] => Some((Meaning::Byte(u8::try_from(hex(1..3)?).ok()?), 3)),
+        [b'\\', b'u', ..] => Some((Meaning::Char(char::from_u32(hex(2..6)?)?), 6)),
         [b'\\', c @ (b'/' | b'"' | b'\\' | b'\''), ..] => Some((Meaning::Byte(*c), 2)),
         [b'&', b'#', ..] => {
-            let end = text.as_bytes().iter().take(10).position(|byte| *byte == b';')?;
-            let digits = &text[2..end];
-            let code = match digits.strip_prefix(['x', 'X']) {
-                Some(digits) => hex(Some(digits))?,
-                None => digits.parse().ok()?,
+            let end = text.iter().take(10).position(|byte| *byte == b';')?;
+            let code = match text.get(2)? {
+                b'x' | b'X' => hex(3..end)?,
+                _ => ascii(2..end)?.parse().ok()?,
             };
             Some((Meaning::Char(char::from_u32(code)?), end + 1))
         }
         [b'&', ..] => {
-            const NAMED: [(&str, u8); 5] =
-                [("&amp;", b'&'), ("&lt;", b'<'), ("&gt;", b'>'), ("&quot;", b'"'), ("&apos;", b'\'')];
+            const NAMED: [(&[u8], u8); 5] =
+                [(b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>'), (b"&quot;", b'"'), (b"&apos;", b'\'')];
             let (name, byte) = NAMED.iter().find(|(name, _)| text.starts_with(name))?;
             Some((Meaning::Byte(*byte), name.len()))
         }
@@ -171,20 +190,8 @@ fn mask_pair(pair: &str) -> String {
 
 /// Whether a parameter, header or field of this name usually holds a secret.
 pub(crate) fn is_sensitive(name: &str) -> bool {
-    const WHOLE: [&str; 12] = [
-        "key",
-        "sig",
-        "auth",
-        "token",
-        "authorization",
-        "cookie",
-        "pwd",
-        "pass",
-        "jwt",
-        "sid",
-        "code",
-        "hmac",
-    ];
+    const WHOLE: [&str; 10] =
+        ["key", "sig", "auth", "token", "authorization", "cookie", "pwd", "pass", "jwt", "hmac"];
     const PART: [&str; 14] = [
         "secret",
         "password",
@@ -209,48 +216,82 @@ pub(crate) fn is_sensitive(name: &str) -> bool {
 /// Masks `name=value` and `"name": "value"` where the name usually holds a secret.
 fn mask_named_values(text: &str) -> String {
     let bytes = text.as_bytes();
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    let mut out = String::with_capacity(text.len());
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let mut hidden = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        if !is_name(bytes[at]) {
-            let next = text[at..].chars().next().map_or(1, char::len_utf8);
-            out.push_str(&text[at..at + next]);
-            at += next;
+        let length = bytes[at..].iter().take_while(|byte| is_name(byte)).count();
+        if length == 0 {
+            at += 1;
             continue;
         }
-        let end = at + bytes[at..].iter().take_while(|byte| is_name(**byte)).count();
-        out.push_str(&text[at..end]);
-        let name = &text[at..end];
-        at = end;
+        let name = &text[at..at + length];
+        at += length;
         if !is_sensitive(name) {
             continue;
         }
-        // The separator: `=`, or a quote, a colon, blanks and a quote.
-        let gap = bytes[end..]
-            .iter()
-            .take_while(|byte| matches!(byte, b'"' | b'\\' | b' ' | b':' | b'=' | b'\''))
-            .count();
-        let separator = &text[end..end + gap];
-        let quoted = separator.ends_with(['"', '\'']);
-        if !separator.contains([':', '=']) {
+        let separator = separator(&bytes[at..]);
+        let assigns = bytes[at..at + separator].iter().any(|byte| matches!(byte, b':' | b'='));
+        // A field called "key" is a key of the data as often as not.
+        if !assigns || (name.eq_ignore_ascii_case("key") && !bytes[at..].starts_with(b"=")) {
             continue;
         }
-        let value = bytes[end + gap..]
-            .iter()
-            .take_while(|byte| match byte {
-                b'"' | b'\\' | b'\'' | b'<' | b'>' => false,
-                b'&' | b' ' | b',' | b';' | b'}' | b']' => quoted,
-                _ => true,
-            })
-            .count();
-        out.push_str(separator);
-        if value > 0 {
-            out.push_str(MASK);
+        let start = at + separator;
+        let end = start + value(&bytes[start..], &bytes[at..start]);
+        if end > start {
+            hidden.push((start, end));
         }
-        at = end + gap + value;
+        at = end;
     }
-    out
+    masked(text, &hidden)
+}
+
+const QUOTES: [&[u8]; 5] = [b"\"", b"'", b"&quot;", b"&#34;", b"%22"];
+
+/// What stands between a name and its value: `=`, or quotes, a colon and blanks.
+fn separator(text: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = &text[at..];
+        let quote = QUOTES.iter().find(|quote| rest.starts_with(quote));
+        at += match (quote, rest.first()) {
+            (Some(quote), _) => quote.len(),
+            (None, Some(b'\\' | b' ' | b':' | b'=')) => 1,
+            _ => return at,
+        };
+    }
+}
+
+/// How long the value is behind such a separator.
+fn value(text: &[u8], separator: &[u8]) -> usize {
+    let quote = QUOTES.iter().find(|quote| separator.ends_with(quote));
+    // In JSON within JSON the quotes themselves are escaped.
+    let escaped = quote.is_some_and(|quote| separator[..separator.len() - quote.len()].ends_with(b"\\"));
+    let scheme =
+        |scheme: &&[u8]| text.len() >= scheme.len() && text[..scheme.len()].eq_ignore_ascii_case(scheme);
+    let mut at =
+        [&b"bearer "[..], b"basic "].iter().find(|name| scheme(name)).map_or(0, |scheme| scheme.len());
+    while at < text.len() {
+        let rest = &text[at..];
+        let ends = match quote {
+            Some(quote) if escaped => rest.starts_with(b"\\") && rest[1..].starts_with(quote),
+            Some(quote) => rest.starts_with(quote),
+            None => matches!(
+                rest[0],
+                b'&' | b' ' | b',' | b';' | b'}' | b']' | b'"' | b'\'' | b'<' | b'>' | b'\n' | b'\r'
+            ),
+        };
+        if ends {
+            break;
+        }
+        at += if rest[0] == b'\\' && !escaped { 2 } else { 1 };
+    }
+    // Not into the middle of a character.
+    let mut end = at.min(text.len());
+    while end < text.len() && (text[end] & 0xC0) == 0x80 {
+        end += 1;
+    }
+    end
 }
 
 #[cfg(test)]
@@ -284,6 +325,11 @@ mod tests {
     fn a_secret_that_looks_escaped_is_wiped_too() {
         let redactor = Redactor::new(&[Secret::new("a%2Fb\\u0041&amp;")]);
         assert_eq!(redactor.text("<a%2Fb\\u0041&amp;>"), "<***>");
+        // Percent-encoded once more, and as a JSON string.
+        assert_eq!(redactor.text("<a%252Fb%5Cu0041%26amp%3B>"), "<***>");
+        assert_eq!(redactor.text(r#"<a%2Fb\\u0041&amp;>"#), "<***>");
+        let short = Redactor::new(&[Secret::new("&amp;")]);
+        assert_eq!(short.text("a & b"), "a & b");
     }
 
     #[test]
@@ -293,6 +339,21 @@ mod tests {
         assert_eq!(redactor.url(&url), "https://h.example/a?limit=5&api_key=***&X-Amz-Signature=***");
         assert_eq!(redactor.text(r#"{"access_token": "abc", "n": 1}"#), r#"{"access_token": "***", "n": 1}"#);
         assert_eq!(redactor.text("next=/x?access_token=abc&page=2"), "next=/x?access_token=***&page=2");
-        assert_eq!(redactor.text("no token here"), "no token here");
+        for (seen, shown) in [
+            (r#"{"access_token":"abc\/defTAIL","n":1}"#, r#"{"access_token":"***","n":1}"#),
+            (r#"{"password":"ab\"TAIL"}"#, r#"{"password":"***"}"#),
+            (r#"{"log":"{\"token\":\"TAIL\",\"n\":1}"}"#, r#"{"log":"{\"token\":\"***\",\"n\":1}"}"#),
+            ("Authorization: Bearer TAIL", "Authorization: ***"),
+            ("&quot;token&quot;:&quot;TAIL&quot;,", "&quot;token&quot;:&quot;***&quot;,"),
+            (
+                r#"{"error":{"code":"resource_missing","key":"PROJ-1"}}"#,
+                r#"{"error":{"code":"resource_missing","key":"PROJ-1"}}"#,
+            ),
+            ("?key=abc&code=20003", "?key=***&code=20003"),
+            ("token=\u{fc}\u{fc}\\\u{fc}", "token=***"),
+            ("no token here", "no token here"),
+        ] {
+            assert_eq!(redactor.text(seen), shown);
+        }
     }
 }

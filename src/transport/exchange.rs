@@ -1,7 +1,7 @@
 //! One page's exchange: redirects within the allowed origins, credentials for the home origin only, and
 //! errors that say where they happened without a secret in them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
@@ -21,6 +21,8 @@ use crate::request::{Request, Secret};
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
 const EXCERPT_CHARS: usize = 200;
+/// Stands in a stored URL for a credential of the template.
+const PLACE: &str = "headwater-credential";
 
 /// Everything that stays the same from page to page.
 #[derive(Clone)]
@@ -91,11 +93,7 @@ impl Exchange {
         let mut outgoing = hop.clone();
         match self.origins.check(hop.url()).map_err(place)? {
             Trust::Home => {
-                for (name, value) in &self.query {
-                    if !outgoing.url().query_pairs().any(|(other, _)| other == *name) {
-                        outgoing = outgoing.query(name, value);
-                    }
-                }
+                outgoing = self.with_query(outgoing);
                 if let Some(auth) = &self.auth {
                     auth.authorize(&mut outgoing).await.map_err(place)?;
                 }
@@ -143,23 +141,69 @@ impl Exchange {
         Ok(next)
     }
 
-    /// Takes the parameters that carry credentials out of a URL that came from the server.
+    /// Takes credentials out of a URL that came from the server: those of `auth`, and any parameter whose value
+    /// is one (Meta's links repeat the bearer token). Of a hand-written one its place stays, so that it can be
+    /// put on again just where the server had it; a parameter of that name with another value is the server's
+    /// own.
     pub(crate) fn without_credentials(&self, mut url: Url) -> Url {
-        let mut names: Vec<String> = self.query.iter().map(|(name, _)| name.clone()).collect();
-        names.extend(self.auth.iter().flat_map(|auth| auth.query_parameters()));
-        // A server may also repeat a bearer token as a parameter (Meta's links do).
         // A plus may stand for a blank.
         let plain = |text: &str| text.replace('+', " ");
         let secrets: Vec<Secret> = self.auth.iter().flat_map(|auth| auth.secrets()).collect();
         let secrets: Vec<String> = secrets.iter().map(|secret| plain(secret.expose())).collect();
-        let is_secret = |value: &str| !value.is_empty() && secrets.contains(&plain(value));
-        let repeated =
-            url.query_pairs().filter(|(_, value)| is_secret(value)).map(|(name, _)| name.into_owned());
-        names.extend(repeated.collect::<Vec<_>>());
+        let mut names: Vec<String> = self.auth.iter().flat_map(|auth| auth.query_parameters()).collect();
+        let by_hand =
+            |name: &str, value: &str| self.query.iter().any(|(other, known)| other == name && known == value);
+        let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        for (name, value) in &pairs {
+            if !value.is_empty() && secrets.contains(&plain(value)) && !by_hand(name, value) {
+                names.push(name.clone());
+            }
+        }
         if !names.is_empty() {
             crate::request::remove_query(&mut url, |name| names.iter().any(|other| other == name));
         }
+        if let Some(query) = url.query().filter(|_| !self.query.is_empty()) {
+            let kept: Vec<String> = query.split('&').map(|pair| self.with_place(pair)).collect();
+            let kept = kept.join("&");
+            url.set_query(Some(&kept));
+        }
         url
+    }
+
+    /// A pair of a query, or its name and a place for its value if it is a hand-written credential.
+    fn with_place(&self, pair: &str) -> String {
+        let decoded = url::form_urlencoded::parse(pair.as_bytes()).into_owned().next();
+        match decoded.filter(|pair| self.query.contains(pair)) {
+            Some(_) => format!("{}={PLACE}", pair.split('=').next().unwrap_or_default()),
+            None => pair.to_owned(),
+        }
+    }
+
+    /// Puts the hand-written credentials back into their places.
+    fn with_query(&self, request: Request) -> Request {
+        let Some(query) = request.url().query().filter(|query| query.contains(PLACE)) else { return request };
+        let mut used = HashMap::new();
+        let pairs: Vec<String> = query
+            .split('&')
+            .map(|pair| {
+                let Some(name) = pair.strip_suffix(PLACE).and_then(|name| name.strip_suffix('=')) else {
+                    return pair.to_owned();
+                };
+                let plain =
+                    url::form_urlencoded::parse(name.as_bytes()).into_owned().next().unwrap_or_default().0;
+                // Of several of one name, one after the other.
+                let index = used.entry(plain.clone()).and_modify(|index| *index += 1).or_insert(0_usize);
+                let value = self.query.iter().filter(|(other, _)| *other == plain).nth(*index);
+                let value = value.map(|(_, value)| value.as_str()).unwrap_or_default();
+                format!(
+                    "{name}={}",
+                    url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>()
+                )
+            })
+            .collect();
+        let mut url = request.url().clone();
+        url.set_query(Some(&pairs.join("&")));
+        request.at_url(url)
     }
 
     /// Says where an error happened.

@@ -11,12 +11,17 @@ use headwater::fs::{Disk, Fs, FsFile, Locked, OpenMode};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SlowFs {
     millis: Arc<AtomicU64>,
+    rename_millis: Arc<AtomicU64>,
     appending: Arc<AtomicU64>,
 }
 
 impl SlowFs {
     pub(crate) fn delay_appends(&self, time: Duration) {
         self.millis.store(u64::try_from(time.as_millis()).expect("a short time"), SeqCst);
+    }
+
+    pub(crate) fn delay_renames(&self, time: Duration) {
+        self.rename_millis.store(u64::try_from(time.as_millis()).expect("a short time"), SeqCst);
     }
 
     pub(crate) fn is_appending(&self) -> bool {
@@ -42,6 +47,7 @@ impl Fs for SlowFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::thread::sleep(Duration::from_millis(self.rename_millis.load(SeqCst)));
         Disk.rename(from, to)
     }
 
