@@ -14,7 +14,7 @@ use headwater::pipeline::{Event, Outcome};
 use headwater::prelude::*;
 use headwater::sink::{Jsonl, Memory};
 use headwater::testing::{Faults, MockApi, Paging, Reply, Resource, Scripted};
-use headwater::{Shutdown, paginate::Consistency};
+use headwater::{Report, RunError, Shutdown, paginate::Consistency};
 use slow_fs::SlowFs;
 use support::{files, ids_in, ids_of};
 
@@ -337,6 +337,18 @@ fn items(api: &Scripted) -> headwater::SourceBuilder {
         .transport(api.clone())
 }
 
+/// Runs as soon as the last run's work has landed.
+async fn when_unlocked<R: Future<Output = Result<Report, RunError>>>(run: impl Fn() -> R) -> Report {
+    loop {
+        match run().await {
+            Err(failure) if failure.error.kind() == ErrorKind::Locked => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            other => return other.unwrap(),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_dropped_in_mid_write_keeps_the_next_one_out_until_it_has_landed() {
     let (out, fs, api) = (tempfile::tempdir().unwrap(), SlowFs::default(), pages_of_one(120, false));
@@ -348,19 +360,12 @@ async fn a_run_that_is_dropped_in_mid_write_keeps_the_next_one_out_until_it_has_
             .commit_every(Duration::from_millis(20))
             .run()
     };
-    fs.delay_appends(Duration::from_millis(300));
+    fs.delay_appends(Duration::from_secs(1));
     let dropped = tokio::time::timeout(Duration::from_millis(100), run()).await;
     assert!(dropped.is_err(), "it was in the middle of its first commit");
     fs.delay_appends(Duration::ZERO);
     assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked, "the write is still on its way");
-    let report = loop {
-        match run().await {
-            Err(failure) if failure.error.kind() == ErrorKind::Locked => {
-                tokio::time::sleep(Duration::from_millis(10)).await
-            }
-            other => break other.unwrap(),
-        }
-    };
+    let report = when_unlocked(run).await;
     assert_eq!(report.records(), 120);
     let expected: Vec<String> = (1..=120).map(|id: u64| id.to_string()).collect();
     assert_eq!(ids_of(out.path(), "items"), expected);
@@ -373,12 +378,11 @@ async fn a_run_that_is_dropped_while_it_saves_a_checkpoint_keeps_the_next_one_ou
         let sink = Jsonl::on(Arc::new(fs.clone()), out.path());
         Pipeline::new().source(items(&api).build().unwrap()).sink(sink).run()
     };
-    fs.delay_renames(Duration::from_millis(300));
+    fs.delay_renames(Duration::from_secs(1));
     assert!(tokio::time::timeout(Duration::from_millis(100), run()).await.is_err());
     fs.delay_renames(Duration::ZERO);
     assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked);
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(run().await.unwrap().records(), 20);
+    assert_eq!(when_unlocked(run).await.records(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
