@@ -1,7 +1,7 @@
 //! The pages that both benchmarks pull: the same on every machine and in every run.
 
 // Each benchmark uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each bench uses its part")]
 
 use std::io::Write;
 

@@ -128,7 +128,9 @@ impl fmt::Display for Report {
             }
         }
         write!(f, "{} records, {} in {:.1} s", self.records(), self.outcome, self.duration.as_secs_f64())?;
-        for source in &self.sources {
+        // One that has failed before its first commit has nothing there yet.
+        let has_output = |source: &&SourceReport| source.records > 0 || source.outcome == Outcome::Finished;
+        for source in self.sources.iter().filter(has_output) {
             if let Some(output) = &source.output {
                 write!(f, "\n{}: {output}", source.source)?;
             }
