@@ -32,7 +32,7 @@ enum Mutant {
     OldCheckpointRemovedFirst,
     NoTruncation,
     TailIsNotChecked,
-    LengthIsNotChecked,
+    LengthAndTailAreNotChecked,
     ShortWriteIsIgnored,
     FailedDataSyncIsIgnored,
     FailedCheckpointSyncIsIgnored,
@@ -52,7 +52,7 @@ const MUTANTS: [Mutant; 17] = [
     Mutant::OldCheckpointRemovedFirst,
     Mutant::NoTruncation,
     Mutant::TailIsNotChecked,
-    Mutant::LengthIsNotChecked,
+    Mutant::LengthAndTailAreNotChecked,
     Mutant::ShortWriteIsIgnored,
     Mutant::FailedDataSyncIsIgnored,
     Mutant::FailedCheckpointSyncIsIgnored,
@@ -246,7 +246,8 @@ impl FsFile for MutantFile {
         }
         let length = self.file.length()? + self.late_bytes();
         // It believes whatever it is told.
-        let blind = self.fs.damaged && self.fs.mutant == Mutant::LengthIsNotChecked && is_data(&self.path);
+        let blind =
+            self.fs.damaged && self.fs.mutant == Mutant::LengthAndTailAreNotChecked && is_data(&self.path);
         Ok(if blind { length.max(believed(&self.fs.disk, &self.path)) } else { length })
     }
 
@@ -259,7 +260,7 @@ impl FsFile for MutantFile {
     }
 
     fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let blind = matches!(self.fs.mutant, Mutant::TailIsNotChecked | Mutant::LengthIsNotChecked);
+        let blind = matches!(self.fs.mutant, Mutant::TailIsNotChecked | Mutant::LengthAndTailAreNotChecked);
         if blind && self.fs.damaged {
             return Ok(undamaged(&self.path, offset, length));
         }

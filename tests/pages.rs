@@ -767,3 +767,34 @@ async fn no_wait_that_a_server_asks_for_overflows() {
     assert_eq!(error.kind(), ErrorKind::RateLimited);
     assert!(error.to_string().contains("come back after"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_sent_again_only_if_the_server_did_nothing_or_it_is_declared_repeatable() {
+    let fails = [
+        Reply::status(500),
+        Reply::status(503),
+        Reply::json("[1,"),
+        Reply::error(ErrorKind::Timeout).transient(),
+    ];
+    let waits = [
+        Reply::status(429),
+        Reply::status(503).header("retry-after", "1"),
+        Reply::error(ErrorKind::Connect).transient(),
+    ];
+    let asked = async |first: Reply, request: Request| {
+        let api = Scripted::new([first, Reply::json("[]")]);
+        let pages = Pages::new(api.clone(), request, headwater::paginate::Single);
+        let mut pages = pages.rate_limit(Limiter::unlimited()).retry(RetryPolicy::exponential());
+        (pages.next().await.unwrap().is_ok(), api.requests().len())
+    };
+    let post = || Request::post("https://api.example.com/items").unwrap();
+    for reply in fails.clone() {
+        assert_eq!(asked(reply, post()).await, (false, 1));
+    }
+    for reply in waits {
+        assert_eq!(asked(reply, post()).await, (true, 2));
+    }
+    for reply in fails {
+        assert_eq!(asked(reply, post().repeatable()).await, (true, 2));
+    }
+}

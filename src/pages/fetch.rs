@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Transience};
 use crate::mark::Mark;
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, Selected, not_json, records_found, utf8, without_bom};
@@ -62,13 +62,19 @@ impl Fetch {
         let request = self.paginator.request(&self.template, &position)?;
         let _in_flight = self.exchange.meter.fetching();
         let resumable = position != Position::Start;
-        let answered = self.exchange.send(request.clone(), resumable).await?;
-        let page = self.read(position, &answered).map_err(|error| {
-            let asked = request.at_url(answered.url.clone());
-            self.exchange.place(error, &asked, Some(&answered.response), answered.hints)
-        })?;
+        let asked = self.ask(request.clone(), position, resumable).await;
+        let page =
+            asked.map_err(|error| if request.is_repeatable() { error } else { unrepeatable(error) })?;
         self.mark = page.mark();
         Ok(page)
+    }
+
+    async fn ask(&mut self, request: Request, position: Position, resumable: bool) -> Result<Page> {
+        let answered = self.exchange.send(request.clone(), resumable).await?;
+        self.read(position, &answered).map_err(|error| {
+            let asked = request.at_url(answered.url.clone());
+            self.exchange.place(error, &asked, Some(&answered.response), answered.hints)
+        })
     }
 
     /// Turns an answer into a page: complete, valid, walked once.
@@ -192,4 +198,16 @@ impl Fetch {
             context.position = position;
         })
     }
+}
+
+/// A failure of a request that must not be sent twice: whether the server acted on it cannot be known (RFC 9110
+/// §9.2.2), unless it was not reached, or says that it did nothing yet.
+fn unrepeatable(error: Error) -> Error {
+    let untouched = matches!(error.kind(), ErrorKind::Connect | ErrorKind::RateLimited);
+    if untouched || error.hints().retry_after.is_some() || !error.is_transient() {
+        return error;
+    }
+    error
+        .with_transience(Transience::Permanent)
+        .advice("if this request only reads, declare it `repeatable()` and it will be retried")
 }

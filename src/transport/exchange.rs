@@ -47,20 +47,10 @@ pub(crate) struct Answered {
 impl Exchange {
     /// Sends a request, follows redirects, and takes a success or says what failed.
     pub(crate) async fn send(&self, request: Request, resumable: bool) -> Result<Answered> {
-        let repeatable = request.is_repeatable();
         let mut hop = request;
         let mut seen = HashSet::new();
         loop {
-            let response = self.hop(&hop).await.map_err(|error| {
-                // Whether the server acted on a POST that broke off cannot be known (RFC 9110 §9.2.2).
-                let safe = repeatable || matches!(error.kind(), ErrorKind::Connect);
-                if safe || !error.is_transient() {
-                    return error;
-                }
-                error
-                    .with_transience(crate::error::Transience::Permanent)
-                    .advice("if this request only reads, declare it `repeatable()` and it will be retried")
-            })?;
+            let response = self.hop(&hop).await?;
             let hints = Hints::read(&response.headers, response.received_at);
             if response.status.is_redirection() && response.status != StatusCode::NOT_MODIFIED {
                 seen.insert(hop.url().clone());
