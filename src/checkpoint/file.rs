@@ -1,17 +1,16 @@
 //! Checkpoints in files: one for each source, replaced as a whole.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 
 use super::format::{decode, encode};
-use super::{Checkpoint, CheckpointStore, Lease};
+use super::{Checkpoint, CheckpointStore, Lease, WeakLease, lock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Disk, Fs, Locked, OpenMode, blocking};
+use crate::fs::{Disk, Fs, OpenMode, blocking};
 
 /// Checkpoints in a folder: `{dir}/{source}.{epoch}.checkpoint`, readable by their owner only.
 ///
@@ -19,18 +18,16 @@ use crate::fs::{Disk, Fs, Locked, OpenMode, blocking};
 /// one, whole: write a temporary file, sync it, rename it, sync the folder.
 ///
 /// `{dir}/lock` keeps a second run out while the first lives; the system gives it up when the process ends,
-/// however it ends. Where locks do not work (some network file systems), the epoch in the name still keeps
-/// an overtaken run from doing harm: whatever it may write, whenever it wakes, has the name of its own
-/// epoch, and only the highest one counts.
+/// however it ends. A run that hangs is [taken over](CheckpointStore::take_over): `{dir}/lock.1` then counts.
+/// The epoch in the name of a checkpoint keeps an overtaken run from doing harm: whatever it may write,
+/// whenever it wakes, has the name of its own epoch, and only the highest one counts.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     dir: PathBuf,
     fs: Arc<dyn Fs>,
     /// The lease that was handed out, for writes that outlive their run.
-    lease: Arc<Mutex<Option<Held>>>,
+    lease: Arc<Mutex<Option<WeakLease>>>,
 }
-
-type Held = Weak<dyn fmt::Debug + Send + Sync>;
 
 impl FileStore {
     /// Keeps the checkpoints in this folder, which is made if need be.
@@ -46,47 +43,28 @@ impl FileStore {
     /// Does work that may outlive its run; the lease, if there is one, goes along.
     async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Fs) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&dyn Fs, Option<&Lease>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let lease =
-            self.lease.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
-        let with_lease = move |fs: &dyn Fs| {
-            let _lease = lease;
-            work(fs)
-        };
-        let lost =
-            |error| Error::new(ErrorKind::Checkpoint, "the checkpoint could not be reached").because(error);
-        blocking(&self.fs, with_lease).await.map_err(lost)?
+        let lease = self.lease().as_ref().and_then(WeakLease::upgrade);
+        let done = blocking(&self.fs, move |fs| work(fs, lease.as_ref())).await;
+        done.map_err(lost)?
     }
 
-    async fn take_lock(&self) -> Result<Lease> {
-        let dir = self.dir.clone();
+    async fn take(&self, take: fn(&Arc<dyn Fs>, &Path, &str) -> Result<Lease>) -> Result<Lease> {
+        let (fs, dir) = (self.fs.clone(), self.dir.clone());
         let holder = format!("process {} since {}", std::process::id(), now());
-        let outcome = blocking(&self.fs, move |fs| {
-            fs.create_dir_all(&dir)?;
-            fs.try_lock(&dir.join("lock"), &holder)
-        });
-        match outcome.await.and_then(|outcome| outcome) {
-            Ok(Locked::Held(held)) => {
-                let lease = Lease::new(held);
-                *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease.downgrade());
-                Ok(lease)
-            }
-            Ok(Locked::Busy(holder)) => {
-                let holder = if holder.is_empty() {
-                    "another process".into()
-                } else {
-                    holder.escape_debug().to_string()
-                };
-                let what = format!("{} is in use by {holder}", self.dir.display());
-                Err(Error::new(ErrorKind::Locked, what).advice("wait for it to end, or use another folder"))
-            }
-            Err(error) => {
-                let what = format!("the folder {} cannot be used for checkpoints", self.dir.display());
-                Err(Error::new(ErrorKind::Checkpoint, what).because(error))
-            }
-        }
+        let lease = blocking(&self.fs, move |_| take(&fs, &dir, &holder)).await.map_err(lost)??;
+        *self.lease() = Some(lease.downgrade());
+        Ok(lease)
     }
+
+    fn lease(&self) -> MutexGuard<'_, Option<WeakLease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lost(error: io::Error) -> Error {
+    Error::new(ErrorKind::Checkpoint, "the checkpoint could not be reached").because(error)
 }
 
 const EXTENSION: &str = ".checkpoint";
@@ -142,7 +120,7 @@ fn read(fs: &dyn Fs, dir: &Path, source: &str, epoch: u64) -> Result<Checkpoint>
 }
 
 /// Replaces the checkpoints of a commit: all files first, then all names, then the folder once.
-fn save(fs: &dyn Fs, dir: &Path, checkpoints: &[Checkpoint]) -> Result<()> {
+fn save(fs: &dyn Fs, lease: Option<&Lease>, dir: &Path, checkpoints: &[Checkpoint]) -> Result<()> {
     let known = epochs(fs, dir)?;
     let mut outdated = Vec::new();
     for next in checkpoints {
@@ -172,6 +150,8 @@ fn save(fs: &dyn Fs, dir: &Path, checkpoints: &[Checkpoint]) -> Result<()> {
     synced.map_err(|error| {
         Error::new(ErrorKind::Checkpoint, format!("{} cannot be synced", dir.display())).because(error)
     })?;
+    // Behind the step that it guards: whoever takes over from here on reads what was stored.
+    lease.map_or(Ok(()), Lease::check)?;
     for path in outdated {
         // They do not count any more, so it does not matter if one stays.
         if let Err(error) = fs.remove(&path) {
@@ -190,17 +170,21 @@ fn write(fs: &dyn Fs, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
 
 impl CheckpointStore for FileStore {
     fn lock(&self) -> BoxFuture<'_, Result<Lease>> {
-        Box::pin(self.take_lock())
+        Box::pin(self.take(lock::lock))
+    }
+
+    fn take_over(&self) -> BoxFuture<'_, Result<Lease>> {
+        Box::pin(self.take(lock::take_over))
     }
 
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
         let (dir, source) = (self.dir.clone(), source.to_owned());
-        Box::pin(self.work(move |fs| load(fs, &dir, &source)))
+        Box::pin(self.work(move |fs, _| load(fs, &dir, &source)))
     }
 
     fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         let (dir, checkpoints) = (self.dir.clone(), checkpoints.to_vec());
-        Box::pin(self.work(move |fs| save(fs, &dir, &checkpoints)))
+        Box::pin(self.work(move |fs, lease| save(fs, lease, &dir, &checkpoints)))
     }
 }
 
@@ -272,17 +256,5 @@ mod tests {
         for other in ["a.checkpoint", "a.07.checkpoint", "a.+7.checkpoint", "a.7.checkpoint.tmp"] {
             assert_eq!(parts_of(other), None, "{other}");
         }
-    }
-
-    #[tokio::test]
-    async fn the_second_run_is_told_who_the_first_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = FileStore::new(dir.path());
-        let lease = store.lock().await.unwrap();
-        let error = store.lock().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Locked);
-        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
-        drop(lease);
-        store.lock().await.unwrap();
     }
 }

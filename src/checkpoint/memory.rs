@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Checkpoint, CheckpointStore, Lease};
+use super::{Checkpoint, CheckpointStore, Hold, Lease};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Checkpoints in memory. A clone holds the same.
@@ -32,6 +32,8 @@ impl MemoryStore {
         self.stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+impl Hold for OwnedSemaphorePermit {}
 
 impl CheckpointStore for MemoryStore {
     fn lock(&self) -> BoxFuture<'_, Result<Lease>> {

@@ -7,6 +7,7 @@
 mod definition;
 mod file;
 mod format;
+mod lock;
 mod memory;
 
 use std::fmt;
@@ -87,6 +88,16 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     /// `Locked` if another run is in; the error names it.
     fn lock(&self) -> BoxFuture<'_, Result<Lease>>;
 
+    /// Keeps other runs out, one that holds the store now included: from here on nothing that it stores
+    /// counts, whenever it wakes. Where nobody holds the store, and in a store that cannot be taken over, this
+    /// is [`lock`](Self::lock).
+    ///
+    /// # Errors
+    /// As for [`lock`](Self::lock), if a third run was quicker.
+    fn take_over(&self) -> BoxFuture<'_, Result<Lease>> {
+        self.lock()
+    }
+
     /// Reads the checkpoint of a source.
     ///
     /// # Errors
@@ -107,18 +118,58 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
 /// begins while an old write may still land.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    held: Arc<dyn fmt::Debug + Send + Sync>,
+    held: Arc<dyn Hold>,
+}
+
+/// What a [`Lease`] holds: whatever gives the right up when it is dropped.
+pub trait Hold: fmt::Debug + Send + Sync + 'static {
+    /// How often the store was taken over from a run that still held it. A run of a lower term may still
+    /// live, frozen, with files open.
+    fn term(&self) -> u64 {
+        0
+    }
+
+    /// Looks whether the right is still ours. It may block.
+    ///
+    /// # Errors
+    /// `Locked` if another run has taken over, `Checkpoint` if that cannot be seen.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Lease {
-    /// Wraps whatever gives the right up when it is dropped.
-    pub fn new(held: impl fmt::Debug + Send + Sync + 'static) -> Self {
+    /// Wraps what is held.
+    pub fn new(held: impl Hold) -> Self {
         Self { held: Arc::new(held) }
     }
 
+    /// How often the store was taken over from a run that still held it.
+    pub fn term(&self) -> u64 {
+        self.held.term()
+    }
+
+    /// Looks whether the right is still ours. It may block.
+    ///
+    /// # Errors
+    /// `Locked` if another run has taken over, `Checkpoint` if that cannot be seen.
+    pub fn check(&self) -> Result<()> {
+        self.held.check()
+    }
+
     /// For a store's own work: upgraded to a lease as long as there is one.
-    pub(crate) fn downgrade(&self) -> Weak<dyn fmt::Debug + Send + Sync> {
-        Arc::downgrade(&self.held)
+    pub(crate) fn downgrade(&self) -> WeakLease {
+        WeakLease(Arc::downgrade(&self.held))
+    }
+}
+
+/// A lease that does not hold.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakLease(Weak<dyn Hold>);
+
+impl WeakLease {
+    pub(crate) fn upgrade(&self) -> Option<Lease> {
+        self.0.upgrade().map(|held| Lease { held })
     }
 }
 

@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod run;
 mod shutdown;
+mod state;
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub struct Pipeline {
     commit_every: Duration,
     fail_fast: bool,
     accept_changes: bool,
+    take_over: bool,
     shutdown: Shutdown,
     signals: bool,
     observer: Option<Observer>,
@@ -79,6 +81,7 @@ impl Pipeline {
             commit_every: Duration::from_secs(1),
             fail_fast: false,
             accept_changes: false,
+            take_over: false,
             shutdown: Shutdown::new(),
             signals: false,
             observer: None,
@@ -127,6 +130,16 @@ impl Pipeline {
     /// before and after may then not fit together.
     pub fn accept_changed_definitions(mut self) -> Self {
         self.accept_changes = true;
+        self
+    }
+
+    /// Goes on though another run holds the state: for one that hangs, or is frozen, and cannot be ended. From
+    /// then on nothing that the other run does counts: whenever it wakes, it ends with an error of kind `Locked`,
+    /// and it cannot commit. What it had committed is kept.
+    ///
+    /// Do not use it as a habit: a healthy run that is taken over has worked for nothing.
+    pub fn take_over(mut self) -> Self {
+        self.take_over = true;
         self
     }
 

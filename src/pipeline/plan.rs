@@ -35,6 +35,7 @@ pub(super) enum Step {
 /// Reads all checkpoints and decides.
 pub(super) async fn plan(
     store: &dyn CheckpointStore,
+    term: u64,
     sources: &[(Arc<str>, Definition)],
     now: SystemTime,
     accept_changes: bool,
@@ -56,7 +57,9 @@ pub(super) async fn plan(
         Some(known) => known,
         None => (name_of(now), now),
     };
-    let epoch = checkpoints.iter().flatten().map(|checkpoint| checkpoint.epoch).max().unwrap_or(0) + 1;
+    // A run of a lower term that was frozen before it stored anything has seen these same checkpoints: what the
+    // term adds makes ours the higher epoch.
+    let epoch = checkpoints.iter().flatten().map(|checkpoint| checkpoint.epoch).max().unwrap_or(0) + 1 + term;
     let mut steps = Vec::new();
     for (checkpoint, (name, definition)) in checkpoints.into_iter().zip(sources) {
         steps.push(match checkpoint {
@@ -124,7 +127,7 @@ mod tests {
             store.save(std::slice::from_ref(checkpoint)).await.unwrap();
         }
         let sources: Vec<_> = sources.iter().map(|name| ((*name).into(), sample().definition)).collect();
-        let plan = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
+        let plan = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
         let steps = plan.steps.iter().map(|step| match step {
             Step::First => "first",
             Step::Afresh(_) => "afresh",
@@ -160,14 +163,14 @@ mod tests {
         begun.mark.pages = 1;
         store.save(&[begun]).await.unwrap();
         let sources = [("a".into(), sample().definition.with("records", "items").with("query limit", "5"))];
-        let error = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
+        let error = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
         assert!(error.to_string().contains("query limit, records changed"), "{error}");
-        plan(&store, &sources, SystemTime::UNIX_EPOCH, true).await.unwrap();
+        plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, true).await.unwrap();
         // One that is finished while its run is not would be left alone with the old data.
         store.save(&[checkpoint("b", NEW, true), checkpoint("c", NEW, false)]).await.unwrap();
         let sources = [("b".into(), sources[0].1.clone()), ("c".into(), sample().definition)];
-        let error = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
+        let error = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
     }
 
@@ -176,7 +179,7 @@ mod tests {
         let store = MemoryStore::new();
         store.save(&[checkpoint("a", OLD, false)]).await.unwrap();
         let sources = [("a".into(), sample().definition.with("records", "items"))];
-        let plan = plan(&store, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
+        let plan = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
         assert!(matches!(plan.steps[..], [Step::Resume(_)]));
     }
 }

@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chrono::Utc;
 use futures::StreamExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{Step, plan};
-use super::report::{Outcome, Report, RunError, SourceReport};
+use super::report::{Outcome, Report, RunError};
+use super::state::State;
 use super::{Event, Pipeline};
-use crate::checkpoint::{Checkpoint, CheckpointStore, Definition, Lease, MemoryStore, SinkState};
+use crate::checkpoint::{Checkpoint, CheckpointStore, Definition, Lease, MemoryStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
-use crate::meter::Meter;
-use crate::paginate::Consistency;
 use crate::records::Batch;
 use crate::retry::RetryPolicy;
 use crate::sink::{Committed, Opening, Sink};
@@ -37,7 +35,7 @@ pub(super) async fn run(mut pipeline: Pipeline) -> Result<Report, RunError> {
         None => Arc::new(MemoryStore::new()),
     };
     // Held until the run is over.
-    let lease = store.lock().await?;
+    let lease = if pipeline.take_over { store.take_over().await? } else { store.lock().await? };
     // A failing source may stop this run, but not others that the user's handle stops too.
     pipeline.shutdown = pipeline.shutdown.child();
     let mut signals = JoinSet::new();
@@ -46,9 +44,18 @@ pub(super) async fn run(mut pipeline: Pipeline) -> Result<Report, RunError> {
     }
     let sources = std::mem::take(&mut pipeline.sources);
     let now = pipeline.shutdown.now().clone();
-    let begin = Run::begin(pipeline, &mut *sink, store, &lease, sources);
-    let (run, merge) = unless(&now, begin).await?;
+    let begin = Run::begin(pipeline, &mut *sink, store, lease.clone(), sources);
+    let (run, merge) = unless(&now, begin).await.map_err(|error| overtaken(error, &lease))?;
     run.pull(merge).await
+}
+
+/// Says that the run was taken over, where that is what lies behind a failure: it finds things that it has not
+/// left there.
+fn overtaken(error: Error, lease: &Lease) -> Error {
+    match lease.check() {
+        Err(taken) if matches!(error.kind(), ErrorKind::Sink | ErrorKind::Checkpoint) => taken.because(error),
+        _ => error,
+    }
 }
 
 /// Does something unless it is told to stop at once. What was begun is then abandoned, and the run with it:
@@ -70,6 +77,7 @@ struct Run<'a> {
     pipeline: Pipeline,
     sink: &'a mut dyn Sink,
     store: Arc<dyn CheckpointStore>,
+    lease: Lease,
     id: String,
     epoch: u64,
     began: Instant,
@@ -81,31 +89,13 @@ struct Run<'a> {
     stopping: bool,
 }
 
-/// How far a source has come.
-struct State {
-    definition: Definition,
-    consistency: Consistency,
-    meter: Meter,
-    /// Behind what was written, and how many records that is.
-    mark: Mark,
-    records: u64,
-    /// The same as it was committed.
-    committed_pages: u64,
-    committed_records: u64,
-    sink: SinkState,
-    resumed_records: u64,
-    error: Option<Error>,
-    ended: Option<Instant>,
-    dirty: bool,
-}
-
 impl<'a> Run<'a> {
     /// Reads the checkpoints, opens the sink, claims every source under a new epoch, and starts them.
     async fn begin(
         pipeline: Pipeline,
         sink: &'a mut dyn Sink,
         store: Arc<dyn CheckpointStore>,
-        lease: &Lease,
+        lease: Lease,
         sources: Vec<Source>,
     ) -> Result<(Self, Merge)> {
         let sink_definition = sink.definition();
@@ -114,11 +104,12 @@ impl<'a> Run<'a> {
             .map(|source| (source.shared_name(), source.definition().clone().with("sink", &sink_definition)))
             .collect();
         let now = pipeline.started_at.unwrap_or_else(SystemTime::now);
-        let plan = plan(&*store, &definitions, now, pipeline.accept_changes).await?;
+        let plan = plan(&*store, lease.term(), &definitions, now, pipeline.accept_changes).await?;
         let mut run = Self {
             pipeline,
             sink,
             store,
+            lease,
             id: plan.run,
             epoch: plan.epoch,
             began: Instant::now(),
@@ -147,32 +138,23 @@ impl<'a> Run<'a> {
                 Step::Skip(last) => last.sink.clone(),
                 _ => {
                     run.sink
-                        .open(Opening { source: &name, started_at: plan.started_at, committed, lease })
+                        .open(Opening {
+                            source: &name,
+                            started_at: plan.started_at,
+                            committed,
+                            lease: &run.lease,
+                        })
                         .await?
                 }
             };
-            let consistency = source.consistency();
-            let mut state = State {
-                definition,
-                consistency,
-                meter: Meter::new(),
-                committed_pages: mark.pages,
-                mark,
-                records,
-                committed_records: records,
-                sink: sink_state,
-                resumed_records: records,
-                error: None,
-                ended: None,
-                dirty: false,
-            };
+            let mut state = State::new(definition, source.consistency(), mark, records, sink_state);
             if let Step::Skip(_) = step {
                 run.pipeline.tell(&Event::Skipped { source: &name, records });
                 state.ended = Some(run.began);
             } else {
                 // Under the new epoch, and before anything is written: so no file is ever without a
                 // checkpoint that knows it, and a run that was overtaken cannot commit any more.
-                run.store.save(&[run.checkpoint(&name, &state)]).await?;
+                run.store.save(&[state.checkpoint(&name, &run.id, run.epoch)]).await?;
                 run.pipeline.tell(&Event::Started { source: &name, resumed_records: records });
                 let pulled = source
                     .start(state.mark.clone(), &mut Shared { transport: &mut transport, retry: &retry })?;
@@ -232,6 +214,7 @@ impl<'a> Run<'a> {
             None => unless(shutdown.now(), self.finish()).await.err(),
             Some(error) => Some(error),
         };
+        let broken = broken.map(|error| overtaken(error, &self.lease));
         self.report(broken)
     }
 
@@ -299,11 +282,10 @@ impl<'a> Run<'a> {
         }
         let dirty = self.states.iter().filter(|(_, state)| state.dirty);
         let checkpoints: Vec<Checkpoint> =
-            dirty.map(|(source, state)| self.checkpoint(source, state)).collect();
+            dirty.map(|(source, state)| state.checkpoint(source, &self.id, self.epoch)).collect();
         self.store.save(&checkpoints).await?;
         for state in self.states.values_mut().filter(|state| state.dirty) {
-            state.dirty = false;
-            (state.committed_pages, state.committed_records) = (state.mark.pages, state.records);
+            state.committed();
         }
         self.dirty = false;
         self.pipeline.tell(&Event::Committed);
@@ -317,42 +299,11 @@ impl<'a> Run<'a> {
         self.sink.close().await
     }
 
-    fn checkpoint(&self, source: &str, state: &State) -> Checkpoint {
-        Checkpoint {
-            source: source.to_owned(),
-            run: self.id.clone(),
-            epoch: self.epoch,
-            mark: state.mark.clone(),
-            records: state.records,
-            sink: state.sink.clone(),
-            definition: state.definition.clone(),
-            saved_at: Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        }
-    }
-
     fn report(mut self, broken: Option<Error>) -> Result<Report, RunError> {
         let mut sources = Vec::new();
         for name in &self.order {
             let Some(state) = self.states.get(name) else { continue };
-            // A mark that was not committed is worth nothing.
-            let finished = state.mark.is_end() && !state.dirty;
-            let outcome = match &state.error {
-                Some(_) => Outcome::Failed,
-                None if finished => Outcome::Finished,
-                None => Outcome::Stopped,
-            };
-            sources.push(SourceReport {
-                source: name.to_string(),
-                outcome,
-                error: state.error.as_ref().map(ToString::to_string),
-                records: state.committed_records,
-                resumed_records: state.resumed_records,
-                pages: state.committed_pages,
-                counts: state.meter.counts(),
-                duration: state.ended.unwrap_or_else(Instant::now) - self.began,
-                consistency: state.consistency,
-                output: self.sink.location(&state.sink),
-            });
+            sources.push(state.report(name, self.began, self.sink.location(&state.sink)));
         }
         let outcome = match &broken {
             Some(error) if error.kind() != ErrorKind::Stopped => Outcome::Failed,

@@ -60,14 +60,22 @@ impl World {
         in_paused_time(self.start(fs))
     }
 
+    /// Pulls everything, though a run that is frozen may hold the state.
+    pub(crate) fn run_over(&self, fs: &Arc<dyn Fs>) -> Result<Report, RunError> {
+        in_paused_time(self.pipeline(fs).take_over().run())
+    }
+
     /// The run as a future, for tests that do something beside it.
     pub(crate) fn start(&self, fs: &Arc<dyn Fs>) -> impl Future<Output = Result<Report, RunError>> + use<> {
+        self.pipeline(fs).run()
+    }
+
+    fn pipeline(&self, fs: &Arc<dyn Fs>) -> Pipeline {
         Pipeline::new()
             .sources(self.sources.iter().map(Listing::source))
             .sink(Jsonl::on(fs.clone(), OUT))
             .commit_every(self.commit_every)
             .started_at(UNIX_EPOCH + Duration::from_secs(1_779_012_000))
-            .run()
     }
 
     /// Whether every record is there once. There is one file for each source, or several if the crash came when

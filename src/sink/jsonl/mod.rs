@@ -3,7 +3,9 @@
 //! The order of things, which is what makes a crash harmless:
 //!
 //! - *open*: the checkpoint says how long the file was when it was committed, and what its last bytes were.
-//!   A file that is shorter, or ends otherwise, is an error. A longer one is cut back, and that is synced.
+//!   A file that is shorter, or ends otherwise, is an error. A longer one is cut back, and that is synced. Of a
+//!   file that a run of an earlier [term](crate::checkpoint::Lease::term) may still hold open, a copy takes the
+//!   place: whatever that run writes when it wakes goes into a file without a name.
 //! - *write*: whole lines are gathered in a buffer, and appended when it is large.
 //! - *commit*: the buffer is appended, the file is synced, and if it is new its folder is. Only then does
 //!   the pipeline store the checkpoint.
@@ -11,6 +13,7 @@
 //! A failed sync ends the run and is never tried again: after it, nothing is known about the file.
 
 mod output;
+mod replace;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -69,8 +72,9 @@ impl Jsonl {
             Committed::Finished(_) => Before::Finished,
             Committed::Unfinished(state) => Before::Unfinished(state.clone()),
         };
+        let lease = opening.lease.clone();
         let output = self
-            .work(move |fs| open(fs, &dir, &source, started_at, before))
+            .work(move |fs| open(fs, &dir, &source, started_at, before, &lease))
             .await
             .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))
             .map_err(|error| error.at(|context| context.source = Some(opening.source.into())))?;

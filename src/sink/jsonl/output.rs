@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::checkpoint::SinkState;
+use super::replace::{remove_copies, replace};
+use crate::checkpoint::{Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Fs, FsFile, OpenMode};
 use crate::records::Annotator;
@@ -24,6 +25,13 @@ pub(super) struct State {
     length: u64,
     /// A hash of the last bytes.
     tail: String,
+    /// The term that the file was made in: a run of another one may hold it open.
+    #[serde(default, skip_serializing_if = "is_first")]
+    term: u64,
+}
+
+fn is_first(term: &u64) -> bool {
+    *term == 0
 }
 
 #[derive(Debug)]
@@ -36,6 +44,7 @@ pub(super) struct Output {
     /// What was appended, and its last bytes.
     length: u64,
     tail: Vec<u8>,
+    term: u64,
     pub(super) touched: bool,
 }
 
@@ -64,27 +73,31 @@ pub(super) fn open(
     source: &str,
     started_at: SystemTime,
     before: Before,
+    lease: &Lease,
 ) -> Result<Output> {
     fs.create_dir_all(dir).map_err(|error| failed(dir, "cannot be used as the output folder", error))?;
     let names = fs.names(dir).map_err(|error| failed(dir, "cannot be listed", error))?;
-    let state = match before {
-        Before::Unfinished(state) => serde_json::from_value(state.0).map_err(|error| {
-            Error::new(ErrorKind::Checkpoint, "what the checkpoint says of the file cannot be read")
-                .because(error)
-        })?,
+    match before {
+        Before::Unfinished(state) => {
+            let state = serde_json::from_value(state.0).map_err(|error| {
+                Error::new(ErrorKind::Checkpoint, "what the checkpoint says of the file cannot be read")
+                    .because(error)
+            })?;
+            reopen(fs, dir, source, &state, lease)
+        }
         Before::Nothing if names.iter().any(|name| is_output_of(name, source)) => {
             let what =
                 format!("{} has files of this source, but no checkpoint that knows them", dir.display());
-            return Err(Error::new(ErrorKind::Checkpoint, what)
-                .advice("restore the checkpoint, or move the files away, or use another folder"));
+            Err(Error::new(ErrorKind::Checkpoint, what)
+                .advice("restore the checkpoint, or move the files away, or use another folder"))
         }
-        _ => State { file: free_name(&names, source, started_at), length: 0, tail: hash(&[]) },
-    };
-    reopen(fs, dir, source, &state)
+        // It is only made at the first write.
+        _ => Ok(Output::missing(dir.join(free_name(&names, source, started_at)), source, lease.term())),
+    }
 }
 
 /// Takes up a file where it was committed.
-fn reopen(fs: &dyn Fs, dir: &Path, source: &str, state: &State) -> Result<Output> {
+fn reopen(fs: &dyn Fs, dir: &Path, source: &str, state: &State, lease: &Lease) -> Result<Output> {
     let path = dir.join(&state.file);
     let damaged = |why: String| {
         Error::new(ErrorKind::Checkpoint, format!("{}: {why}", path.display())).advice(
@@ -94,24 +107,26 @@ fn reopen(fs: &dyn Fs, dir: &Path, source: &str, state: &State) -> Result<Output
     if state.file.contains(['/', '\\']) || !is_output_of(&state.file, source) {
         return Err(damaged("the checkpoint names a file that is not one of this source's".into()));
     }
-    let mut output = Output {
-        annotator: Annotator::new(source),
-        path: path.clone(),
-        file: OutputFile::Missing,
-        buffer: Vec::new(),
-        length: state.length,
-        tail: Vec::new(),
-        touched: false,
-    };
+    let mut output = Output::missing(path.clone(), source, lease.term());
+    let is_foreign = state.term != lease.term();
+    if is_foreign {
+        remove_copies(fs, dir, &state.file)?;
+    }
     let mut file = match fs.open(&path, OpenMode::Existing) {
         Ok(file) => file,
-        // It is only made at the first write.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && state.length == 0 => return Ok(output),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && state.length == 0 => {
+            if is_foreign {
+                output.file = OutputFile::New(replace(fs, dir, &state.file, None, lease)?);
+            }
+            return Ok(output);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(damaged(format!("the file is gone; {} bytes of it were committed", state.length)));
         }
         Err(error) => return Err(failed(&path, "cannot be opened", error)),
     };
+    // Behind the step that it guards: from here on a successor will not write into what was opened.
+    lease.check()?;
     let read = |error| failed(&path, "cannot be read", error);
     let length = file.length().map_err(read)?;
     if length < state.length {
@@ -122,10 +137,13 @@ fn reopen(fs: &dyn Fs, dir: &Path, source: &str, state: &State) -> Result<Output
     if hash(&output.tail) != state.tail {
         return Err(damaged("it was changed: the last committed bytes are not what they were".into()));
     }
-    if length > state.length {
+    if is_foreign {
+        file = replace(fs, dir, &state.file, Some((file, state.length)), lease)?;
+    } else if length > state.length {
         let cut = file.truncate(state.length).and_then(|()| file.sync());
         cut.map_err(|error| failed(&path, "cannot be cut back to what was committed", error))?;
     }
+    output.length = state.length;
     // Whether the name was made durable before the crash is not known, so it will be (again).
     output.file = OutputFile::New(file);
     Ok(output)
@@ -163,6 +181,19 @@ pub(super) fn commit(
 }
 
 impl Output {
+    fn missing(path: PathBuf, source: &str, term: u64) -> Self {
+        Self {
+            annotator: Annotator::new(source),
+            path,
+            file: OutputFile::Missing,
+            buffer: Vec::new(),
+            length: 0,
+            tail: Vec::new(),
+            term,
+            touched: false,
+        }
+    }
+
     /// Takes it away for work that may block; what stays is unusable until it is put back.
     pub(super) fn take(&mut self) -> Self {
         Self {
@@ -172,6 +203,7 @@ impl Output {
             buffer: std::mem::take(&mut self.buffer),
             length: self.length,
             tail: std::mem::take(&mut self.tail),
+            term: self.term,
             touched: self.touched,
         }
     }
@@ -202,7 +234,7 @@ impl Output {
 
     pub(super) fn state(&self) -> Result<SinkState> {
         let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let state = State { file, length: self.length, tail: hash(&self.tail) };
+        let state = State { file, length: self.length, tail: hash(&self.tail), term: self.term };
         let state = serde_json::to_value(state)
             .map_err(|error| Error::new(ErrorKind::Sink, "the state cannot be stored").because(error))?;
         Ok(SinkState(state))

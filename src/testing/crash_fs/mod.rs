@@ -7,7 +7,7 @@
 
 mod crash;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,8 @@ struct State {
     contents: Vec<Vec<u8>>,
     names: BTreeMap<PathBuf, Inode>,
     log: Vec<Change>,
-    locked: BTreeSet<PathBuf>,
+    /// Who holds which lock.
+    locked: BTreeMap<PathBuf, String>,
     calls: u64,
     failures: Vec<(u64, io::ErrorKind)>,
 }
@@ -224,9 +225,14 @@ impl Fs for CrashFs {
     }
 
     fn try_lock(&self, path: &Path, holder: &str) -> io::Result<Locked> {
-        if !self.state().locked.insert(path.to_owned()) {
-            return Ok(Locked::Busy(holder.to_owned()));
+        let mut state = self.state();
+        if let Some(holder) = state.locked.get(path) {
+            return Ok(Locked::Busy(holder.clone()));
         }
+        if !state.names.contains_key(path) {
+            state.create(path)?;
+        }
+        state.locked.insert(path.to_owned(), holder.to_owned());
         Ok(Locked::Held(Box::new(Held { fs: self.clone(), path: path.to_owned() })))
     }
 

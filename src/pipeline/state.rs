@@ -1,0 +1,99 @@
+//! How far one source has come in this run.
+
+use chrono::Utc;
+use tokio::time::Instant;
+
+use super::report::{Outcome, SourceReport};
+use crate::checkpoint::{Checkpoint, Definition, SinkState};
+use crate::error::Error;
+use crate::mark::Mark;
+use crate::meter::Meter;
+use crate::paginate::Consistency;
+
+/// How far a source has come.
+pub(super) struct State {
+    definition: Definition,
+    consistency: Consistency,
+    pub(super) meter: Meter,
+    /// Behind what was written, and how many records that is.
+    pub(super) mark: Mark,
+    pub(super) records: u64,
+    /// The same as it was committed.
+    committed_pages: u64,
+    committed_records: u64,
+    pub(super) sink: SinkState,
+    resumed_records: u64,
+    pub(super) error: Option<Error>,
+    pub(super) ended: Option<Instant>,
+    /// Whether something was written since the last commit.
+    pub(super) dirty: bool,
+}
+
+impl State {
+    /// Stands where the last run has left it.
+    pub(super) fn new(
+        definition: Definition,
+        consistency: Consistency,
+        mark: Mark,
+        records: u64,
+        sink: SinkState,
+    ) -> Self {
+        Self {
+            definition,
+            consistency,
+            meter: Meter::new(),
+            committed_pages: mark.pages,
+            mark,
+            records,
+            committed_records: records,
+            sink,
+            resumed_records: records,
+            error: None,
+            ended: None,
+            dirty: false,
+        }
+    }
+
+    /// What is stored of it.
+    pub(super) fn checkpoint(&self, source: &str, run: &str, epoch: u64) -> Checkpoint {
+        Checkpoint {
+            source: source.to_owned(),
+            run: run.to_owned(),
+            epoch,
+            mark: self.mark.clone(),
+            records: self.records,
+            sink: self.sink.clone(),
+            definition: self.definition.clone(),
+            saved_at: Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
+    }
+
+    /// All that was written is committed.
+    pub(super) fn committed(&mut self) {
+        self.dirty = false;
+        (self.committed_pages, self.committed_records) = (self.mark.pages, self.records);
+    }
+
+    /// What the run's report says of it.
+    pub(super) fn report(&self, source: &str, began: Instant, output: Option<String>) -> SourceReport {
+        // A mark that was not committed is worth nothing.
+        let finished = self.mark.is_end() && !self.dirty;
+        let outcome = match &self.error {
+            Some(_) => Outcome::Failed,
+            None if finished => Outcome::Finished,
+            None => Outcome::Stopped,
+        };
+        SourceReport {
+            source: source.to_owned(),
+            outcome,
+            error: self.error.as_ref().map(ToString::to_string),
+            records: self.committed_records,
+            resumed_records: self.resumed_records,
+            pages: self.committed_pages,
+            counts: self.meter.counts(),
+            duration: self.ended.unwrap_or_else(Instant::now) - began,
+            consistency: self.consistency,
+            output,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A run that is frozen at one call to the file system, and wakes when another has gone on without it: what
+//! SIGSTOP and SIGCONT do to a process, at a place that a test can choose.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+use headwater::fs::{Fs, FsFile, Locked, OpenMode};
+use headwater::{Report, RunError};
+
+use crate::crash_world::World;
+
+/// A file system whose calls stop at one of them until they are told to go on. Everything counts as a call, a
+/// look too: a run may be frozen in front of any.
+#[derive(Debug, Clone)]
+struct FreezeFs {
+    inner: Arc<dyn Fs>,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    calls: AtomicU64,
+    freezes_at: u64,
+    frozen: mpsc::Sender<()>,
+    thaw: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Gate {
+    fn pass(&self) {
+        if self.calls.fetch_add(1, SeqCst) + 1 == self.freezes_at {
+            // The test may have gone: then there is nothing to wait for.
+            let _ = self.frozen.send(());
+            let _ = self.thaw.lock().expect("nothing panics while it is held").recv();
+        }
+    }
+}
+
+/// A run on a thread of its own, frozen or at its end.
+pub(crate) struct Frozen {
+    thaw: mpsc::Sender<()>,
+    thread: JoinHandle<Result<Report, RunError>>,
+    /// Whether it got as far as the call that it was to be frozen at.
+    pub(crate) is_frozen: bool,
+}
+
+impl Frozen {
+    /// Starts a run and waits until it is frozen in front of its n-th call, or has ended.
+    pub(crate) fn start(world: &World, fs: Arc<dyn Fs>, call: u64, takes_over: bool) -> Self {
+        let (frozen, is_frozen) = mpsc::channel();
+        let (thaw, thawed) = mpsc::channel();
+        let gate = Gate { calls: AtomicU64::new(0), freezes_at: call, frozen, thaw: Mutex::new(thawed) };
+        let fs: Arc<dyn Fs> = Arc::new(FreezeFs { inner: fs, gate: Arc::new(gate) });
+        let world = world.clone();
+        let thread =
+            std::thread::spawn(move || if takes_over { world.run_over(&fs) } else { world.run(&fs) });
+        // The sender goes with the run: that it is gone says that the run is over.
+        let is_frozen = is_frozen.recv().is_ok();
+        Self { thaw, thread, is_frozen }
+    }
+
+    /// Lets it go on, and gives how it ended.
+    pub(crate) fn wake(self) -> Result<Report, RunError> {
+        let _ = self.thaw.send(());
+        self.thread.join().expect("a run does not panic")
+    }
+}
+
+impl Fs for FreezeFs {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.gate.pass();
+        self.inner.create_dir_all(dir)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
+        self.gate.pass();
+        let file = self.inner.open(path, mode)?;
+        Ok(Box::new(FreezeFile { file, gate: self.gate.clone() }))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.gate.pass();
+        self.inner.read(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.gate.pass();
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.gate.pass();
+        self.inner.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.gate.pass();
+        self.inner.sync_dir(dir)
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.gate.pass();
+        self.inner.names(dir)
+    }
+
+    fn try_lock(&self, path: &Path, holder: &str) -> io::Result<Locked> {
+        self.gate.pass();
+        self.inner.try_lock(path, holder)
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Debug)]
+struct FreezeFile {
+    file: Box<dyn FsFile>,
+    gate: Arc<Gate>,
+}
+
+impl FsFile for FreezeFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.gate.pass();
+        self.file.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.gate.pass();
+        self.file.sync()
+    }
+
+    fn length(&mut self) -> io::Result<u64> {
+        self.gate.pass();
+        self.file.length()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.gate.pass();
+        self.file.truncate(length)
+    }
+
+    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.gate.pass();
+        self.file.read_at(offset, length)
+    }
+}
