@@ -148,6 +148,8 @@ pub struct Context {
     pub excerpt: Option<String>,
     /// How many times the page was asked for before giving up.
     pub attempts: Option<u32>,
+    /// How many bytes of the body had come when it failed, decoded. Of an answer that was read to its end, 0.
+    pub received: u64,
     /// What the answer said about waiting.
     pub hints: Hints,
     /// The position that closed a circle, for the checkpoint.

@@ -31,7 +31,7 @@ pub struct Counts {
     pub requests: u64,
     /// Pages asked for again after a failure.
     pub retries: u64,
-    /// Bytes of bodies received, decoded.
+    /// Bytes of bodies received, decoded, those of answers that broke off included.
     pub bytes: u64,
     /// Waits: for the limiter, for back-off, or because the server said so.
     pub waits: u64,
@@ -92,8 +92,8 @@ impl Meter {
         InFlight(self.clone())
     }
 
-    pub(crate) fn received(&self, bytes: usize) {
-        self.0.bytes.fetch_add(bytes as u64, Relaxed);
+    pub(crate) fn received(&self, bytes: u64) {
+        self.0.bytes.fetch_add(bytes, Relaxed);
     }
 
     pub(crate) fn retry(&self) {

@@ -142,7 +142,6 @@ pub(crate) fn without_bom(body: Bytes) -> Bytes {
 pub(crate) fn utf8(body: &[u8]) -> Result<&str> {
     std::str::from_utf8(body).map_err(|error| {
         Error::new(ErrorKind::Encoding, format!("invalid UTF-8 at byte {}", error.valid_up_to()))
-            .once()
             .advice("JSON is UTF-8 (RFC 8259 §8.1); ask the API for that charset")
     })
 }
@@ -183,10 +182,10 @@ mod tests {
             let error = Page::new(body, 1, Position::Start, None).unwrap_err();
             (error.kind(), error.transience())
         };
-        use crate::error::Transience::{Once, Transient};
+        use crate::error::Transience::{Once, Permanent, Transient};
         assert_eq!(kind(b" <!doctype html>"), (ErrorKind::NotJson, Transient));
         assert_eq!(kind(br#"{"a":[1,"#), (ErrorKind::NotJson, Once));
         assert_eq!(kind(b"[1] trailing"), (ErrorKind::NotJson, Once));
-        assert_eq!(kind(b"[\"\xFF\"]"), (ErrorKind::Encoding, Once));
+        assert_eq!(kind(b"[\"\xFF\"]"), (ErrorKind::Encoding, Permanent));
     }
 }

@@ -157,7 +157,6 @@ impl Fetch {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Empty, "the answer has no body")
-            .once()
             .advice("if the API ends its pages like this, say so with `no_content_ends()`"))
     }
 

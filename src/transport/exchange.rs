@@ -103,8 +103,11 @@ impl Exchange {
             }
         }
         self.meter.request();
-        let response = self.transport.send(&outgoing).await.map_err(place)?;
-        self.meter.received(response.body.len());
+        let response = self.transport.send(&outgoing).await.map_err(|error| {
+            self.meter.received(error.context().received);
+            place(error)
+        })?;
+        self.meter.received(response.body.len() as u64);
         Ok(response)
     }
 

@@ -1,22 +1,21 @@
 //! HTTP by `reqwest`: HTTP/1.1 and HTTP/2, TLS by rustls, gzip, timeouts on.
 
-use std::error::Error as StdError;
-use std::io;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::StatusCode;
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
 use url::{Host, Url};
 
-use super::{Response, Transport};
-use crate::error::{Error, ErrorKind, Result};
-use crate::request::Request;
+use super::failure::failure;
+use super::{Response, Transport, body};
+use crate::error::{Error, Result};
+use crate::request::{Request, Secret};
 
 /// Spans of a document are 32 bits wide.
 const MOST_PAGE_BYTES: usize = u32::MAX as usize;
-/// Of the body of a failure, no more than this is kept: it is only for the error message and the rules.
-const FAILURE_BYTES: usize = 64 * 1024;
 
 /// The HTTP client. A clone shares the connections.
 ///
@@ -28,17 +27,21 @@ const FAILURE_BYTES: usize = 64 * 1024;
 /// let http = Http::builder().timeout(Duration::from_secs(60)).user_agent("acme-etl/1.0").build()?;
 /// # Ok::<(), headwater::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Http {
+    clients: Arc<RwLock<Clients>>,
+    settings: Arc<HttpBuilder>,
+}
+
+#[derive(Clone)]
+struct Clients {
     client: reqwest::Client,
     /// For this machine itself: no proxy stands in between. Only made where there are proxies.
     direct: Option<reqwest::Client>,
-    timeout: Duration,
-    max_page_bytes: usize,
 }
 
 /// The settings of an [`Http`] client.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct HttpBuilder {
     connect_timeout: Duration,
@@ -46,7 +49,17 @@ pub struct HttpBuilder {
     timeout: Duration,
     max_page_bytes: usize,
     user_agent: String,
-    proxy: bool,
+    proxies: Proxies,
+    /// In PEM.
+    roots: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Clone)]
+enum Proxies {
+    Environment,
+    None,
+    /// Secret, for the URL of a proxy may hold a password.
+    One(Secret),
 }
 
 impl Http {
@@ -67,30 +80,36 @@ impl Http {
             timeout: Duration::from_secs(120),
             max_page_bytes: 64 * 1024 * 1024,
             user_agent: concat!("headwater/", env!("CARGO_PKG_VERSION")).to_owned(),
-            proxy: true,
+            proxies: Proxies::Environment,
+            roots: Vec::new(),
         }
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response> {
-        let client = self.direct.as_ref().filter(|_| is_loopback(request.url())).unwrap_or(&self.client);
-        let mut outgoing = client
+        let mut outgoing = self
+            .client_for(request.url())
             .request(request.method().clone(), request.url().clone())
             .headers(request.headers().clone())
-            .timeout(request.whole_timeout().unwrap_or(self.timeout));
+            .timeout(request.whole_timeout().unwrap_or(self.settings.timeout));
         if !request.headers().contains_key(ACCEPT) {
             outgoing = outgoing.header(ACCEPT, HeaderValue::from_static("application/json"));
+        }
+        if !request.headers().contains_key(ACCEPT_ENCODING) {
+            outgoing = outgoing.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if let Some(body) = request.body() {
             outgoing = outgoing.body(body.to_string());
         }
         let mut incoming = outgoing.send().await.map_err(failure)?;
         let body = if incoming.status().is_success() {
-            known_coding(incoming.headers())?;
-            self.page_body(&mut incoming).await?
+            body::page(&mut incoming, self.settings.max_page_bytes).await?
         } else {
             // Whatever it is coded in, the status and the headers say what to do.
-            failure_body(&mut incoming).await
+            body::beginning(&mut incoming).await
         };
+        if incoming.status() == StatusCode::MISDIRECTED_REQUEST {
+            self.leave_connections();
+        }
         Ok(Response {
             status: incoming.status(),
             headers: std::mem::take(incoming.headers_mut()),
@@ -99,54 +118,20 @@ impl Http {
         })
     }
 
-    async fn page_body(&self, incoming: &mut reqwest::Response) -> Result<Bytes> {
-        let too_large = || {
-            Error::new(ErrorKind::TooLarge, format!("more than {} bytes in one page", self.max_page_bytes))
-                .advice("ask for smaller pages, or raise `max_page_bytes`")
-        };
-        // The announced length is only trusted as far as it costs nothing.
-        let announced = usize::try_from(incoming.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
-        if announced > self.max_page_bytes {
-            return Err(too_large());
-        }
-        let mut body = BytesMut::with_capacity(announced.min(1024 * 1024));
-        while let Some(chunk) = incoming.chunk().await.map_err(failure)? {
-            if body.len() + chunk.len() > self.max_page_bytes {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
+    fn client_for(&self, url: &Url) -> reqwest::Client {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        clients.direct.as_ref().filter(|_| is_loopback(url)).unwrap_or(&clients.client).clone()
     }
-}
 
-/// Refuses a body that is still encoded. What was understood has been decoded, and its header is gone.
-fn known_coding(headers: &HeaderMap) -> Result<()> {
-    // Some servers put the charset here; the body is plain all the same.
-    const PLAIN: [&str; 4] = ["", "identity", "none", "utf-8"];
-    let codings =
-        headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-    for coding in codings.map(|coding| coding.trim().to_ascii_lowercase()) {
-        if !PLAIN.contains(&coding.as_str()) {
-            let what = format!("unknown content coding \"{}\"", coding.escape_debug());
-            return Err(Error::new(ErrorKind::Encoding, what)
-                .advice("gzip is understood; the server was asked for nothing else"));
+    /// Takes new connections from now on. RFC 9110 §15.5.20: after a 421 the request may be sent again, but
+    /// over another connection, and the client would take the same one out of its pool. What is on its way
+    /// keeps its own.
+    fn leave_connections(&self) {
+        match self.settings.clients() {
+            Ok(new) => *self.clients.write().unwrap_or_else(PoisonError::into_inner) = new,
+            Err(error) => tracing::warn!(%error, "no new connection can be had after a 421"),
         }
     }
-    Ok(())
-}
-
-/// The beginning of a failure's body. That it breaks off does not matter: the status says enough.
-async fn failure_body(incoming: &mut reqwest::Response) -> Bytes {
-    let mut body = BytesMut::new();
-    while let Ok(Some(chunk)) = incoming.chunk().await {
-        let room = FAILURE_BYTES - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == FAILURE_BYTES {
-            break;
-        }
-    }
-    body.freeze()
 }
 
 impl Transport for Http {
@@ -186,36 +171,84 @@ impl HttpBuilder {
         self
     }
 
-    /// Does not use the proxies that the environment names (`HTTPS_PROXY` and its kin).
+    /// Uses this proxy for everything but loopback addresses: `http://[user:password@]host:port`. The proxies
+    /// of the environment (`HTTPS_PROXY`, `NO_PROXY` and their kin) no longer count. The default is those of
+    /// the environment.
+    ///
+    /// An https URL goes through the proxy in a tunnel (CONNECT), so the proxy sees the host and nothing else;
+    /// an http URL is readable for it, credentials included. The user name and the password are for the proxy
+    /// only; they are in no error and no `Debug` form. A URL that cannot be used comes out of
+    /// [`build`](Self::build), as `Config`.
+    ///
+    /// ```
+    /// use headwater::Http;
+    /// let http = Http::builder().proxy("http://proxy.corp.example:3128").build()?;
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    pub fn proxy(mut self, url: impl Into<Secret>) -> Self {
+        self.proxies = Proxies::One(url.into());
+        self
+    }
+
+    /// Uses no proxy, not even one that the environment names (`HTTPS_PROXY` and its kin).
     pub fn no_proxy(mut self) -> Self {
-        self.proxy = false;
+        self.proxies = Proxies::None;
+        self
+    }
+
+    /// Trusts these certification authorities too, besides those that the machine trusts: one or more
+    /// certificates in PEM. For APIs behind a company's own authority, or a proxy that opens TLS. Each call adds
+    /// to those before it; the default is none.
+    ///
+    /// What is not a certificate comes out of [`build`](Self::build), as `Config`.
+    ///
+    /// ```no_run
+    /// use headwater::Http;
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let http = Http::builder().root_certificate(std::fs::read("corporate-ca.pem")?).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.roots.push(pem.into());
         self
     }
 
     /// Makes the client.
     ///
     /// # Errors
-    /// `Config` if the user agent is not a header value, or TLS cannot be set up.
+    /// `Config` if the user agent is not a header value, the proxy is not an http or https URL, a root
+    /// certificate cannot be read, or TLS cannot be set up.
     pub fn build(self) -> Result<Http> {
-        let client = self.make(self.proxy)?;
-        let direct = if self.proxy && proxies_are_set() { Some(self.make(false)?) } else { None };
-        Ok(Http { client, direct, timeout: self.timeout, max_page_bytes: self.max_page_bytes })
+        let clients = self.clients()?;
+        Ok(Http { clients: Arc::new(RwLock::new(clients)), settings: Arc::new(self) })
     }
 
-    fn make(&self, proxy: bool) -> Result<reqwest::Client> {
-        let client = self.client(proxy).build().or_else(|error| {
-            if error.is_builder() && !self.user_agent.contains(|c: char| c.is_control()) {
-                // A machine without a certificate store can still speak plain HTTP; on such a machine every
-                // https request fails with "unknown issuer", which is the truth.
-                tracing::warn!("no certificate store was found on this machine: https will not work");
-                return self.client(proxy).tls_certs_only([]).build();
-            }
-            Err(error)
-        });
+    fn clients(&self) -> Result<Clients> {
+        let proxied = match self.proxies {
+            Proxies::Environment => proxies_are_set(),
+            Proxies::None => false,
+            Proxies::One(_) => true,
+        };
+        let direct = if proxied { Some(self.make(&Proxies::None)?) } else { None };
+        Ok(Clients { client: self.make(&self.proxies)?, direct })
+    }
+
+    fn make(&self, proxies: &Proxies) -> Result<reqwest::Client> {
+        let roots = self.roots()?;
+        let mut client = self.client(proxies)?.tls_certs_merge(roots.clone()).build();
+        if client.as_ref().is_err_and(reqwest::Error::is_builder)
+            && !self.user_agent.contains(char::is_control)
+        {
+            // A machine without a certificate store can still speak plain HTTP; on such a machine every https
+            // request fails with "unknown issuer", which is the truth, unless its authority was given.
+            tracing::warn!("no certificate store was found on this machine");
+            client = self.client(proxies)?.tls_certs_only(roots).build();
+        }
         client.map_err(|error| Error::config("the HTTP client cannot be made").because(error.without_url()))
     }
 
-    fn client(&self, proxy: bool) -> reqwest::ClientBuilder {
+    fn client(&self, proxies: &Proxies) -> Result<reqwest::ClientBuilder> {
         let client = reqwest::Client::builder()
             .user_agent(self.user_agent.clone())
             .connect_timeout(self.connect_timeout)
@@ -223,7 +256,54 @@ impl HttpBuilder {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false);
-        if proxy { client } else { client.no_proxy() }
+        Ok(match proxies {
+            Proxies::Environment => client,
+            Proxies::None => client.no_proxy(),
+            Proxies::One(url) => client.proxy(proxy(url)?),
+        })
+    }
+
+    fn roots(&self) -> Result<Vec<reqwest::Certificate>> {
+        let mut roots = Vec::new();
+        for pem in &self.roots {
+            let found = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+            if found.is_empty() {
+                return Err(Error::config("a root certificate cannot be read")
+                    .advice("it must be in PEM: -----BEGIN CERTIFICATE-----"));
+            }
+            roots.extend(found);
+        }
+        Ok(roots)
+    }
+}
+
+fn proxy(url: &Secret) -> Result<reqwest::Proxy> {
+    // Neither the URL nor what is wrong with it is quoted: there may be a password in it.
+    let unusable = || Error::config("the proxy is not an http or https URL");
+    let url = Url::parse(url.expose()).map_err(|_| unusable())?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(unusable());
+    }
+    reqwest::Proxy::all(url).map_err(|_| unusable())
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HttpBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpBuilder")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("read_timeout", &self.read_timeout)
+            .field("timeout", &self.timeout)
+            .field("max_page_bytes", &self.max_page_bytes)
+            .field("user_agent", &self.user_agent)
+            .field("proxies", &self.proxies)
+            .field("root_certificates", &self.roots.len())
+            .finish()
     }
 }
 
@@ -241,52 +321,4 @@ fn proxies_are_set() -> bool {
     let set =
         |name: &str| std::env::var_os(name).is_some() || std::env::var_os(name.to_uppercase()).is_some();
     ["http_proxy", "https_proxy", "all_proxy"].into_iter().any(set)
-}
-
-/// Turns a failure of the client into an error, without its URL.
-fn failure(error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    sort(&error).because(error)
-}
-
-/// Sorts a failure by what it means for the next attempt.
-fn sort(error: &reqwest::Error) -> Error {
-    let causes = causes(error);
-    let mentions =
-        |words: &[&str]| causes.iter().any(|cause| words.iter().any(|word| cause.to_string().contains(word)));
-
-    if error.is_timeout() {
-        return Error::new(ErrorKind::Timeout, "no answer in time").transient();
-    }
-    // rustls says so in the error that it hides in an `io::Error`.
-    if mentions(&["invalid peer certificate", "received fatal alert", "peer is incompatible"]) {
-        return Error::new(ErrorKind::Tls, "the server's certificate or protocol was not accepted");
-    }
-    if error.is_connect() {
-        if mentions(&["proxy authorization required"]) {
-            return Error::new(ErrorKind::Connect, "the proxy wants credentials (407)");
-        }
-        return Error::new(ErrorKind::Connect, "could not connect").transient();
-    }
-    if error.is_builder() {
-        return Error::config("the request cannot be sent");
-    }
-    let corrupt = causes
-        .iter()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput));
-    if corrupt || mentions(&["gzip", "invalid chunk", "invalid HTTP", "invalid content-length"]) {
-        return Error::new(ErrorKind::Encoding, "the answer is garbled").once();
-    }
-    Error::new(ErrorKind::Interrupted, "the answer is not complete").transient()
-}
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause);
-        next = cause.source();
-    }
-    causes
 }

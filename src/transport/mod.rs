@@ -4,7 +4,9 @@
 //! above it (`exchange.rs`) follows redirects inside the allowed origins and puts the credentials on each
 //! hop; retrying is the work of the stream adapters.
 
+mod body;
 pub(crate) mod exchange;
+mod failure;
 mod http;
 pub(crate) mod status;
 
