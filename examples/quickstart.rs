@@ -20,20 +20,26 @@ use headwater::sink::Jsonl;
 use headwater::testing::{Faults, MockApi, Paging, Resource};
 use progress::Progress;
 
-const RECORDS: u64 = 10_000;
-
 /// Pulls three sources of an embedded mock API into JSONL files.
 #[derive(Parser)]
 struct Args {
     /// The folder for the files
     #[arg(long, default_value = "out")]
     output: PathBuf,
+
+    /// How many records each of the three sources has
+    #[arg(long, default_value_t = 10_000)]
+    records: u64,
+
+    /// Go on though another run holds the folder: for one that hangs
+    #[arg(long)]
+    take_over: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
-    let api = start_mock_api().await?;
+    let api = start_mock_api(args.records).await?;
 
     // One budget for all three, as if they were on one credential. The server allows a little more.
     let limiter = Limiter::per_second(140.0).burst(40);
@@ -55,16 +61,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     let issues = source("issues").query("per_page", "100").records("").paginate(LinkHeader::new()).build()?;
 
-    let progress = Progress::new(RECORDS);
-    let outcome = Pipeline::new()
+    let progress = Progress::new(args.records);
+    let mut pipeline = Pipeline::new()
         .sources([customers, invoices, issues])
         .sink(Jsonl::dir(&args.output))
         .observe(move |event| progress.show(event))
-        .stop_on_signals()
-        .run()
-        .await;
+        .stop_on_signals();
+    if args.take_over {
+        pipeline = pipeline.take_over();
+    }
 
-    match outcome {
+    match pipeline.run().await {
         Ok(report) => {
             println!("{report}");
             Ok(())
@@ -79,9 +86,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-async fn start_mock_api() -> std::io::Result<MockApi> {
+async fn start_mock_api(records: u64) -> std::io::Result<MockApi> {
     let faults = Faults::none().too_many_requests_every(29, Duration::from_millis(200)).unavailable_every(41);
-    let resource = |name: &str, paging| Resource::new(name, RECORDS).paging(paging).faults(faults.clone());
+    let resource = |name: &str, paging| Resource::new(name, records).paging(paging).faults(faults.clone());
     MockApi::builder()
         .resource(resource("customers", Paging::Offset))
         .resource(resource("invoices", Paging::Cursor))

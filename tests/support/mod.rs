@@ -2,6 +2,8 @@
 //! files that come out.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod quickstart;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
