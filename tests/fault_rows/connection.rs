@@ -1,0 +1,166 @@
+//! Rows 1 to 4 and 6: no connection, broken connections, silence.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use headwater::error::ErrorKind;
+use headwater::prelude::*;
+
+use super::pull::{ATTEMPTS, ONE_PAGE, PAGE, Pull, retried};
+use super::table::{Table, want};
+use crate::fault_server::{Reply, Server};
+
+pub(crate) async fn rows(table: &mut Table) {
+    nobody_there(table).await;
+    broken(table).await;
+    silent(table).await;
+    pooled(table).await;
+}
+
+async fn nobody_there(table: &mut Table) {
+    let connect = || want("Connect", ATTEMPTS).says(&["gave up after 4 attempts"]);
+    // RFC 6761 §6.4: the name never exists.
+    let pulled = Pull::get("http://no-such-host.invalid/").run().await;
+    table.line_without_server(1, "a name that does not exist", &pulled, connect());
+
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let pulled = Pull::get(format!("http://127.0.0.1:{port}/")).run().await;
+    table.line_without_server(2, "a port where nobody listens", &pulled, connect());
+
+    // A listener that accepts nothing, with its queue filled: the kernel drops what comes then.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let full = socket.listen(1).expect("a queue");
+    let address = full.local_addr().expect("its address");
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let connect = tokio::net::TcpStream::connect(address);
+        waiting.push(tokio::time::timeout(Duration::from_millis(50), connect).await);
+    }
+    let pulled = Pull::get(format!("http://{address}/"))
+        .client(|client| client.connect_timeout(Duration::from_millis(100)))
+        .run()
+        .await;
+    let want = want("Timeout", ATTEMPTS).takes(400).says(&["gave up after 4 attempts"]);
+    table.line_without_server(2, "SYN without an answer; time-out 100 ms", &pulled, want);
+
+    // The server comes up while it is being asked for.
+    let port = {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        free.local_addr().expect("its address").port()
+    };
+    let late = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Server::start_at(port, |_| Reply::json(PAGE)).await
+    });
+    let pulled = Pull::get(format!("http://127.0.0.1:{port}/")).attempts(1000).run().await;
+    let server = late.await.expect("the server has started");
+    table.check(2, pulled.counts.requests > 1, "the first attempts find nobody");
+    table.check(2, server.requests() == 1, "one request gets there");
+    let want = super::table::want(ONE_PAGE, pulled.counts.requests as usize).bytes(PAGE.len() as u64);
+    table.line_without_server(2, "refused, until the server is up after 100 ms", &pulled, want);
+}
+
+async fn broken(table: &mut Table) {
+    let interrupted = ErrorKind::Interrupted;
+    retried(table, 3, "RST before the answer", interrupted, 0, || Reply::nothing().reset()).await;
+    retried(table, 3, "FIN before the answer", interrupted, 0, || Reply::nothing().close()).await;
+    let half_a_head = || Reply::nothing().send("HTTP/1.1 200 OK\r\nconte").close();
+    retried(table, 3, "FIN in the headers", interrupted, 0, half_a_head).await;
+    unrepeatable(table).await;
+
+    let short = || Reply::head("content-length: 100\r\n").send(r#"{"data":[{"id":1}"#).close();
+    retried(table, 4, "17 bytes of 100, then FIN", interrupted, 17, short).await;
+    let reset = || {
+        let reply = Reply::head("content-length: 100\r\n").send(r#"{"data":[{"id":1}"#);
+        // RST overtakes what was not read yet.
+        reply.pause(Duration::from_millis(30)).reset()
+    };
+    retried(table, 4, "17 bytes of 100, then RST", interrupted, 17, reset).await;
+    let chunked = || Reply::head("transfer-encoding: chunked\r\n");
+    // All of the page is there, and still it is not whole.
+    let no_last_chunk = move || chunked().chunk(PAGE).close();
+    retried(table, 4, "no last chunk", interrupted, PAGE.len() as u64, no_last_chunk).await;
+    let cut = move || chunked().send("25\r\n{\"data\"").close();
+    retried(table, 4, "FIN in the middle of a chunk", interrupted, 7, cut).await;
+}
+
+/// RFC 9110 §9.2.2: what became of a POST cannot be known, unless it was declared to be harmless.
+async fn unrepeatable(table: &mut Table) {
+    for (repeatable, attempts) in [(false, 1), (true, ATTEMPTS)] {
+        let server = Server::start(|_| Reply::nothing().reset()).await;
+        let url = server.url("/");
+        let pulled = Pull::with(move |http| {
+            let request = Request::post(url).expect("a URL");
+            let request = if repeatable { request.repeatable() } else { request };
+            Pages::new(http, request, Single)
+        });
+        let fault = if repeatable { "RST to a POST that is `repeatable()`" } else { "RST to a POST" };
+        let want = want("Interrupted", attempts);
+        let want = if repeatable { want } else { want.says(&["declare it `repeatable()`"]) };
+        table.line(3, fault, &server, &pulled.run().await, want);
+    }
+}
+
+async fn silent(table: &mut Table) {
+    let stalls: [(&str, u64, fn() -> Reply); 3] = [
+        ("no answer; 100 ms between reads", 0, || Reply::nothing().hang()),
+        ("half a head, then silence", 0, || Reply::nothing().send("HTTP/1.1 200 OK\r\nconte").hang()),
+        ("half a body, then silence", 7, || Reply::head("content-length: 37\r\n").send("{\"data\"").hang()),
+    ];
+    for (fault, bytes, reply) in stalls {
+        for recovers in [true, false] {
+            let server =
+                Server::start(move |ask| if recovers && ask.nth == 3 { Reply::json(PAGE) } else { reply() });
+            let server = server.await;
+            let patience = Duration::from_millis(100);
+            let pulled =
+                Pull::get(server.url("/")).client(|client| client.read_timeout(patience)).run().await;
+            let (what, want) = if recovers {
+                let want = want(ONE_PAGE, 3).takes(200).bytes(2 * bytes + PAGE.len() as u64);
+                (format!("{fault}; twice"), want)
+            } else {
+                let want = want("Timeout", ATTEMPTS).takes(400).bytes(ATTEMPTS as u64 * bytes);
+                (fault.to_owned(), want.says(&["gave up after 4 attempts"]))
+            };
+            table.line(6, &what, &server, &pulled, want);
+        }
+    }
+    // Each read is in time, the whole is not.
+    let server = Server::start(|ask| match ask.nth {
+        3 => Reply::json(PAGE),
+        _ => Reply::head("content-length: 1000\r\n").drip(" ", Duration::from_millis(10)),
+    })
+    .await;
+    let whole = Duration::from_millis(200);
+    let pulled = Pull::get(server.url("/")).client(|client| client.timeout(whole)).run().await;
+    let drops = 2..=2 * 20;
+    let some = drops.start() + PAGE.len() as u64..=drops.end() + PAGE.len() as u64;
+    let want = want(ONE_PAGE, 3).takes(400).bytes_in(some);
+    table.line(6, "a byte each 10 ms; 200 ms for all; twice", &server, &pulled, want);
+}
+
+/// The race of every client that keeps connections: the server closes one while the next request is on its way.
+async fn pooled(table: &mut Table) {
+    let page = |ask: &crate::fault_server::Ask, then: fn(Reply) -> Reply| {
+        let number: u64 = ask.query("cursor").unwrap_or("1").parse().expect("a number");
+        let next = if number < 10 { format!("\"{}\"", number + 1) } else { "null".to_owned() };
+        then(Reply::json(format!(r#"{{"data":[{{"id":{number}}}],"next":{next}}}"#)))
+    };
+    let idle = Server::start(move |ask| page(ask, Reply::close)).await;
+    let pulled = Pull::get(idle.url("/")).run().await;
+    table.check(3, idle.connections() == 10, "each page has a connection of its own");
+    let want = super::table::want("10 pages, 10 records", pulled.counts.requests as usize).bytes(10 * 30 + 3);
+    table.check(3, (10..=19).contains(&pulled.counts.requests), "each page is asked for once or twice");
+    table.line_without_server(3, "FIN on the idle connection after each page", &pulled, want);
+
+    // The request has arrived on the old connection, and the server hangs up.
+    let server = Server::start(move |ask| {
+        let first = ask.connection == 1 || ask.target().contains("cursor=6") && ask.connection == 2;
+        if ask.nth > 1 && first { Reply::nothing().close() } else { page(ask, |reply| reply) }
+    })
+    .await;
+    let pulled = Pull::get(server.url("/")).run().await;
+    let want = super::table::want("10 pages, 10 records", 12).bytes(10 * 30 + 3);
+    table.line(3, "FIN when page 2 and page 6 are asked for", &server, &pulled, want);
+}
