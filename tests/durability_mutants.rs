@@ -5,290 +5,21 @@
 //! library with that mistake would do. `cargo test --test durability_mutants -- --nocapture` prints the table.
 
 mod crash_world;
+mod frozen_run;
+mod mutant_fs;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use crash_world::{OUT, World, in_paused_time};
+use frozen_run::{Frozen, half_way_and_taken_over};
 use headwater::checkpoint::{CheckpointStore, FileStore};
 use headwater::error::ErrorKind;
-use headwater::fs::{Fs, FsFile, Locked, OpenMode};
+use headwater::fs::{Fs, OpenMode};
 use headwater::testing::{CrashFs, Image};
-
-/// A mistake that the library could have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mutant {
-    None,
-    DataIsNotSynced,
-    DataFolderIsNotSynced,
-    CheckpointIsNotSynced,
-    CheckpointFolderIsNotSynced,
-    RenameBeforeSync,
-    CheckpointInPlace,
-    CheckpointBeforeData,
-    NoFirstCheckpoint,
-    OldCheckpointRemovedFirst,
-    NoTruncation,
-    TailIsNotChecked,
-    LengthAndTailAreNotChecked,
-    ShortWriteIsIgnored,
-    FailedDataSyncIsIgnored,
-    FailedCheckpointSyncIsIgnored,
-    FailedRenameIsIgnored,
-    LockIsNotExclusive,
-}
-
-const MUTANTS: [Mutant; 17] = [
-    Mutant::DataIsNotSynced,
-    Mutant::DataFolderIsNotSynced,
-    Mutant::CheckpointIsNotSynced,
-    Mutant::CheckpointFolderIsNotSynced,
-    Mutant::RenameBeforeSync,
-    Mutant::CheckpointInPlace,
-    Mutant::CheckpointBeforeData,
-    Mutant::NoFirstCheckpoint,
-    Mutant::OldCheckpointRemovedFirst,
-    Mutant::NoTruncation,
-    Mutant::TailIsNotChecked,
-    Mutant::LengthAndTailAreNotChecked,
-    Mutant::ShortWriteIsIgnored,
-    Mutant::FailedDataSyncIsIgnored,
-    Mutant::FailedCheckpointSyncIsIgnored,
-    Mutant::FailedRenameIsIgnored,
-    Mutant::LockIsNotExclusive,
-];
-
-fn is_data(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "jsonl")
-}
-
-/// A disk behind a mistake.
-#[derive(Debug, Clone)]
-struct MutantFs {
-    disk: CrashFs,
-    mutant: Mutant,
-    memory: Arc<Mutex<Memory>>,
-    /// Whether someone has damaged a file: only then does a check that is left out matter.
-    damaged: bool,
-}
-
-/// What the mistake needs to know.
-#[derive(Debug, Default)]
-struct Memory {
-    /// Writes that were put off.
-    late: Vec<(PathBuf, Vec<u8>)>,
-    /// Files whose sync was put off.
-    unsynced: BTreeSet<PathBuf>,
-    /// How long a file would be if it had been cut.
-    pretended: HashMap<PathBuf, u64>,
-}
-
-impl MutantFs {
-    fn new(disk: &CrashFs, mutant: Mutant) -> Self {
-        Self { disk: disk.clone(), mutant, memory: Arc::default(), damaged: false }
-    }
-
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
-        self.memory.lock().expect("nothing panics while it is held")
-    }
-
-    fn write_late(&self) -> io::Result<()> {
-        let late = std::mem::take(&mut self.memory().late);
-        for (path, bytes) in late {
-            let mut file = self.disk.open(&path, OpenMode::Existing)?;
-            file.append(&bytes)?;
-            file.sync()?;
-        }
-        Ok(())
-    }
-
-    fn ignoring(&self, mutant: Mutant, outcome: io::Result<()>) -> io::Result<()> {
-        if self.mutant == mutant { Ok(()) } else { outcome }
-    }
-}
-
-impl Fs for MutantFs {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(dir)
-    }
-
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
-        let mut path = path.to_owned();
-        if mode == OpenMode::Private {
-            if self.mutant == Mutant::OldCheckpointRemovedFirst {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let source = name.split('.').next().unwrap_or_default().to_owned();
-                let dir = path.parent().unwrap_or(Path::new("/"));
-                let old = |other: &String| {
-                    other.starts_with(&format!("{source}.")) && !name.starts_with(other.as_str())
-                };
-                for other in self.disk.names(dir)?.into_iter().filter(old) {
-                    self.disk.remove(&dir.join(other))?;
-                }
-            }
-            if self.mutant == Mutant::CheckpointInPlace {
-                path = path.with_extension("");
-            }
-        }
-        let file = self.disk.open(&path, mode)?;
-        Ok(Box::new(MutantFile { file, path, fs: self.clone() }))
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.disk.read(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        match self.mutant {
-            Mutant::CheckpointInPlace => return Ok(()),
-            // The first save of an epoch comes before anything was written: there is no such file yet.
-            Mutant::NoFirstCheckpoint if self.disk.read(to).is_err() && !self.names_data()? => {
-                return self.disk.remove(from);
-            }
-            _ => {}
-        }
-        self.ignoring(Mutant::FailedRenameIsIgnored, self.disk.rename(from, to))?;
-        if self.mutant == Mutant::RenameBeforeSync && self.memory().unsynced.remove(from) {
-            self.disk.open(to, OpenMode::Existing)?.sync()?;
-        }
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let is_out = dir == Path::new(OUT);
-        match self.mutant {
-            Mutant::DataFolderIsNotSynced if is_out => return Ok(()),
-            Mutant::CheckpointFolderIsNotSynced if !is_out => return Ok(()),
-            _ => {}
-        }
-        self.ignoring(Mutant::FailedCheckpointSyncIsIgnored, self.disk.sync_dir(dir))?;
-        if is_out { Ok(()) } else { self.write_late() }
-    }
-
-    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.disk.names(dir)
-    }
-
-    fn try_lock(&self, path: &Path, holder: &str) -> io::Result<Locked> {
-        if self.mutant == Mutant::LockIsNotExclusive {
-            return Ok(Locked::Held(Box::new(())));
-        }
-        self.disk.try_lock(path, holder)
-    }
-
-    fn blocks(&self) -> bool {
-        false
-    }
-}
-
-impl MutantFs {
-    fn names_data(&self) -> io::Result<bool> {
-        Ok(self.disk.names(Path::new(OUT))?.iter().any(|name| is_data(Path::new(name))))
-    }
-}
-
-#[derive(Debug)]
-struct MutantFile {
-    file: Box<dyn FsFile>,
-    path: PathBuf,
-    fs: MutantFs,
-}
-
-impl MutantFile {
-    fn late_bytes(&self) -> u64 {
-        let late =
-            |(path, bytes): &(PathBuf, Vec<u8>)| if *path == self.path { bytes.len() as u64 } else { 0 };
-        self.fs.memory().late.iter().map(late).sum()
-    }
-}
-
-impl FsFile for MutantFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(length) = self.fs.memory().pretended.get_mut(&self.path) {
-            *length += bytes.len() as u64;
-        }
-        if self.fs.mutant == Mutant::CheckpointBeforeData && is_data(&self.path) {
-            self.fs.memory().late.push((self.path.clone(), bytes.to_vec()));
-            return Ok(());
-        }
-        let outcome = self.file.append(bytes);
-        if outcome.is_err() && self.fs.mutant == Mutant::ShortWriteIsIgnored {
-            let length = self.file.length()? + bytes.len() as u64 / 2;
-            self.fs.memory().pretended.insert(self.path.clone(), length);
-        }
-        self.fs.ignoring(Mutant::ShortWriteIsIgnored, outcome)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let data = is_data(&self.path);
-        match self.fs.mutant {
-            Mutant::DataIsNotSynced | Mutant::CheckpointBeforeData if data => Ok(()),
-            Mutant::CheckpointIsNotSynced if !data => Ok(()),
-            Mutant::RenameBeforeSync if !data => {
-                self.fs.memory().unsynced.insert(self.path.clone());
-                Ok(())
-            }
-            Mutant::FailedDataSyncIsIgnored if data => self.file.sync().or(Ok(())),
-            Mutant::FailedCheckpointSyncIsIgnored if !data => self.file.sync().or(Ok(())),
-            _ => self.file.sync(),
-        }
-    }
-
-    fn length(&mut self) -> io::Result<u64> {
-        if let Some(length) = self.fs.memory().pretended.get(&self.path) {
-            return Ok(*length);
-        }
-        let length = self.file.length()? + self.late_bytes();
-        // It believes whatever it is told.
-        let blind =
-            self.fs.damaged && self.fs.mutant == Mutant::LengthAndTailAreNotChecked && is_data(&self.path);
-        Ok(if blind { length.max(believed(&self.fs.disk, &self.path)) } else { length })
-    }
-
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
-        if self.fs.mutant == Mutant::NoTruncation && is_data(&self.path) {
-            self.fs.memory().pretended.insert(self.path.clone(), length);
-            return Ok(());
-        }
-        self.file.truncate(length)
-    }
-
-    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let blind = matches!(self.fs.mutant, Mutant::TailIsNotChecked | Mutant::LengthAndTailAreNotChecked);
-        if blind && self.fs.damaged {
-            return Ok(undamaged(&self.path, offset, length));
-        }
-        self.file.read_at(offset, length)
-    }
-}
-
-/// How long the checkpoint says that a data file is.
-fn believed(disk: &CrashFs, path: &Path) -> u64 {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let source = name.split('_').next().unwrap_or_default();
-    let image = disk.image();
-    let checkpoint = image.files().find(|(path, _)| {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        file.starts_with(&format!("{source}.")) && file.ends_with(".checkpoint")
-    });
-    let text = checkpoint.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-    let json: serde_json::Value =
-        serde_json::from_str(text.lines().nth(1).unwrap_or("null")).unwrap_or_default();
-    json["sink"]["length"].as_u64().unwrap_or(0)
-}
-
-/// What stood in the file before a test damaged it.
-fn undamaged(path: &Path, offset: u64, length: usize) -> Vec<u8> {
-    let bytes = half_way().read(path).unwrap_or_default();
-    let start = usize::try_from(offset).expect("a small file").min(bytes.len());
-    bytes[start..(start + length).min(bytes.len())].to_vec()
-}
+use mutant_fs::{MUTANTS, Mutant, MutantFs, is_data};
 
 fn world() -> World {
     World::small(2, 3)
@@ -391,7 +122,7 @@ fn damage(mutant: Mutant) -> Result<(), String> {
         let disk = CrashFs::from_image(image.clone());
         let mut file = disk.open(path, OpenMode::Existing).map_err(|error| error.to_string())?;
         file.truncate(0).and_then(|()| file.append(&damaged)).map_err(|error| error.to_string())?;
-        let fs: Arc<dyn Fs> = Arc::new(MutantFs { damaged: true, ..MutantFs::new(&disk, mutant) });
+        let fs: Arc<dyn Fs> = Arc::new(MutantFs::new(&disk, mutant).damaged(image.clone()));
         match world().run(&fs) {
             Err(failure) if failure.error.kind() == ErrorKind::Checkpoint => {}
             Err(failure) => return Err(format!("a {what} file gave: {failure}")),
@@ -412,10 +143,64 @@ fn two_at_once(mutant: Mutant) -> Result<(), String> {
     }
 }
 
+/// A run that is frozen at any call, and overtaken: it is told so, and has done no harm.
+fn frozen(mutant: Mutant) -> Result<(), String> {
+    for base in [Image::default(), half_way_and_taken_over(&world())] {
+        for call in 1.. {
+            let disk = CrashFs::from_image(base.clone());
+            let fs = || Arc::new(MutantFs::new(&disk, mutant)) as Arc<dyn Fs>;
+            let first = Frozen::start(&world(), fs(), call, false);
+            if !first.is_frozen {
+                first.wake().map_err(|failure| failure.to_string())?;
+                break;
+            }
+            let second = world().run_over(&fs());
+            let woken = first.wake();
+            let place = |why: String| format!("frozen at call {call}: {why}");
+            let second = second.map_err(|failure| place(failure.to_string()))?;
+            frozen_run::overtaken(&woken, &second).map_err(place)?;
+            world().check(&disk.image()).map_err(place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where locks keep nobody out: a run that was overtaken when it had begun finds the other's checkpoints before
+/// it stores its own.
+fn without_locks(mutant: Mutant) -> Result<(), String> {
+    for call in 1.. {
+        let disk = CrashFs::new();
+        let fs = || Arc::new(MutantFs::new(&disk, mutant).without_locks()) as Arc<dyn Fs>;
+        // Just where a save begins: it lists what is there.
+        let first = Frozen::start_listing(&world(), fs(), call);
+        if !first.is_frozen {
+            return first.wake().map(drop).map_err(|failure| failure.to_string());
+        }
+        let begun = ["s0", "s1"].iter().all(|source| {
+            let name = format!("{OUT}/.headwater/{source}.1.checkpoint");
+            disk.image().read(name).is_some()
+        });
+        let second = world().run(&fs());
+        let woken = first.wake();
+        if let Some(second) = second.ok().filter(|_| begun)
+            && woken.is_ok_and(|report| report.run == second.run)
+        {
+            return Err(format!("frozen at listing {call}: both runs believe that they have finished it"));
+        }
+    }
+    Ok(())
+}
+
 type Check = fn(Mutant) -> Result<(), String>;
 
-const CHECKS: [(&str, Check); 4] =
-    [("power loss", crashes), ("failing calls", failures), ("damage", damage), ("two at once", two_at_once)];
+const CHECKS: [(&str, Check); 6] = [
+    ("power loss", crashes),
+    ("failing calls", failures),
+    ("damage", damage),
+    ("two at once", two_at_once),
+    ("frozen", frozen),
+    ("without locks", without_locks),
+];
 
 #[test]
 fn every_mutant_is_found_and_the_protocol_as_it_is_passes() {

@@ -7,45 +7,16 @@
 mod crash_world;
 mod frozen_run;
 
-use std::path::Path;
 use std::sync::Arc;
 
-use crash_world::{OUT, World};
-use frozen_run::Frozen;
+use crash_world::World;
+use frozen_run::{Frozen, half_way, half_way_and_taken_over, overtaken};
 use headwater::error::ErrorKind;
-use headwater::fs::{Fs, Locked};
+use headwater::fs::Fs;
 use headwater::testing::{CrashFs, Image};
-use headwater::{Report, RunError};
 
 fn on(disk: &CrashFs) -> Arc<dyn Fs> {
     Arc::new(disk.clone())
-}
-
-/// What a run has left that lost power half-way.
-fn half_way(world: &World) -> Image {
-    let disk = CrashFs::new();
-    world.run(&on(&disk)).expect("it finishes");
-    let crash = disk.crash(disk.operations() / 2);
-    crash.state(crash.count() - 1)
-}
-
-/// The same, in a folder that was taken over since: the next run finds files of an earlier term.
-fn half_way_and_taken_over(world: &World) -> Image {
-    let disk = CrashFs::from_image(half_way(world));
-    let lock = disk.try_lock(&Path::new(OUT).join(".headwater/lock.1"), "a run").expect("it is free");
-    assert!(matches!(lock, Locked::Held(_)));
-    disk.image()
-}
-
-/// How a run may end that another has taken over: it may have been finished before that, and the other one was
-/// then a run of its own; otherwise it is told.
-fn assert_overtaken(outcome: &Result<Report, RunError>, successor: &Report, place: &str) {
-    match outcome {
-        Ok(report) => {
-            assert_ne!(report.run, successor.run, "{place}: both runs believe that they have finished it")
-        }
-        Err(failure) => assert_eq!(failure.error.kind(), ErrorKind::Locked, "{place}: {failure}"),
-    }
 }
 
 /// Freezes a run at every call in turn.
@@ -61,7 +32,7 @@ fn every_call(base: &Image) -> u64 {
         }
         let second = world.run_over(&on(&disk)).unwrap_or_else(|failure| panic!("{place}: {failure}"));
         world.check(&disk.image()).unwrap_or_else(|why| panic!("{place}, before it wakes: {why}"));
-        assert_overtaken(&first.wake(), &second, &place);
+        overtaken(&first.wake(), &second).unwrap_or_else(|why| panic!("{place}: {why}"));
         world.check(&disk.image()).unwrap_or_else(|why| panic!("{place}: {why}\n{:#?}", disk.image()));
         // What was finished is so after a power loss too, and whatever is left over does not hinder a rerun.
         let crash = disk.crash(disk.operations());
@@ -120,7 +91,7 @@ fn one_that_takes_over_can_be_taken_over_itself() {
                 std::mem::swap(&mut one, &mut other);
             }
             for woken in [one.wake(), other.wake()] {
-                assert_overtaken(&woken, &third, &place);
+                overtaken(&woken, &third).unwrap_or_else(|why| panic!("{place}: {why}"));
             }
             world.check(&disk.image()).unwrap_or_else(|why| panic!("{place}: {why}\n{:#?}", disk.image()));
         }

@@ -8,10 +8,40 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
+use headwater::error::ErrorKind;
 use headwater::fs::{Fs, FsFile, Locked, OpenMode};
+use headwater::testing::{CrashFs, Image};
 use headwater::{Report, RunError};
 
-use crate::crash_world::World;
+use crate::crash_world::{OUT, World};
+
+/// What a run has left that lost power half-way.
+pub(crate) fn half_way(world: &World) -> Image {
+    let disk = CrashFs::new();
+    let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+    world.run(&fs).expect("it finishes");
+    let crash = disk.crash(disk.operations() / 2);
+    crash.state(crash.count() - 1)
+}
+
+/// The same, in a folder that was taken over since: the next run finds files of an earlier term.
+pub(crate) fn half_way_and_taken_over(world: &World) -> Image {
+    let disk = CrashFs::from_image(half_way(world));
+    let lock = disk.try_lock(&Path::new(OUT).join(".headwater/lock.1"), "a run").expect("it is free");
+    assert!(matches!(lock, Locked::Held(_)));
+    disk.image()
+}
+
+/// Whether a run ended as one must that another has taken over: it may have been finished before that, and the
+/// other one was then a run of its own; otherwise it is told.
+pub(crate) fn overtaken(outcome: &Result<Report, RunError>, successor: &Report) -> Result<(), String> {
+    match outcome {
+        Ok(report) if report.run != successor.run => Ok(()),
+        Ok(_) => Err("both runs believe that they have finished it".to_owned()),
+        Err(failure) if failure.error.kind() == ErrorKind::Locked => Ok(()),
+        Err(failure) => Err(format!("it was not told that it was overtaken: {failure}")),
+    }
+}
 
 /// A file system whose calls stop at one of them until they are told to go on. Everything counts as a call, a
 /// look too: a run may be frozen in front of any.
@@ -25,12 +55,21 @@ struct FreezeFs {
 struct Gate {
     calls: AtomicU64,
     freezes_at: u64,
+    /// Whether only listings of folders count.
+    listings: bool,
     frozen: mpsc::Sender<()>,
     thaw: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Gate {
     fn pass(&self) {
+        self.count(false);
+    }
+
+    fn count(&self, is_listing: bool) {
+        if self.listings && !is_listing {
+            return;
+        }
         if self.calls.fetch_add(1, SeqCst) + 1 == self.freezes_at {
             // The test may have gone: then there is nothing to wait for.
             let _ = self.frozen.send(());
@@ -50,9 +89,18 @@ pub(crate) struct Frozen {
 impl Frozen {
     /// Starts a run and waits until it is frozen in front of its n-th call, or has ended.
     pub(crate) fn start(world: &World, fs: Arc<dyn Fs>, call: u64, takes_over: bool) -> Self {
+        Self::begin(world, fs, call, takes_over, false)
+    }
+
+    /// The same, in front of its n-th listing of a folder.
+    pub(crate) fn start_listing(world: &World, fs: Arc<dyn Fs>, listing: u64) -> Self {
+        Self::begin(world, fs, listing, false, true)
+    }
+
+    fn begin(world: &World, fs: Arc<dyn Fs>, freezes_at: u64, takes_over: bool, listings: bool) -> Self {
         let (frozen, is_frozen) = mpsc::channel();
         let (thaw, thawed) = mpsc::channel();
-        let gate = Gate { calls: AtomicU64::new(0), freezes_at: call, frozen, thaw: Mutex::new(thawed) };
+        let gate = Gate { calls: AtomicU64::new(0), freezes_at, listings, frozen, thaw: Mutex::new(thawed) };
         let fs: Arc<dyn Fs> = Arc::new(FreezeFs { inner: fs, gate: Arc::new(gate) });
         let world = world.clone();
         let thread =
@@ -102,7 +150,7 @@ impl Fs for FreezeFs {
     }
 
     fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.gate.pass();
+        self.gate.count(true);
         self.inner.names(dir)
     }
 
