@@ -23,13 +23,23 @@ const ROWS: &[(u8, &str)] = &[
     (2, "connection refused, connecting takes too long: R"),
     (3, "connection breaks before the answer: R, if the request may be repeated"),
     (4, "body breaks off: R, the whole page"),
+    (5, "garbled framing: R1"),
     (6, "silence and slow drip: time-outs for one read and for the whole, then R"),
+    (7, "endless body, header flood: L"),
+    (8, "HTTP/2 resets and goodbyes: R"),
+    (9, "TLS: F"),
+    (10, "proxies: 407 F, 5xx R"),
+    (11, "unknown and stacked content codings: F"),
+    (12, "corrupt gzip: R1; decompression bomb: L"),
 ];
 
 #[tokio::test]
 async fn every_row_of_the_catalogue_does_what_it_must() {
     let mut table = Table::default();
     fault_rows::connection::rows(&mut table).await;
+    fault_rows::framing::rows(&mut table).await;
+    fault_rows::h2::rows(&mut table).await;
+    fault_rows::tls::rows(&mut table).await;
     table.print(ROWS);
     println!("{} lines, {} wrong", table.len(), table.wrong().len());
     let missing = table.missing(ROWS.iter().map(|(row, _)| *row));

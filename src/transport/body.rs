@@ -49,8 +49,10 @@ pub(super) async fn page(incoming: &mut reqwest::Response, cap: usize) -> Result
             return Err(stopped(fault.explain(cap, body.taken()), &body));
         }
     }
-    let taken = body.taken();
-    body.finish().map(Bytes::from).map_err(|fault| fault.explain(cap, taken).at(|at| at.received = taken))
+    match body.finish() {
+        Ok(whole) => Ok(whole.into()),
+        Err(fault) => Err(stopped(fault.explain(cap, body.taken()), &body)),
+    }
 }
 
 fn stopped(error: Error, body: &Decoder) -> Error {
@@ -156,17 +158,12 @@ impl Decoder {
         }
     }
 
-    fn finish(self) -> Result<Vec<u8>, Fault> {
-        match self {
-            Self::Plain(body) => Ok(body.body),
-            // An answer without a body has nothing to decode.
-            Self::Gzip { coded: 0, .. } => Ok(Vec::new()),
-            Self::Gzip { mut decoder, .. } => {
-                let finished = decoder.try_finish();
-                finished.map_err(|error| Self::fault(decoder.get_ref(), error))?;
-                Ok(std::mem::take(&mut decoder.get_mut().body))
-            }
+    fn finish(&mut self) -> Result<Vec<u8>, Fault> {
+        // An answer without a body has nothing to decode.
+        if let Self::Gzip { decoder, coded: 1.. } = self {
+            decoder.try_finish().map_err(|error| Self::fault(decoder.get_ref(), error))?;
         }
+        Ok(std::mem::take(&mut self.capped_mut().body))
     }
 
     fn fault(body: &Capped, error: io::Error) -> Fault {
@@ -180,22 +177,25 @@ impl Decoder {
         }
     }
 
+    fn capped_mut(&mut self) -> &mut Capped {
+        match self {
+            Self::Plain(body) => body,
+            Self::Gzip { decoder, .. } => decoder.get_mut(),
+        }
+    }
+
     /// Decoded bytes that came, those that were one too many included.
     fn taken(&self) -> u64 {
         let body = self.capped();
         (body.body.len() + body.refused) as u64
     }
 
-    fn so_far(mut self) -> Vec<u8> {
-        let body = match &mut self {
-            Self::Plain(body) => body,
-            Self::Gzip { decoder, .. } => {
-                // What is still in the decoder's own buffer.
-                let _ = decoder.flush();
-                decoder.get_mut()
-            }
-        };
-        std::mem::take(&mut body.body)
+    fn so_far(&mut self) -> Vec<u8> {
+        if let Self::Gzip { decoder, .. } = self {
+            // What is still in the decoder's own buffer.
+            let _ = decoder.flush();
+        }
+        std::mem::take(&mut self.capped_mut().body)
     }
 }
 

@@ -40,8 +40,9 @@ fn sort(error: &reqwest::Error) -> Error {
     if error.is_builder() {
         return Error::config("the request cannot be sent");
     }
-    if mentions(&["head is too large"]) {
-        // Above a hundred lines or 400 KiB; asking again brings the same flood.
+    // Above 408 KiB, or in more frames than any honest server needs for so much.
+    if mentions(&["head is too large", "too_many_continuations"]) {
+        // Asking again brings the same flood.
         return Error::new(ErrorKind::TooLarge, "the headers of the answer are too large");
     }
     let unreadable =
@@ -50,7 +51,8 @@ fn sort(error: &reqwest::Error) -> Error {
         .iter()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput));
-    if unreadable || corrupt {
+    // What h2 says of an answer that breaks the rules, or whose headers are too large but do end.
+    if unreadable || corrupt || mentions(&["stream error detected: unspecific protocol error"]) {
         return Error::new(ErrorKind::Encoding, "the answer is garbled").once();
     }
     Error::new(ErrorKind::Interrupted, "the answer is not complete").transient()

@@ -16,6 +16,8 @@ use crate::request::{Request, Secret};
 
 /// Spans of a document are 32 bits wide.
 const MOST_PAGE_BYTES: usize = u32::MAX as usize;
+/// The same for HTTP/2 as hyper has for HTTP/1.1; its own limit of 16 KiB is less than some proxies send.
+const HEADER_BYTES: u32 = 408 * 1024;
 
 /// The HTTP client. A clone shares the connections.
 ///
@@ -255,7 +257,8 @@ impl HttpBuilder {
             .read_timeout(self.read_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .referer(false);
+            .referer(false)
+            .http2_max_header_list_size(HEADER_BYTES);
         Ok(match proxies {
             Proxies::Environment => client,
             Proxies::None => client.no_proxy(),

@@ -12,10 +12,10 @@ pub(crate) const CAP: usize = 1024 * 1024;
 pub(crate) const READ_BUFFER: usize = 8 * 1024 + 400 * 1024;
 
 /// The most memory that a pull may take. While the buffer of a page grows to the cap there is the old one of
-/// half its size beside it; the HTTP client may have read one buffer ahead and be handing over another; and
-/// 256 KiB are for all else: TLS, headers, the client's tasks, the test's server.
+/// half its size beside it; the HTTP client has up to three read buffers: one that is handed over, one in its
+/// queue, one that is being filled; and 256 KiB are for all else: TLS, headers, tasks, the test's server.
 pub(crate) const fn most_memory(cap: usize) -> usize {
-    cap + cap / 2 + 2 * READ_BUFFER + 256 * 1024
+    cap + cap / 2 + 3 * READ_BUFFER + 256 * 1024
 }
 
 /// No wait of these tests is longer: a bound that is only there to find a line that hangs.
@@ -180,6 +180,7 @@ impl Table {
         let head = ["row", "what the server did", "outcome", "attempts", "bytes", "waited", "memory", ""];
         let mut lines = vec![head.map(str::to_owned)];
         lines.extend(self.lines.iter().cloned());
+        lines[1..].sort_by_key(|line| line[0].parse::<u8>().ok());
         let widths: [usize; 8] = std::array::from_fn(|column| {
             lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
         });

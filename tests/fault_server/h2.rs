@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::{Server, tls::Identity};
+use crate::fault_rows::pull::PAGE;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -49,6 +50,8 @@ pub(crate) enum Act {
     Endless,
     /// Header lines without end.
     HeaderFlood,
+    /// A page behind this many frames of header lines, of 15 KiB each.
+    LargeHeaders(usize),
     /// A frame on a stream that does not exist.
     Nonsense,
 }
@@ -150,10 +153,17 @@ impl Connection {
                 self.streams.insert(stream, self.initial);
                 self.send(HEADERS, END_HEADERS, stream, STATUS_200).await
             }
+            Act::LargeHeaders(frames) => {
+                let block = header_lines();
+                self.send(HEADERS, 0, stream, &[STATUS_200, &block].concat()).await?;
+                for _ in 2..frames {
+                    self.send(CONTINUATION, 0, stream, &block).await?;
+                }
+                self.send(CONTINUATION, END_HEADERS, stream, &block).await?;
+                self.send(DATA, END_STREAM, stream, PAGE.as_bytes()).await
+            }
             Act::HeaderFlood => {
-                // A literal field without indexing (RFC 7541 §6.2.2): "x", and a value of 100 bytes.
-                let field = [&[0, 1, b'x', 100][..], &[b'a'; 100]].concat();
-                let block = field.repeat(150);
+                let block = header_lines();
                 self.send(HEADERS, 0, stream, &[STATUS_200, &block].concat()).await?;
                 loop {
                     self.send(CONTINUATION, 0, stream, &block).await?;
@@ -200,6 +210,11 @@ impl Connection {
         self.socket.read_exact(&mut payload).await?;
         Ok(Frame { kind: head[3], flags: head[4], stream, payload })
     }
+}
+
+/// 150 literal fields without indexing (RFC 7541 §6.2.2), "x" and 100 bytes each.
+fn header_lines() -> Vec<u8> {
+    [&[0, 1, b'x', 100][..], &[b'a'; 100]].concat().repeat(150)
 }
 
 /// Four bytes in network order.

@@ -168,6 +168,20 @@ impl Server {
         Self::accept_at(port, "http", serve).await
     }
 
+    /// Plays one reply on each connection, whatever comes in.
+    pub(crate) async fn start_eager(reply: Reply) -> Self {
+        let serve = move |mut socket: TcpStream, _, _| {
+            let steps = reply.clone();
+            async move {
+                // The client has begun to speak.
+                let _ = socket.read_u8().await;
+                play(&mut socket, steps).await;
+                while socket.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+            }
+        };
+        Self::accept("http", serve).await
+    }
+
     /// HTTP/1.1 over TLS.
     pub(crate) async fn tls(
         identity: &tls::Identity,
@@ -287,34 +301,49 @@ impl Wire for TlsStream<TcpStream> {
 /// Plays the script, request by request.
 async fn serve(mut wire: impl Wire, connection: usize, log: Arc<Log>, script: Arc<Script>) {
     while let Some(head) = read_head(&mut wire).await {
-        let ask = log.ask(connection, &head);
-        for step in script(&ask).0 {
-            match step {
-                Step::Send(bytes) => {
-                    if wire.write_all(&bytes).await.is_err() || wire.flush().await.is_err() {
-                        return;
-                    }
+        let reply = script(&log.ask(connection, &head));
+        if !play(&mut wire, reply).await {
+            return;
+        }
+    }
+}
+
+/// Takes the steps of a reply, and says whether the connection is still of use.
+async fn play(wire: &mut impl Wire, reply: Reply) -> bool {
+    for step in reply.0 {
+        match step {
+            Step::Send(bytes) => {
+                if wire.write_all(&bytes).await.is_err() || wire.flush().await.is_err() {
+                    return false;
                 }
-                Step::Forever(bytes, pause) => {
-                    while wire.write_all(&bytes).await.is_ok() && wire.flush().await.is_ok() {
+            }
+            Step::Forever(bytes, pause) => {
+                while wire.write_all(&bytes).await.is_ok() && wire.flush().await.is_ok() {
+                    if pause.is_zero() {
+                        tokio::task::yield_now().await;
+                    } else {
                         tokio::time::sleep(pause).await;
                     }
-                    return;
                 }
-                Step::Pause(time) => tokio::time::sleep(time).await,
-                Step::Close => {
-                    let _ = wire.shutdown().await;
-                    return;
-                }
-                Step::Reset => return wire.reset(),
-                Step::Hang => {
-                    // Until the client hangs up.
-                    while wire.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
-                    return;
-                }
+                return false;
+            }
+            Step::Pause(time) => tokio::time::sleep(time).await,
+            Step::Close => {
+                let _ = wire.shutdown().await;
+                return false;
+            }
+            Step::Reset => {
+                wire.reset();
+                return false;
+            }
+            Step::Hang => {
+                // Until the client hangs up.
+                while wire.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+                return false;
             }
         }
     }
+    true
 }
 
 /// Reads to the end of the headers; bodies of requests are not waited for.
