@@ -4,6 +4,7 @@
 //! million states. Every line says its seed; `HEADWATER_SEED` replays it.
 
 mod crash_world;
+mod frozen_run;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -87,6 +88,8 @@ fn every_state_of_every_small_run_is_recovered() {
         let fs: Arc<dyn Fs> = Arc::new(disk.clone());
         world.run(&fs).expect("it finishes");
         every_state(&world, disk.image(), &mut random, &mut tally);
+        // And of one that finds files which a frozen run may hold open, and copies them.
+        every_state(&world, frozen_run::half_way_and_taken_over(&world), &mut random, &mut tally);
     }
     println!(
         "HEADWATER_SEED={seed}: {} instants, {} states, {} of them distinct, all recovered",

@@ -31,7 +31,7 @@ pub struct Checkpoint {
     pub source: String,
     /// The run: all sources of a run share it, and a run that was broken off keeps it when it goes on.
     pub run: String,
-    /// How often the run's state was taken over; the higher one wins.
+    /// Which run it is from: each next one's is higher, and the highest one counts.
     pub epoch: u64,
     /// Where to go on. A mark at the end says that the source is finished.
     pub mark: Mark,

@@ -57,9 +57,9 @@ pub(super) async fn plan(
         Some(known) => known,
         None => (name_of(now), now),
     };
-    // A run of a lower term that was frozen before it stored anything has seen these same checkpoints: what the
-    // term adds makes ours the higher epoch.
-    let epoch = checkpoints.iter().flatten().map(|checkpoint| checkpoint.epoch).max().unwrap_or(0) + 1 + term;
+    // Higher than any that a run of a lower term can give, whatever that one has seen before it was frozen.
+    let known = checkpoints.iter().flatten().map(|checkpoint| checkpoint.epoch).max().unwrap_or(0);
+    let epoch = known.max(term * EPOCHS_OF_A_TERM) + 1;
     let mut steps = Vec::new();
     for (checkpoint, (name, definition)) in checkpoints.into_iter().zip(sources) {
         steps.push(match checkpoint {
@@ -79,6 +79,9 @@ pub(super) async fn plan(
     }
     Ok(Plan { run, started_at, epoch, steps })
 }
+
+/// More than there can be runs.
+const EPOCHS_OF_A_TERM: u64 = 1 << 32;
 
 fn changed(name: &str, changes: &[&str], checkpoint: &Checkpoint) -> Error {
     let what = format!(
@@ -172,6 +175,19 @@ mod tests {
         let sources = [("b".into(), sources[0].1.clone()), ("c".into(), sample().definition)];
         let error = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
+    }
+
+    #[tokio::test]
+    async fn an_epoch_is_above_all_of_a_lower_term() {
+        let store = MemoryStore::new();
+        store.save(&[checkpoint("a", OLD, true)]).await.unwrap();
+        let sources = [("a".into(), sample().definition)];
+        let epochs: Vec<u64> = futures::future::join_all([0, 1, 2].map(|term| {
+            let (store, sources) = (&store, &sources);
+            async move { plan(store, term, sources, SystemTime::UNIX_EPOCH, false).await.unwrap().epoch }
+        }))
+        .await;
+        assert_eq!(epochs, [sample().epoch + 1, (1 << 32) + 1, (2 << 32) + 1]);
     }
 
     #[tokio::test]
