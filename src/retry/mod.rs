@@ -18,9 +18,10 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 ///
 /// - A failure that may pass is retried after an exponential back-off with full jitter, up to
 ///   [`max_attempts`](Self::max_attempts) for one page; the count starts anew with the next page.
-/// - A wait that the server asks for (`Retry-After`, a used-up budget's reset) is kept to the letter. It
-///   does not use up an attempt, but has caps of its own: [`max_wait`](Self::max_wait) for one and
-///   [`max_total_wait`](Self::max_total_wait) for one page.
+/// - A wait that the server asks for (`Retry-After`, a used-up budget's reset) is kept to the letter. With a
+///   limit (429, 403 with a limit's marks, any failing status with `Retry-After`) it uses up no attempt; a
+///   page that failed for another reason does. Waits have caps of their own: [`max_wait`](Self::max_wait)
+///   for one and [`max_total_wait`](Self::max_total_wait) for one page.
 /// - The retries at one host are at most a fifth of the requests there, plus a reserve of ten
 ///   ([`budget`](Self::budget)): a server that is down is not stormed.
 ///
@@ -138,15 +139,18 @@ impl RetryPolicy {
             return Decision::GiveUp(Why::Permanent);
         }
         let host = error.context().host.as_deref().unwrap_or_default();
-        if let Some(wait) = error.hints().wait().filter(|wait| !wait.is_zero()) {
-            if wait > self.max_wait {
-                return Decision::GiveUp(Why::WaitTooLong(wait));
-            }
-            tries.waited = tries.waited.saturating_add(wait);
+        let wait = error.hints().wait().unwrap_or_default();
+        if wait > self.max_wait {
+            return Decision::GiveUp(Why::WaitTooLong(wait));
+        }
+        if !wait.is_zero() && is_limit(error) {
+            // What is really waited counts: a server that asks for a millisecond, for ever, must come to an end too.
+            let delay = wait.max(self.backoff.delay(tries.failures, random));
+            tries.waited = tries.waited.saturating_add(delay);
             if tries.waited > self.max_total_wait {
                 return Decision::GiveUp(Why::WaitedTooLong(tries.waited));
             }
-            return Decision::Retry(wait.max(self.backoff.delay(tries.failures, random)));
+            return Decision::Retry(delay);
         }
         tries.failures += 1;
         let most =
@@ -157,7 +161,7 @@ impl RetryPolicy {
         if !self.budgets().spend(host) {
             return Decision::GiveUp(Why::Budget);
         }
-        Decision::Retry(self.backoff.delay(tries.failures - 1, random))
+        Decision::Retry(wait.max(self.backoff.delay(tries.failures - 1, random)))
     }
 
     /// Says why it was given up.
@@ -194,6 +198,13 @@ impl RetryPolicy {
     fn budgets(&self) -> std::sync::MutexGuard<'_, Budgets> {
         self.budgets.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Whether the server refuses only until its wait is over: it says that it limits the rate, or fails with a
+/// `Retry-After`. A page that is broken is no better for the wait that came with it.
+fn is_limit(error: &Error) -> bool {
+    let failed = matches!(error.kind(), ErrorKind::Status | ErrorKind::Timeout);
+    error.kind() == ErrorKind::RateLimited || (failed && error.hints().retry_after.is_some())
 }
 
 /// What has been tried for one page.
@@ -256,6 +267,16 @@ mod tests {
         let mut tries = Tries::default();
         assert_eq!(policy.decide(&mut tries, &told(0), 0.0), Decision::Retry(Duration::ZERO));
         assert_eq!(policy.decide(&mut tries, &told(0), 0.0), Decision::GiveUp(Why::Attempts));
+    }
+
+    #[test]
+    fn a_broken_page_uses_up_an_attempt_though_a_wait_came_with_it() {
+        let policy = RetryPolicy::exponential().max_attempts(2);
+        let hints = Hints { remaining: Some(0), reset: Some(Duration::from_secs(9)), ..Hints::default() };
+        let broken = Error::new(ErrorKind::NotJson, "cut").transient().at(|context| context.hints = hints);
+        let mut tries = Tries::default();
+        assert_eq!(policy.decide(&mut tries, &broken, 0.5), Decision::Retry(Duration::from_secs(9)));
+        assert_eq!(policy.decide(&mut tries, &broken, 0.5), Decision::GiveUp(Why::Attempts));
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! What is on the disk, compared with what the servers hold.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use headwater::checkpoint::{Checkpoint, CheckpointStore, FileStore};
+use headwater::testing::{CrashFs, Image};
+
+use super::listing::Listing;
+use super::world::{World, wall};
+
+pub(crate) const OUT: &str = "/out";
+
+/// The checkpoints as a rerun would find them.
+pub(crate) fn checkpoints(world: &World, image: &Image) -> Result<Vec<Option<Checkpoint>>, String> {
+    let store = FileStore::on(Arc::new(CrashFs::from_image(image.clone())), format!("{OUT}/.headwater"));
+    let load = |listing: &Listing| {
+        let loaded = store.load(&listing.name).now_or_never().expect("nothing blocks");
+        loaded.map_err(|error| format!("{}: {error}", listing.name))
+    };
+    world.listings.iter().map(load).collect()
+}
+
+/// Whether the file of a source holds, up to where it was committed, just the records of its first pages. The
+/// number of them is returned.
+pub(crate) fn check(
+    listing: &Listing,
+    image: &Image,
+    checkpoint: &Checkpoint,
+    now: Duration,
+) -> Result<u64, String> {
+    let name = &listing.name;
+    let file = checkpoint.sink.0["file"].as_str().ok_or("the state of the sink names no file")?;
+    let length = checkpoint.sink.0["length"].as_u64().and_then(|length| usize::try_from(length).ok());
+    let length = length.ok_or("the state of the sink has no length")?;
+    let bytes = image.read(Path::new(OUT).join(file)).unwrap_or_default();
+    let committed = bytes.get(..length).ok_or(format!("{file} is shorter than was committed"))?;
+    if checkpoint.is_finished() && bytes.len() != length {
+        return Err(format!("{file} is finished, and has {} bytes too many", bytes.len() - length));
+    }
+    let pages = usize::try_from(checkpoint.mark.pages).map_err(|_| "too many pages")?;
+    if pages > listing.chain.len() || checkpoint.is_finished() != (pages == listing.chain.len()) {
+        return Err(format!(
+            "{name} has {pages} pages of {}, {:?}",
+            listing.chain.len(),
+            checkpoint.mark.next
+        ));
+    }
+    let rows = listing.rows_of(pages);
+    if checkpoint.records != rows as u64 {
+        return Err(format!("{name}: {} records are told of {rows} in {pages} pages", checkpoint.records));
+    }
+    lines(listing, committed, rows, now).map_err(|why| format!("{file}: {why}"))?;
+    Ok(rows as u64)
+}
+
+/// Whether the lines are those of the first rows: each once, in order, byte for byte, but for the time.
+fn lines(listing: &Listing, bytes: &[u8], rows: usize, now: Duration) -> Result<(), String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err("the last line is torn".to_owned());
+    }
+    let stamp = |time: Duration| {
+        chrono::DateTime::<chrono::Utc>::from(wall(time)).format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    };
+    let (mut before, now) = (stamp(Duration::ZERO), stamp(now));
+    let mut count = 0;
+    for (line, item) in text.lines().zip(&listing.items) {
+        let suffix = format!("\"__source\":\"{}\",\"__ingested_at\":\"", listing.name);
+        let rest = line.strip_prefix(item.line.as_str()).and_then(|rest| rest.strip_prefix(&suffix));
+        let time = rest.and_then(|rest| rest.strip_suffix("\"}"));
+        let time =
+            time.ok_or_else(|| format!("record {} is {line} and not {}{suffix}…", count + 1, item.line))?;
+        if time.len() != now.len() || *time < *before || *time > *now {
+            return Err(format!("record {} came in at {time}, after {before}, and now is {now}", count + 1));
+        }
+        before = time.to_owned();
+        count += 1;
+    }
+    match text.lines().count() {
+        lines if lines == rows && count == rows => Ok(()),
+        lines => Err(format!("{lines} lines of {rows}")),
+    }
+}

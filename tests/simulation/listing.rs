@@ -1,0 +1,99 @@
+//! What a source holds: its records, and the chain of pages that it is cut into.
+
+use std::ops::Range;
+
+use super::dialects::Dialect;
+use super::items::Item;
+
+/// One list of an API. It never changes, so that what must arrive is known.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) name: String,
+    pub(crate) api: usize,
+    pub(crate) dialect: Dialect,
+    pub(crate) items: Vec<Item>,
+    /// The rows of each page, from the first to the one that is the end. Page sizes differ, as if the server
+    /// clamped them.
+    pub(crate) chain: Vec<Range<usize>>,
+    /// The token of each page.
+    pub(crate) tokens: Vec<String>,
+    pub(crate) path: &'static str,
+    pub(crate) prefetch: usize,
+    fields_first: bool,
+}
+
+impl Listing {
+    pub(crate) fn random(random: &mut fastrand::Rng, number: usize, apis: usize) -> Self {
+        let dialect = Dialect::random(random);
+        let keyed = matches!(dialect, Dialect::LastRecord { .. });
+        let pages = if random.u8(0..20) == 0 { random.usize(30..90) } else { random.usize(1..14) };
+        let pages = if dialect == Dialect::Single { 1 } else { pages };
+        let mut chain = Vec::new();
+        let mut rows = 0;
+        for _ in 0..pages {
+            let gap = dialect.allows_gaps() && random.u8(0..5) == 0;
+            let size = if gap { 0 } else { random.usize(1..6) };
+            chain.push(rows..rows + size);
+            rows += size;
+        }
+        if random.u8(0..12) == 0 {
+            // Nothing at all.
+            (chain, rows) = (vec![0..0], 0);
+        } else if dialect.ends_empty() {
+            chain.push(rows..rows);
+        }
+        let items = (1..=rows).map(|id| Item::random(random, id, keyed)).collect();
+        let token = |page: usize| match dialect {
+            Dialect::Token { number: true, .. } if number % 2 == 0 => (page + 1).to_string(),
+            Dialect::Token { number: true, .. } => format!("1234567890123456789012345{page:05}"),
+            _ => format!("{page}=/+ \"é\"&%2F{}", page * 7),
+        };
+        let path = match random.u8(0..4) {
+            0 if dialect.allows_bare() => "",
+            0 | 1 => "data",
+            2 => "data.items",
+            _ => "/data/items",
+        };
+        Self {
+            name: format!("s{number}"),
+            api: random.usize(0..apis),
+            dialect,
+            items,
+            tokens: (0..chain.len()).map(token).collect(),
+            chain,
+            path,
+            prefetch: if random.u8(0..5) == 0 { random.usize(1..4) } else { 0 },
+            fields_first: random.bool(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://api{}.example.com/v1/{}", self.api, self.name)
+    }
+
+    pub(crate) fn page_of_token(&self, token: &str) -> Option<usize> {
+        self.tokens.iter().position(|other| other == token)
+    }
+
+    /// The document around a page's records.
+    pub(crate) fn body(&self, page: usize, fields: &[String]) -> String {
+        let records: Vec<&str> =
+            self.items[self.chain[page].clone()].iter().map(|item| item.wire.as_str()).collect();
+        let records = format!("[{}]", records.join(if self.fields_first { ",\n  " } else { "," }));
+        let data = match self.path {
+            "" => return records,
+            "data" => format!("\"data\":{records}"),
+            // `null` is no records.
+            _ if records == "[]" => "\"data\":{\"items\":null}".to_owned(),
+            _ => format!("\"data\":{{\"items\":{records}}}"),
+        };
+        let mut parts = fields.to_vec();
+        parts.insert(if self.fields_first { parts.len() } else { 0 }, data);
+        format!("{{{}}}", parts.join(","))
+    }
+
+    /// How many rows the first pages hold.
+    pub(crate) fn rows_of(&self, pages: usize) -> usize {
+        pages.checked_sub(1).map_or(0, |last| self.chain[last].end)
+    }
+}

@@ -1,0 +1,137 @@
+//! The sink and the checkpoint store with eyes on them: each await is a step at which the process may die.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use headwater::checkpoint::{Checkpoint, CheckpointStore, Lease, SinkState};
+use headwater::sink::{Guarantee, Jsonl, Opening, Sink, SinkStates};
+use headwater::testing::CrashFs;
+use headwater::{Batch, Result};
+
+use super::hub::Hub;
+use super::mutants::Mutant;
+
+#[derive(Debug)]
+pub(crate) struct WatchedSink {
+    inner: Jsonl,
+    hub: Hub,
+    disk: CrashFs,
+    pub(super) states: SinkStates,
+    pub(super) writes: u64,
+}
+
+impl WatchedSink {
+    pub(crate) fn new(inner: Jsonl, hub: Hub, disk: CrashFs) -> Self {
+        Self { inner, hub, disk, states: Vec::new(), writes: 0 }
+    }
+
+    fn mutant(&self) -> Option<Mutant> {
+        self.hub.state().mutant
+    }
+}
+
+impl Sink for WatchedSink {
+    fn definition(&self) -> String {
+        self.inner.definition()
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        self.inner.guarantee()
+    }
+
+    fn checkpoints(&self) -> Option<Arc<dyn CheckpointStore>> {
+        let inner = self.inner.checkpoints()?;
+        Some(Arc::new(WatchedStore { inner, hub: self.hub.clone(), disk: self.disk.clone() }))
+    }
+
+    fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
+        Box::pin(async move {
+            self.hub.step().await;
+            let state = self.inner.open(opening).await?;
+            self.states.push((opening.source.into(), state.clone()));
+            Ok(state)
+        })
+    }
+
+    fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.hub.handed(source, batch);
+            self.writes += 1;
+            self.hub.step().await;
+            let pace = self.hub.state().world.sink_pace;
+            self.hub.pace(pace).await;
+            let times = self.mutant().map_or(1, |mutant| mutant.writes(&self.hub, self.writes));
+            for _ in 0..times {
+                self.inner.write(source, batch).await?;
+            }
+            self.hub.step().await;
+            Ok(())
+        })
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
+        Box::pin(async move {
+            self.hub.step().await;
+            let pace = self.hub.state().world.sink_pace;
+            self.hub.pace(pace).await;
+            if self.mutant() == Some(Mutant::SinkCommitsNothing) && self.hub.state().one_in(2) {
+                return Ok(self.states.clone());
+            }
+            let states = self.inner.commit().await?;
+            for (source, state) in &states {
+                self.states.retain(|(other, _)| other != source);
+                self.states.push((source.clone(), state.clone()));
+            }
+            self.hub.step().await;
+            Ok(states)
+        })
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.hub.step().await;
+            self.inner.close().await
+        })
+    }
+
+    fn location(&self, state: &SinkState) -> Option<String> {
+        self.inner.location(state)
+    }
+}
+
+#[derive(Debug)]
+struct WatchedStore {
+    inner: Arc<dyn CheckpointStore>,
+    hub: Hub,
+    disk: CrashFs,
+}
+
+impl CheckpointStore for WatchedStore {
+    fn lock(&self) -> BoxFuture<'_, Result<Lease>> {
+        Box::pin(async move {
+            self.hub.step().await;
+            self.inner.lock().await
+        })
+    }
+
+    fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
+        Box::pin(async move {
+            self.hub.step().await;
+            self.inner.load(source).await
+        })
+    }
+
+    fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.hub.step().await;
+            let mutant = self.hub.state().mutant;
+            if mutant.is_none_or(|mutant| mutant.saves(checkpoints)) {
+                self.inner.save(checkpoints).await?;
+            }
+            // Whatever happens from here on: they are durable.
+            self.hub.saved(checkpoints, self.disk.operations());
+            self.hub.step().await;
+            Ok(())
+        })
+    }
+}

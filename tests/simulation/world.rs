@@ -1,0 +1,136 @@
+//! A world by its seed: APIs with their limits and faults, and the lists that they hold.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use headwater::{Limiter, RetryPolicy};
+
+use super::faults::Fault;
+use super::listing::Listing;
+
+/// 2026-05-17T10:00:00Z, when every world begins.
+pub(crate) fn wall(time: Duration) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_779_012_000) + time
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) apis: Vec<Api>,
+    pub(crate) listings: Vec<Listing>,
+    pub(crate) commit_every: Duration,
+    pub(crate) fail_fast: bool,
+    /// The longest time that a write or a commit takes.
+    pub(crate) sink_pace: u64,
+    /// How many runs are to be finished.
+    pub(crate) runs: u32,
+}
+
+/// One API: its sources share a limiter.
+#[derive(Debug)]
+pub(crate) struct Api {
+    /// Requests a second, and the burst; `None` for no limit of our own.
+    pub(crate) rate: Option<(f64, u32)>,
+    pub(crate) limiter_max_wait: Duration,
+    pub(crate) max_attempts: u32,
+    pub(crate) max_wait: Duration,
+    own_budget: bool,
+    pub(crate) latency: u64,
+    /// Of a thousand requests.
+    pub(crate) passing: u16,
+    pub(crate) lasting: u16,
+    pub(crate) redirects: u16,
+    pub(crate) slow_downs: u16,
+    pub(crate) longest_wait: u64,
+    /// A budget of the server: requests in each period.
+    pub(crate) window: Option<Window>,
+    /// From when to when everything fails, and how.
+    pub(crate) outages: Vec<(Duration, Duration, Fault)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) requests: u64,
+    pub(crate) period: Duration,
+    pub(crate) style: u8,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let apis: Vec<Api> = (0..random.usize(1..=2)).map(|_| Api::random(&mut random)).collect();
+        let listings =
+            (0..random.usize(1..=4)).map(|number| Listing::random(&mut random, number, apis.len())).collect();
+        Self {
+            seed,
+            apis,
+            listings,
+            commit_every: Duration::from_millis(random.u64(1..4000)),
+            fail_fast: random.u8(0..6) == 0,
+            sink_pace: [0, 0, 20, 3000][random.usize(0..4)],
+            runs: if random.u8(0..4) == 0 { 2 } else { 1 },
+        }
+    }
+
+    /// What has to be there when a run is finished: all sources at the end of their chains.
+    pub(crate) fn rows(&self) -> u64 {
+        self.listings.iter().map(|listing| listing.items.len() as u64).sum()
+    }
+}
+
+impl Api {
+    fn random(random: &mut fastrand::Rng) -> Self {
+        let rates = [0.05, 0.2, 0.5, 1.0, 3.0, 7.5, 25.0, 100.0];
+        let limited = random.u8(0..4) > 0;
+        let rate = limited.then(|| (rates[random.usize(0..rates.len())], random.u32(1..6)));
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let waits = [minutes(1), minutes(15), minutes(15), minutes(120)];
+        let window = (random.u8(0..3) == 0).then(|| Window {
+            requests: random.u64(2..12),
+            period: Duration::from_secs([10, 60, 600, 3600][random.usize(0..4)]),
+            style: random.u8(0..4),
+        });
+        let outages = (0..random.u64(0..3)).map(|_| {
+            let from = Duration::from_secs(random.u64(0..7200));
+            let fault = match random.u8(0..5) {
+                0 => Fault::Refused,
+                1 => Fault::Html,
+                2 => Fault::Status(401),
+                3 => Fault::CursorExpired,
+                _ => Fault::Status(503),
+            };
+            (from, from + Duration::from_secs(random.u64(1..7200)), fault)
+        });
+        Self {
+            rate,
+            outages: outages.collect(),
+            limiter_max_wait: waits[random.usize(0..4)],
+            max_attempts: random.u32(1..8),
+            max_wait: waits[random.usize(0..4)],
+            own_budget: random.bool(),
+            latency: [1, 50, 400, 8000][random.usize(0..4)],
+            passing: [0, 30, 100, 300][random.usize(0..4)],
+            lasting: [0, 0, 5, 15][random.usize(0..4)],
+            redirects: [0, 0, 50, 300][random.usize(0..4)],
+            slow_downs: [0, 0, 20, 100][random.usize(0..4)],
+            longest_wait: [5, 60, 900][random.usize(0..3)],
+            window,
+        }
+    }
+
+    pub(crate) fn limiter(&self) -> Limiter {
+        let limiter = match self.rate {
+            Some((rate, burst)) => Limiter::per_second(rate).burst(burst),
+            None => Limiter::unlimited(),
+        };
+        limiter.max_wait(self.limiter_max_wait)
+    }
+
+    pub(crate) fn retry(&self, seed: u64) -> RetryPolicy {
+        let policy = RetryPolicy::exponential()
+            .max_attempts(self.max_attempts)
+            .max_wait(self.max_wait)
+            .base(Duration::from_millis(200))
+            .seed(seed);
+        if self.own_budget { policy.budget(0.5, 20) } else { policy }
+    }
+}
