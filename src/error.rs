@@ -244,16 +244,36 @@ impl Error {
         self.0.advice.as_deref()
     }
 
-    /// Wipes the text and the advice: a paginator may have quoted a position in them.
+    /// Wipes every text in it: a paginator may have quoted a position, a way to log in what it was told.
     pub(crate) fn redacted(mut self, wipe: impl Fn(&str) -> String) -> Self {
-        self.0.message = wipe(&self.0.message).into();
-        self.0.advice = self.0.advice.map(|advice| wipe(&advice).into());
+        let inner = &mut *self.0;
+        inner.message = wipe(&inner.message).into();
+        inner.advice = inner.advice.take().map(|advice| wipe(&advice).into());
+        inner.cause = inner.cause.take().map(|cause| {
+            let text = chain(&*cause);
+            let wiped = wipe(&text);
+            if wiped == text { cause } else { wiped.into() }
+        });
+        for text in [&mut inner.context.position, &mut inner.context.request, &mut inner.context.excerpt] {
+            *text = text.take().map(|text| wipe(&text));
+        }
         self
     }
 
     pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
+}
+
+/// The text of an error and of those underneath.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 impl fmt::Display for Error {
@@ -270,10 +290,8 @@ impl fmt::Display for Error {
             f.write_str(": ")?;
         }
         write!(f, "{}: {message}", kind.title())?;
-        let mut cause = cause.as_deref().map(|cause| cause as &dyn StdError);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        if let Some(cause) = cause {
+            write!(f, ": {}", chain(&**cause))?;
         }
         if let Some(request) = &context.request {
             write!(f, "; {request}")?;

@@ -26,10 +26,14 @@ pub trait Auth: fmt::Debug + Send + Sync {
     /// Puts the credentials on a request that is about to be sent to their origin.
     ///
     /// # Errors
-    /// Whatever keeps the credentials from being had. The error must not quote them.
+    /// Whatever keeps the credentials from being had. What [`secrets`](Self::secrets) names is wiped from its texts.
     fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>>;
 
     /// The values that must be wiped from errors, logs and reports.
+    ///
+    /// It is called again for every error, so it may change from one time to the next. Whoever gets tokens at run
+    /// time names every one that is still valid, or was sent not long ago: an answer that repeats it may yet come
+    /// in. What was needed to get them belongs here too: a client secret, a refresh token.
     fn secrets(&self) -> Vec<Secret>;
 
     /// The query parameters that carry the credentials. They are taken out of next links, so that a server

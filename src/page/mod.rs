@@ -53,7 +53,7 @@ pub(crate) struct Selected {
 
 impl Page {
     /// Makes a page by hand, for a page stream of one's own or for a test: a body, where it stands, and
-    /// where the next one stands.
+    /// where the next one stands. A byte-order mark is dropped.
     ///
     /// # Errors
     /// `Encoding` or `NotJson` if the body is not JSON in UTF-8, `TooLarge` from 4 GiB on.
@@ -63,7 +63,7 @@ impl Page {
         position: Position,
         next: Option<Position>,
     ) -> Result<Self> {
-        let body = body.into();
+        let body = without_bom(body.into());
         if u32::try_from(body.len()).is_err() {
             return Err(Error::new(ErrorKind::TooLarge, "a page must be smaller than 4 GiB"));
         }
@@ -153,7 +153,7 @@ pub(crate) fn not_json(body: &[u8], error: serde_json::Error) -> Error {
         // A login page, or the page of a proxy that is being restarted.
         return Error::new(ErrorKind::NotJson, "the answer is HTML or XML where JSON was expected")
             .transient()
-            .advice("check the URL and the credentials: login and proxy pages look like this");
+            .advice("login pages and proxies answer like this: check the URL and the credentials");
     }
     if error.is_eof() {
         return Error::new(ErrorKind::NotJson, format!("the document ends too early ({} bytes)", body.len()))

@@ -5,6 +5,7 @@
 //! body. `serde_json`'s `RawValue` gives them; it validates without recursion, so that a document nested a
 //! million deep costs no stack. Only the path down to the records is walked by name.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -72,9 +73,15 @@ impl Plan {
 
     /// Walks a whole document.
     pub(crate) fn walk(&self, body: &str) -> Result<Outline, serde_json::Error> {
+        // Asked what is there, `serde_json` refuses numbers that it has no type for, and half surrogate pairs. Such
+        // a document is walked once more, by what values begin with.
+        self.walk_by(body, false).or_else(|_| self.walk_by(body, true))
+    }
+
+    fn walk_by(&self, body: &str, by_text: bool) -> Result<Outline, serde_json::Error> {
         let mut outline = Outline { records: Found::Missing, captures: vec![None; self.captures] };
         let mut document = serde_json::Deserializer::from_str(body);
-        let walk = Walk { node: &self.root, outline: &mut outline, base: body.as_ptr() as usize };
+        let walk = Walk { node: &self.root, outline: &mut outline, base: body.as_ptr() as usize, by_text };
         walk.deserialize(&mut document)?;
         document.end()?;
         Ok(outline)
@@ -97,12 +104,22 @@ struct Walk<'a> {
     node: &'a Node,
     outline: &'a mut Outline,
     base: usize,
+    by_text: bool,
 }
 
 impl Walk<'_> {
     fn span(&self, raw: &RawValue) -> Span {
         let start = raw.get().as_ptr() as usize - self.base;
         Span { start: start as u32, end: (start + raw.get().len()) as u32 }
+    }
+
+    /// Walks a value whose text is there already.
+    fn below(self, text: &str) -> Result<(), serde_json::Error> {
+        match text.as_bytes().first() {
+            Some(b'"') if self.by_text => self.found(Found::Other("a string")),
+            Some(b'-' | b'0'..=b'9') if self.by_text => self.found(Found::Other("a number")),
+            _ => serde_json::Deserializer::from_str(text).deserialize_any(self),
+        }
     }
 
     fn found<E: serde::de::Error>(self, found: Found) -> Result<(), E> {
@@ -120,7 +137,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<(), D::Error> {
-        if self.node.captures.is_empty() {
+        if self.node.captures.is_empty() && !self.by_text {
             return document.deserialize_any(self);
         }
         let raw = <&RawValue as serde::Deserialize>::deserialize(document)?;
@@ -131,11 +148,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
             }
         }
         if self.node.records || !self.node.children.is_empty() {
-            // A value that is wanted whole and in parts: rare, and small.
-            let below = Node { captures: Vec::new(), ..self.node.clone() };
-            let walk = Walk { node: &below, outline: self.outline, base: self.base };
-            let mut document = serde_json::Deserializer::from_str(raw.get());
-            walk.deserialize(&mut document).map_err(D::Error::custom)?;
+            return self.below(raw.get()).map_err(D::Error::custom);
         }
         Ok(())
     }
@@ -151,11 +164,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(child) = map.next_key_seed(Key(&self.node.children))? {
             match child {
-                Some(index) => map.next_value_seed(Walk {
-                    node: &self.node.children[index].1,
-                    outline: self.outline,
-                    base: self.base,
-                })?,
+                Some(index) => {
+                    map.next_value_seed(Walk {
+                        node: &self.node.children[index].1,
+                        outline: self.outline,
+                        ..self
+                    })?;
+                }
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -165,8 +180,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut spans = Vec::new();
         if self.node.children.is_empty() {
-            let mut spans = Vec::new();
             if !self.node.records {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
                 return Ok(());
@@ -176,13 +191,12 @@ impl<'de> Visitor<'de> for Walk<'_> {
             }
             return self.found(Found::Array(spans));
         }
-        let mut spans = Vec::new();
         for index in 0_usize.. {
             let child = self.node.children.iter().find(|(name, _)| *name == index.to_string());
             let Some(raw) = seq.next_element::<&RawValue>()? else { break };
             spans.push(self.span(raw));
             if let Some((_, node)) = child {
-                let walk = Walk { node, outline: self.outline, base: self.base };
+                let walk = Walk { node, outline: self.outline, ..self };
                 walk.deserialize(&mut serde_json::Deserializer::from_str(raw.get()))
                     .map_err(A::Error::custom)?;
             }
@@ -222,24 +236,13 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<Self::Value, D::Error> {
-        // As bytes: a key with a lone surrogate in it is allowed (RFC 8259 §8.2), and no name of ours.
-        key.deserialize_bytes(self)
-    }
-}
-
-impl Visitor<'_> for Key<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_bytes<E>(self, key: &[u8]) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|(name, _)| name.as_bytes() == key))
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|(name, _)| name == key))
+        // As it stands: read as bytes it could hold control characters, which JSON does not allow.
+        let raw = <&RawValue as serde::Deserialize>::deserialize(key)?.get();
+        let plain = &raw[1..raw.len() - 1];
+        // A key with a lone surrogate in it is allowed (RFC 8259 §8.2), and no name of ours.
+        let name =
+            if plain.contains('\\') { serde_json::from_str(raw).ok() } else { Some(Cow::Borrowed(plain)) };
+        Ok(name.and_then(|name| self.0.iter().position(|(other, _)| *other == name)))
     }
 }
 
@@ -365,6 +368,7 @@ mod tests {
             r#"{"a":[]} x"#,
             "{\"a\":[\"\n\"]}",
             r#"{"a":[],"z":tru}"#,
+            "{\"\n\":1,\"a\":[]}",
         ] {
             assert!(Plan::new(Some(&path("a")), &[]).walk(bad).is_err(), "{bad}");
         }

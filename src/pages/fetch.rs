@@ -190,12 +190,13 @@ impl Fetch {
     }
 
     fn name(&self, error: Error) -> Error {
-        let position = self.mark.next.as_ref().map(|next| self.exchange.redactor.text(&next.to_string()));
-        error.redacted(|text| self.exchange.redactor.text(text)).at(|context| {
+        let redactor = self.exchange.redactor();
+        let error = error.at(|context| {
             context.source = context.source.take().or_else(|| self.source.clone());
             context.page = Some(self.mark.pages + 1);
-            context.position = position;
-        })
+            context.position = self.mark.next.as_ref().map(ToString::to_string);
+        });
+        error.redacted(|text| redactor.text(text))
     }
 }
 

@@ -17,7 +17,6 @@ use crate::page::{JsonPath, Page};
 use crate::paginate::Paginate;
 use crate::paginate::guard::Guard;
 use crate::request::origin::Origins;
-use crate::request::redact::Redactor;
 use crate::request::{Origin, Request, Secret};
 use crate::transport::Transport;
 use crate::transport::exchange::Exchange;
@@ -83,7 +82,7 @@ impl Pages {
                 Vec::new(),
             ),
             query: template.sensitive_query(),
-            redactor: Redactor::new(&template_secrets(&template)),
+            secrets: template_secrets(&template),
             meter: meter.clone(),
         };
         let fetch = Fetch {
@@ -114,11 +113,7 @@ impl Pages {
     }
 
     pub(crate) fn shared_auth(self, auth: Arc<dyn Auth>) -> Self {
-        self.change(|fetch| {
-            let secrets = [auth.secrets(), template_secrets(&fetch.template)].concat();
-            fetch.exchange.redactor = Redactor::new(&secrets);
-            fetch.exchange.auth = Some(auth);
-        })
+        self.change(|fetch| fetch.exchange.auth = Some(auth))
     }
 
     /// Names the source in errors.

@@ -130,7 +130,8 @@ impl Cursor {
 
     fn token(&self, value: RawJson<'_>, path: &str) -> Result<Position> {
         // In a body a number stays a number, as far as it fits; in a query all is text.
-        if let (Into::Body(_), Ok(number)) = (&self.into, value.text().parse::<i64>()) {
+        let number = value.text().parse::<i64>().ok().filter(|number| number.to_string() == value.text());
+        if let (Into::Body(_), Some(number)) = (&self.into, number) {
             return Ok(Position::Json(number.into()));
         }
         match value.as_token() {
@@ -159,6 +160,11 @@ impl Cursor {
         let value = value.ok_or_else(|| {
             Error::new(ErrorKind::Cursor, format!("the last record has no field \"{path}\" to go on from"))
         })?;
+        if value.text() == "\"\"" {
+            // Sent back, it would ask for the first page again.
+            let why = format!("the field \"{path}\" of the last record is empty: nothing to go on from");
+            return Err(Error::new(ErrorKind::Cursor, why));
+        }
         self.token(value, path).map(Some)
     }
 }

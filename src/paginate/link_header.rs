@@ -133,7 +133,7 @@ fn parse(line: &str) -> (Vec<Link<'_>>, Option<&'static str>) {
             Ok(read) => read,
             Err(fault) => return (links, Some(fault)),
         };
-        links.push(Link { target: target.trim(), parameters });
+        links.push(Link { target, parameters });
         rest = after;
     }
 }

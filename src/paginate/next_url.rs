@@ -59,8 +59,9 @@ impl Paginate for NextUrl {
             let why = format!("the next URL \"{}\" is {}, not a string", self.path, value.kind());
             return Err(Error::new(ErrorKind::Cursor, why));
         }
-        match value.as_token().as_deref().map(str::trim) {
-            Some("") => Ok(None),
+        match value.as_token().as_deref() {
+            // The URL standard drops blanks and control characters at the ends, and nothing else.
+            Some(target) if target.trim_matches(|c| c <= ' ').is_empty() => Ok(None),
             Some(target) => resolve(answer, target).map(Some),
             None => {
                 Err(Error::new(ErrorKind::Cursor, format!("the next URL \"{}\" cannot be read", self.path)))

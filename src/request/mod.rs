@@ -5,6 +5,7 @@ pub(crate) mod origin;
 mod position;
 pub(crate) mod redact;
 mod secret;
+mod spelling;
 
 use std::fmt;
 use std::time::Duration;

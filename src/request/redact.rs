@@ -1,17 +1,16 @@
 //! Wiping secrets from texts that people see.
 //!
-//! A server repeats what it was sent, in its own spelling: percent-encoded in either case, with `\\/` or
-//! `\\u002f` as JSON may, as HTML entities, in base64. So a text is first read in its plain meaning, with a note
-//! of where each byte came from; what is a secret there is masked where it stands in the original.
+//! A server repeats what it was sent, in its own spelling ([`spelling`](super::spelling)), in hexadecimal, or in
+//! base64, alone or within a longer text. What is a secret in any reading is masked where it stands.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use memchr::memmem;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretBox};
 use url::Url;
 
 use super::Secret;
+use super::spelling::{Reading, blank, plain};
 
 /// What stands in the place of a secret.
 pub(crate) const MASK: &str = "***";
@@ -30,15 +29,19 @@ impl Redactor {
         for value in secrets.iter().map(Secret::expose) {
             // As it is, and as it would be read.
             needles.push(value.as_bytes().to_vec());
-            needles.push(Plain::of(value.as_bytes()).read().bytes);
+            needles.push(plain(value.as_bytes()));
             for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
                 needles.push(engine.encode(value).into_bytes());
             }
+            for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+                needles.extend((0..3).map(|phase| within_base64(engine, value, phase)));
+            }
+            let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+            needles.extend([hex.to_uppercase().into_bytes(), hex.into_bytes()]);
         }
         // Wiping every "a" would help nobody; such a value is no secret.
         needles.retain(|needle| needle.len() >= 4);
-        let blank = |byte: &mut u8| *byte = if *byte == b'+' { b' ' } else { *byte };
-        needles.iter_mut().flatten().for_each(blank);
+        needles.iter_mut().flatten().for_each(|byte| *byte = blank(*byte));
         needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         needles.dedup();
         Self { needles: needles.into_iter().map(|needle| needle.into_boxed_slice().into()).collect() }
@@ -49,24 +52,29 @@ impl Redactor {
         mask_named_values(&self.known(text))
     }
 
-    /// Wipes the known values: in the text as it stands, as it is read, and as what is read is read again.
+    /// Wipes the known values, however they are spelled.
     fn known(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+        masked(text, &self.found(text))
+    }
+
+    /// Where the known values stand in a text; some may overlap.
+    fn found(&self, text: &str) -> Vec<(usize, usize)> {
         if self.needles.is_empty() {
-            return text;
+            return Vec::new();
         }
-        for depth in 0..3 {
-            let plain = (0..depth).fold(Plain::of(text.as_bytes()), |plain, _| plain.read());
-            let mut hidden: Vec<(usize, usize)> = Vec::new();
-            for needle in &self.needles {
-                let needle = needle.expose_secret();
-                let found = memmem::find_iter(&plain.bytes, needle);
-                hidden.extend(found.map(|at| (plain.from[at], plain.from[at + needle.len()])));
+        let reading = Reading::of(text.as_bytes());
+        let mut begins = [false; 256];
+        for needle in &self.needles {
+            begins[usize::from(needle.expose_secret()[0])] = true;
+        }
+        let mut found = Vec::new();
+        for at in 0..text.len() {
+            if reading.firsts(at).any(|byte| begins[usize::from(byte)]) {
+                let ends = self.needles.iter().filter_map(|needle| reading.word(at, needle.expose_secret()));
+                found.extend(ends.max().map(|end| (at, end)));
             }
-            hidden.sort_unstable();
-            text = masked(&text, &hidden);
         }
-        text
+        found
     }
 
     /// A URL for people: no user info, no fragment, no value behind a name that usually holds a secret.
@@ -83,17 +91,17 @@ impl Redactor {
     }
 }
 
-impl Clone for Redactor {
-    fn clone(&self) -> Self {
-        let copy = |needle: &SecretBox<[u8]>| needle.expose_secret().to_vec().into_boxed_slice().into();
-        Self { needles: self.needles.iter().map(copy).collect() }
-    }
-}
-
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Redactor({} needles)", self.needles.len())
     }
+}
+
+/// What the base64 of a longer text has in it wherever the value begins `phase` bytes (modulo 3) behind its start:
+/// the characters that are made of the value alone.
+fn within_base64(engine: &GeneralPurpose, value: &str, phase: usize) -> Vec<u8> {
+    let encoded = engine.encode([&vec![0; phase], value.as_bytes()].concat()).into_bytes();
+    encoded[(phase * 4).div_ceil(3)..(phase + value.len()) * 4 / 3].to_vec()
 }
 
 /// A text with these ranges masked; they may overlap.
@@ -109,74 +117,6 @@ fn masked(text: &str, hidden: &[(usize, usize)]) -> String {
     }
     out.push_str(text.get(done..).unwrap_or_default());
     out
-}
-
-/// A text, and where each byte of it stood in the original.
-struct Plain {
-    /// A plus may stand for a blank: both count as the same.
-    bytes: Vec<u8>,
-    /// Where each byte begins in the original, and, as the last, where the original ends.
-    from: Vec<usize>,
-}
-
-impl Plain {
-    fn of(text: &[u8]) -> Self {
-        let blank = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
-        Self { bytes: text.iter().map(blank).collect(), from: (0..=text.len()).collect() }
-    }
-
-    /// The text in its plain meaning: escapes are what they stand for.
-    fn read(&self) -> Self {
-        let mut plain = Self { bytes: Vec::with_capacity(self.bytes.len()), from: Vec::new() };
-        let mut at = 0;
-        while at < self.bytes.len() {
-            let (value, length) = escape(&self.bytes[at..]).unwrap_or((Meaning::Byte(self.bytes[at]), 1));
-            let mut buffer = [0; 4];
-            let bytes = match value {
-                Meaning::Byte(byte) => {
-                    buffer[0] = byte;
-                    &buffer[..1]
-                }
-                Meaning::Char(c) => c.encode_utf8(&mut buffer).as_bytes(),
-            };
-            plain.bytes.extend(bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }));
-            plain.from.extend(bytes.iter().map(|_| self.from[at]));
-            at += length;
-        }
-        plain.from.push(self.from[self.bytes.len()]);
-        plain
-    }
-}
-
-enum Meaning {
-    Byte(u8),
-    Char(char),
-}
-
-/// The escape that a text begins with: what it means, and how long it is.
-fn escape(text: &[u8]) -> Option<(Meaning, usize)> {
-    let ascii = |range: std::ops::Range<usize>| std::str::from_utf8(text.get(range)?).ok();
-    let hex = |range| u32::from_str_radix(ascii(range)?, 16).ok();
-    match text {
-        [b'%', _, _, ..] => Some((Meaning::Byte(u8::try_from(hex(1..3)?).ok()?), 3)),
-        [b'\\', b'u', ..] => Some((Meaning::Char(char::from_u32(hex(2..6)?)?), 6)),
-        [b'\\', c @ (b'/' | b'"' | b'\\' | b'\''), ..] => Some((Meaning::Byte(*c), 2)),
-        [b'&', b'#', ..] => {
-            let end = text.iter().take(10).position(|byte| *byte == b';')?;
-            let code = match text.get(2)? {
-                b'x' | b'X' => hex(3..end)?,
-                _ => ascii(2..end)?.parse().ok()?,
-            };
-            Some((Meaning::Char(char::from_u32(code)?), end + 1))
-        }
-        [b'&', ..] => {
-            const NAMED: [(&[u8], u8); 5] =
-                [(b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>'), (b"&quot;", b'"'), (b"&apos;", b'\'')];
-            let (name, byte) = NAMED.iter().find(|(name, _)| text.starts_with(name))?;
-            Some((Meaning::Byte(*byte), name.len()))
-        }
-        _ => None,
-    }
 }
 
 fn mask_pair(pair: &str) -> String {

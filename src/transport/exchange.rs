@@ -15,12 +15,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::meter::Meter;
 use crate::request::origin::{Origins, Trust};
-use crate::request::redact::Redactor;
+use crate::request::redact::{MASK, Redactor};
 use crate::request::{Request, Secret};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
 const EXCERPT_CHARS: usize = 200;
+/// So much of a body is read for it.
+const EXCERPT_BYTES: usize = 16 * 1024;
 /// Stands in a stored URL for a credential of the template.
 const PLACE: &str = "headwater-credential";
 
@@ -33,7 +35,8 @@ pub(crate) struct Exchange {
     /// Credentials that stand in the template's query. Like those of `auth` they are taken out of next
     /// links, and put on again.
     pub(crate) query: Vec<(String, String)>,
-    pub(crate) redactor: Redactor,
+    /// The credentials that stand in the template: in its query, and in headers with telling names.
+    pub(crate) secrets: Vec<Secret>,
     pub(crate) meter: Meter,
 }
 
@@ -199,6 +202,13 @@ impl Exchange {
         request.at_url(url)
     }
 
+    /// Wipes every credential that there is by now. Made when there is something to wipe, for a token may have come,
+    /// or may have been replaced, since the last time.
+    pub(crate) fn redactor(&self) -> Redactor {
+        let secrets = self.auth.iter().flat_map(|auth| auth.secrets());
+        Redactor::new(&secrets.chain(self.secrets.iter().cloned()).collect::<Vec<_>>())
+    }
+
     /// Says where an error happened.
     pub(crate) fn place(
         &self,
@@ -207,30 +217,37 @@ impl Exchange {
         response: Option<&Response>,
         hints: Hints,
     ) -> Error {
+        let redactor = self.redactor();
         error.at(|context| {
-            context.request = Some(hop.describe(&self.redactor));
+            context.request = Some(hop.describe(&redactor));
             context.host = hop.url().host_str().map(str::to_owned);
             if let Some(response) = response {
                 context.status = Some(response.status);
-                context.excerpt = self.excerpt(&response.body);
+                context.excerpt = excerpt(&response.body, &redactor);
                 context.hints = hints;
             }
         })
     }
+}
 
-    /// The beginning of a body, redacted, on one line, without control characters.
-    fn excerpt(&self, body: &[u8]) -> Option<String> {
-        // Redacted before it is cut: half a secret is still a secret.
-        let text = String::from_utf8_lossy(&body[..body.len().min(16 * 1024)]);
-        let text = self.redactor.text(text.trim());
-        if text.is_empty() {
-            return None;
-        }
-        let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
-        let mut excerpt: String = text.chars().take(EXCERPT_CHARS).map(shown).collect();
-        if text.chars().nth(EXCERPT_CHARS).is_some() {
-            excerpt.push('…');
-        }
-        Some(excerpt)
+/// The beginning of a body, redacted, on one line, without control characters.
+fn excerpt(body: &[u8], redactor: &Redactor) -> Option<String> {
+    // Redacted before it is cut: half a secret is still a secret.
+    let read = &body[..body.len().min(EXCERPT_BYTES)];
+    let mut text = redactor.text(String::from_utf8_lossy(read).trim());
+    let mut cut = read.len() < body.len();
+    if cut && text.chars().nth(EXCERPT_CHARS).is_none() {
+        // So much was masked that the end is in sight, and there a secret may be cut in half.
+        text.truncate(text.rfind(MASK).map_or(0, |at| at + MASK.len()));
     }
+    cut |= text.chars().nth(EXCERPT_CHARS).is_some();
+    if text.is_empty() {
+        return None;
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    let mut excerpt: String = text.chars().take(EXCERPT_CHARS).map(shown).collect();
+    if cut {
+        excerpt.push('…');
+    }
+    Some(excerpt)
 }
