@@ -84,7 +84,7 @@ fn header_of(definition: &Definition, json: &[u8]) -> Vec<u8> {
         .into_bytes()
 }
 
-fn load(bytes: &[u8]) -> Result<Checkpoint, ErrorKind> {
+pub(crate) fn load(bytes: &[u8]) -> Result<Checkpoint, ErrorKind> {
     let fs = CrashFs::new();
     let mut file = fs.open(Path::new("state/items.1.checkpoint"), OpenMode::New).expect("a file in memory");
     file.append(bytes).expect("a write in memory");
@@ -94,7 +94,7 @@ fn load(bytes: &[u8]) -> Result<Checkpoint, ErrorKind> {
     loaded.map(|checkpoint| checkpoint.expect("the file is there"))
 }
 
-fn saved(checkpoint: &Checkpoint) -> Vec<u8> {
+pub(crate) fn saved(checkpoint: &Checkpoint) -> Vec<u8> {
     let fs = CrashFs::new();
     let store = FileStore::on(Arc::new(fs.clone()), "state");
     fs.create_dir_all(Path::new("state")).expect("a folder in memory");
