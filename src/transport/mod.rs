@@ -5,6 +5,8 @@
 //! hop; retrying is the work of the stream adapters.
 
 mod body;
+mod builder;
+mod coding;
 pub(crate) mod exchange;
 mod failure;
 mod http;
@@ -16,7 +18,8 @@ use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-pub use http::{Http, HttpBuilder};
+pub use builder::HttpBuilder;
+pub use http::Http;
 
 use crate::error::Result;
 use crate::request::Request;

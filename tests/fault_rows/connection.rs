@@ -103,15 +103,19 @@ async fn unrepeatable(table: &mut Table) {
 }
 
 async fn silent(table: &mut Table) {
-    let stalls: [(&str, u64, fn() -> Reply); 3] = [
-        ("no answer; 100 ms between reads", 0, || Reply::nothing().hang()),
-        ("half a head, then silence", 0, || Reply::nothing().send("HTTP/1.1 200 OK\r\nconte").hang()),
-        ("half a body, then silence", 7, || Reply::head("content-length: 37\r\n").send("{\"data\"").hang()),
-    ];
-    for (fault, bytes, reply) in stalls {
+    let half_a_head = Reply::nothing().send("HTTP/1.1 200 OK\r\nconte").hang();
+    let half_a_body = Reply::head("content-length: 37\r\n").send("{\"data\"").hang();
+    for (fault, bytes, reply) in [
+        ("no answer; 100 ms between reads", 0, Reply::nothing().hang()),
+        ("half a head, then silence", 0, half_a_head),
+        ("half a body, then silence", 7, half_a_body),
+    ] {
         for recovers in [true, false] {
+            let reply = reply.clone();
             let server =
-                Server::start(move |ask| if recovers && ask.nth == 3 { Reply::json(PAGE) } else { reply() });
+                Server::start(
+                    move |ask| if recovers && ask.nth == 3 { Reply::json(PAGE) } else { reply.clone() },
+                );
             let server = server.await;
             let patience = Duration::from_millis(100);
             let pulled =

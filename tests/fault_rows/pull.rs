@@ -7,7 +7,7 @@ use futures::StreamExt;
 use headwater::error::{Error, ErrorKind};
 use headwater::prelude::*;
 use headwater::transport::HttpBuilder;
-use headwater::{Annotator, Meter};
+use headwater::{Annotator, Counts};
 
 use super::table::{CAP, Table, Want, want};
 use crate::MEMORY;
@@ -33,11 +33,10 @@ pub(crate) struct Pulled {
     pub(crate) outcome: String,
     /// The error as it is shown.
     pub(crate) text: String,
-    pub(crate) error: Option<Error>,
     pub(crate) records: Vec<String>,
     /// The records as the JSONL sink would write them.
     pub(crate) lines: String,
-    pub(crate) counts: headwater::Counts,
+    pub(crate) counts: Counts,
     /// Bytes of memory above those at its start, at most.
     pub(crate) peak: usize,
     pub(crate) took: Duration,
@@ -111,30 +110,37 @@ impl Pull {
         let peak = MEMORY.peak_usage().saturating_sub(before);
         let records: Vec<String> = records.iter().map(|record| record.as_str().to_owned()).collect();
         let lines = String::from_utf8(lines).expect("lines are UTF-8");
-        Pulled::new(error, count, records, lines, &meter, peak, took)
+        let pulled = Pulled::of_run(error, count, records.len(), meter.counts(), peak, took);
+        Pulled { records, lines, ..pulled }
     }
 }
 
 impl Pulled {
-    fn new(
+    /// An outcome that has cost nothing.
+    pub(crate) fn shown(outcome: &str) -> Self {
+        let nothing = Self::of_run(None, 0, 0, Counts::default(), 0, Duration::ZERO);
+        Self { outcome: outcome.to_owned(), ..nothing }
+    }
+
+    /// What a run of this many pages and records, or its error, is as a line.
+    pub(crate) fn of_run(
         error: Option<Error>,
         pages: usize,
-        records: Vec<String>,
-        lines: String,
-        meter: &Meter,
+        records: usize,
+        counts: Counts,
         peak: usize,
         took: Duration,
     ) -> Self {
         let plural =
             |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let delivered = format!("{}, {}", plural(pages, "page"), plural(records.len(), "record"));
+        let delivered = format!("{}, {}", plural(pages, "page"), plural(records, "record"));
         let outcome = match &error {
             None => delivered,
             Some(error) if pages == 0 => format!("{:?}", error.kind()),
             Some(error) => format!("{:?} after {delivered}", error.kind()),
         };
-        let text = error.as_ref().map(ToString::to_string).unwrap_or_default();
-        Self { outcome, text, error, records, lines, counts: meter.counts(), peak, took }
+        let text = error.map(|error| error.to_string()).unwrap_or_default();
+        Self { outcome, text, records: Vec::new(), lines: String::new(), counts, peak, took }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Rows 9 and 10: certificates and proxies.
 
 use headwater::error::ErrorKind;
-use headwater::prelude::*;
 
 use super::h2::trusting;
 use super::pull::{ATTEMPTS, ONE_PAGE, PAGE, Pull, client};
