@@ -176,6 +176,10 @@ impl State {
         self.base + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
+    pub(crate) fn is_going_to_die(&self) -> bool {
+        self.crash_at.is_some()
+    }
+
     pub(crate) fn note(&mut self, what: fmt::Arguments<'_>) {
         let now = self.now();
         // Where it shows first.

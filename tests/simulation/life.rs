@@ -66,6 +66,9 @@ impl Fate {
             _ => Vec::new(),
         }
     }
+
+    /// After this time a process hangs: no wait that is allowed takes so long.
+    const PATIENCE: Duration = Duration::from_secs(10 * 86_400);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +136,7 @@ async fn run(hub: &Hub, world: &Arc<World>, disk: &CrashFs, fate: Fate) -> End {
     let begun = Instant::now();
     let mut orders = fate.orders().into_iter();
     let mut order = orders.next();
+    let patience = begun + Fate::PATIENCE;
     let mut run = Box::pin(pipeline(hub, world, disk, &shutdown).run());
     let mut crash = pin!(hub.crash());
     loop {
@@ -148,6 +152,11 @@ async fn run(hub: &Hub, world: &Arc<World>, disk: &CrashFs, fate: Fate) -> End {
                     Order::StopNow => shutdown.at_once(),
                 }
                 order = orders.next();
+            }
+            () = sleep_until(patience) => {
+                let what = "a process has not ended after ten days";
+                hub.state().oracle.violated(Invariant::RunsFinish, what);
+                return End::Died;
             }
             result = &mut run => {
                 hub.state().oracle.reported();

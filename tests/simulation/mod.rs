@@ -6,6 +6,7 @@ pub(crate) mod faults;
 pub(crate) mod history;
 pub(crate) mod hub;
 pub(crate) mod items;
+pub(crate) mod judge;
 pub(crate) mod life;
 pub(crate) mod listing;
 pub(crate) mod mutants;

@@ -25,10 +25,12 @@ pub(crate) enum Mutant {
     SourcesRunFarAhead,
     TasksAreLeftBehind,
     ErrorsAreOfTheWrongKind,
-    RunsForgetTheirSignal,
+    AnswersArePadded,
+    TheEndIsNotStored,
+    AnswersGetLost,
 }
 
-pub(crate) const MUTANTS: [Mutant; 16] = [
+pub(crate) const MUTANTS: [Mutant; 18] = [
     Mutant::SinkDropsABatch,
     Mutant::SinkDropsTheFirstBatchAfterACrash,
     Mutant::SinkWritesABatchTwice,
@@ -44,7 +46,9 @@ pub(crate) const MUTANTS: [Mutant; 16] = [
     Mutant::SourcesRunFarAhead,
     Mutant::TasksAreLeftBehind,
     Mutant::ErrorsAreOfTheWrongKind,
-    Mutant::RunsForgetTheirSignal,
+    Mutant::AnswersArePadded,
+    Mutant::TheEndIsNotStored,
+    Mutant::AnswersGetLost,
 ];
 
 impl Mutant {
@@ -66,7 +70,8 @@ impl Mutant {
             }
             Self::TasksAreLeftBehind => &[By::NothingLeftBehind],
             Self::ErrorsAreOfTheWrongKind => &[By::ErrorsAreTyped],
-            Self::RunsForgetTheirSignal => &[By::RunsFinish],
+            Self::AnswersArePadded | Self::TheEndIsNotStored => &[By::CountsReconcile],
+            Self::AnswersGetLost => &[By::RunsFinish],
         }
     }
 
@@ -81,10 +86,16 @@ impl Mutant {
     }
 
     /// Whether the store does what it says.
-    pub(crate) fn saves(self, checkpoints: &[Checkpoint]) -> bool {
-        // The first ones and the last ones are, so that nobody notices at once.
+    pub(crate) fn saves(self, hub: &Hub, checkpoints: &[Checkpoint]) -> bool {
+        // The first ones and the last ones are, so that no report tells of it.
         let unremarkable = |checkpoint: &Checkpoint| checkpoint.mark.pages == 0 || checkpoint.is_finished();
-        self != Self::CheckpointsAreNotStored || checkpoints.iter().all(unremarkable)
+        match self {
+            Self::CheckpointsAreNotStored => {
+                !hub.state().is_going_to_die() || checkpoints.iter().all(unremarkable)
+            }
+            Self::TheEndIsNotStored => !checkpoints.iter().any(Checkpoint::is_finished),
+            _ => true,
+        }
     }
 
     /// What the library gets to see of an answer.
@@ -110,6 +121,9 @@ impl Mutant {
                 if let Ok(value) = serde_json::from_slice::<serde_json::Value>(&response.body) {
                     response.body = value.to_string().into();
                 }
+            }
+            Some(Self::AnswersArePadded) if hub.state().one_in(10) => {
+                response.body = [&response.body, b"\n".as_slice()].concat().into();
             }
             Some(Self::TasksAreLeftBehind) => {
                 tokio::spawn(tokio::time::sleep(Duration::from_secs(86_400 * 30)));

@@ -56,6 +56,9 @@ impl Connection {
         let answer = self.hub.state().answer(self.source, page, request, hop);
         sleep(answer.takes).await;
         self.hub.step().await;
+        if self.hub.state().mutant == Some(Mutant::AnswersGetLost) && self.hub.state().one_in(20) {
+            return std::future::pending().await;
+        }
         let response = self.hub.state().arrive(self.source, page, answer);
         Mutant::look(&self.hub, response)
     }

@@ -19,6 +19,8 @@ pub(crate) struct Tally {
     pub(crate) records: u64,
     pub(crate) waits: u64,
     pub(crate) lines: u64,
+    /// A hash of all traces, whatever their order.
+    pub(crate) traces: u64,
     /// How processes ended.
     pub(crate) ends: BTreeMap<&'static str, u64>,
     pub(crate) dialects: BTreeMap<&'static str, u64>,
@@ -60,6 +62,7 @@ impl Tally {
         self.records += other.records;
         self.waits += other.waits;
         self.lines += other.lines;
+        self.traces = self.traces.wrapping_add(other.traces);
         merge(&mut self.ends, other.ends);
         merge(&mut self.dialects, other.dialects);
         merge(&mut self.faults, other.faults);
@@ -70,7 +73,8 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.virtual_time.as_secs_f64() / 86_400.0;
-        writeln!(f, "{} worlds, {days:.1} days of virtual time, {} trace lines", self.worlds, self.lines)?;
+        writeln!(f, "{} worlds, {days:.1} days of virtual time", self.worlds)?;
+        writeln!(f, "{} trace lines, all together {:016x}", self.lines, self.traces)?;
         writeln!(f, "{} processes, {} finished runs, {} records", self.lives, self.runs, self.records)?;
         writeln!(
             f,

@@ -125,7 +125,7 @@ impl CheckpointStore for WatchedStore {
         Box::pin(async move {
             self.hub.step().await;
             let mutant = self.hub.state().mutant;
-            if mutant.is_none_or(|mutant| mutant.saves(checkpoints)) {
+            if mutant.is_none_or(|mutant| mutant.saves(&self.hub, checkpoints)) {
                 self.inner.save(checkpoints).await?;
             }
             // Whatever happens from here on: they are durable.

@@ -1,0 +1,122 @@
+//! What a process says of itself, compared with what was seen of it.
+
+use headwater::ErrorKind;
+use headwater::checkpoint::Checkpoint;
+use headwater::pipeline::{Outcome, Report};
+use headwater::testing::CrashFs;
+
+use super::disk;
+use super::hub::Hub;
+use super::life::{End, Fate};
+use super::oracle::{Invariant, ahead};
+use super::world::World;
+
+/// Compares what the process says of itself with what was seen; true if it ended in good order.
+pub(crate) fn judge(
+    hub: &Hub,
+    world: &World,
+    disk: &CrashFs,
+    fate: Fate,
+    end: &End,
+    before: &[Option<Checkpoint>],
+) -> bool {
+    let report = match end {
+        End::Died => None,
+        End::Finished(report) => Some(report),
+        End::Unfinished(error) => {
+            let kind = error.error.kind();
+            let mut state = hub.state();
+            let disk_failed = matches!(kind, ErrorKind::Sink | ErrorKind::Checkpoint);
+            state.note(format_args!("the run says: {kind:?}"));
+            let expected = !disk_failed || state.disk_may_fail;
+            state.oracle.check(expected, Invariant::ErrorsAreTyped, || {
+                format!("a sound disk, and the run ended with {}", error.error)
+            });
+            error.report.as_deref()
+        }
+    };
+    let orderly = match end {
+        End::Died => false,
+        End::Finished(_) => true,
+        End::Unfinished(error) => {
+            let disk_failed = matches!(error.error.kind(), ErrorKind::Sink | ErrorKind::Checkpoint);
+            error.report.is_some()
+                && !disk_failed
+                && !matches!(fate, Fate::StopsAtOnce(_) | Fate::StopsTwice(..))
+        }
+    };
+    let mut state = hub.state();
+    state.tally.end(end.name());
+    for (number, listing) in world.listings.iter().enumerate() {
+        let view = &mut state.oracle.sources[number];
+        // In good order everything that has come is committed, but for what `prefetch` had ahead.
+        let arrived_only = view.arrived - view.committed + 1;
+        let handed_only = view.handed - view.committed + 1 + ahead(listing.prefetch);
+        view.may_repeat = match (orderly, listing.prefetch) {
+            (true, 0) => 0,
+            (true, prefetch) => prefetch + 2,
+            (false, _) => arrived_only.min(handed_only),
+        };
+    }
+    drop(state);
+    if let Some(report) = report {
+        reconcile(hub, world, disk, report, orderly, before);
+    }
+    orderly
+}
+
+fn reconcile(
+    hub: &Hub,
+    world: &World,
+    disk: &CrashFs,
+    report: &Report,
+    orderly: bool,
+    before: &[Option<Checkpoint>],
+) {
+    let mut state = hub.state();
+    let stored = disk::checkpoints(world, &disk.image()).unwrap_or_default();
+    for (number, listing) in world.listings.iter().enumerate() {
+        let view = state.oracle.sources[number].clone();
+        let name = &listing.name;
+        let Some((source, stored)) = report.source(name).zip(stored.get(number).and_then(Option::as_ref))
+        else {
+            // One that could not be opened.
+            continue;
+        };
+        let said = (source.counts.requests, source.counts.bytes);
+        let finished = source.outcome == Outcome::Finished;
+        state.oracle.check(said == view.at_end, Invariant::CountsReconcile, || {
+            format!("{name}: {said:?} requests and bytes are told, {:?} were seen", view.at_end)
+        });
+        // A retry counts when its wait is over; the run may end before it gets its permit.
+        let retries = source.counts.retries;
+        let pending = u64::from(view.after_failure && source.outcome == Outcome::Stopped);
+        let fits = (view.retries..=view.retries + pending).contains(&retries);
+        state.oracle.check(fits, Invariant::CountsReconcile, || {
+            format!("{name}: {retries} retries are told, {} were seen", view.retries)
+        });
+        let (records, pages) = (source.records, source.pages);
+        let told = (records, pages) == (stored.records, stored.mark.pages);
+        // A process that is stopped in the middle of a commit does not know how it ended.
+        let behind = !orderly && pages <= stored.mark.pages;
+        state.oracle.check(told || behind, Invariant::CountsReconcile, || {
+            let stored = (stored.records, stored.mark.pages);
+            format!("{name}: {:?} records and pages are told, {stored:?} are stored", (records, pages))
+        });
+        let resumed = before[number].as_ref().map_or(0, |before| before.records);
+        state.oracle.check(source.resumed_records == resumed, Invariant::CountsReconcile, || {
+            format!("{name}: it went on from {} records, {resumed} were there", source.resumed_records)
+        });
+        state.oracle.check(!orderly || finished == stored.is_finished(), Invariant::CountsReconcile, || {
+            format!("{name} is {}, and its checkpoint says {:?}", source.outcome, stored.mark.next)
+        });
+        // Fetched = written + rejected, and a page is rejected as a whole, or not at all.
+        let fetched = listing.rows_of(view.arrived) - listing.rows_of(view.resumed_pages);
+        let written = usize::try_from(records - resumed).expect("few records");
+        state.oracle.check(
+            !orderly || listing.prefetch > 0 || fetched == written,
+            Invariant::CountsReconcile,
+            || format!("{name}: {fetched} records were fetched, {written} written and none rejected"),
+        );
+    }
+}
