@@ -42,11 +42,11 @@ impl Fetch {
             Some(path) => Some(path?),
             None => None,
         };
-        let mut allowed = Vec::new();
+        let mut origins = Origins::home(Origin::of(self.template.url())?);
         for origin in self.allowed.drain(..) {
-            allowed.push(origin?);
+            origins.allow(origin?)?;
         }
-        self.exchange.origins = Origins::new(Origin::of(self.template.url())?, allowed);
+        self.exchange.origins = origins;
         self.plan = Some(Plan::new(records.as_ref(), &self.paginator.reads()?));
         self.records = records.map(Ok);
         if let (Some(guard), Some(next)) = (&mut self.guard, &self.mark.next) {

@@ -77,10 +77,7 @@ impl Pages {
             transport,
             auth: None,
             // A template has an origin: `Request` sees to that.
-            origins: Origins::new(
-                home.unwrap_or_else(|_| unreachable!("a request has an origin")),
-                Vec::new(),
-            ),
+            origins: Origins::home(home.unwrap_or_else(|_| unreachable!("a request has an origin"))),
             query: template.sensitive_query(),
             secrets: template_secrets(&template),
             meter: meter.clone(),
@@ -136,9 +133,12 @@ impl Pages {
     }
 
     /// Allows next links and redirects to another origin, given as a URL. Credentials and headers of the
-    /// template do not go there.
+    /// template do not go there, and a redirect back from there is followed without them too. A URL that holds a
+    /// credential is refused, however it is spelled. A next link on a page from there leads back home as any other
+    /// does: whoever is allowed may choose which page is asked for next.
     ///
-    /// A URL that cannot be read comes out as the stream's first item, a `Config` error.
+    /// A URL that cannot be read comes out as the stream's first item, a `Config` error; so does a private address
+    /// if the template's is public, and a link-local or metadata address if the template's is no such address.
     pub fn allow_origin(self, url: &str) -> Self {
         let origin = Request::get(url).and_then(|request| Origin::of(request.url()));
         self.change(|fetch| fetch.allowed.push(origin))

@@ -2,7 +2,9 @@
 //! credentials are bound to, and the [`Secret`] that cannot be printed.
 
 pub(crate) mod origin;
+pub(crate) mod place;
 mod position;
+mod reach;
 pub(crate) mod redact;
 mod secret;
 mod spelling;
@@ -21,6 +23,9 @@ pub use secret::Secret;
 
 use crate::error::{Error, Result};
 use redact::{MASK, Redactor, is_sensitive};
+
+/// A shorter value may stand in a URL by chance: the name of a user, say.
+pub(crate) const TELLING: usize = 16;
 
 /// A request without its credentials: the template that a paginator turns into the request for one page.
 ///

@@ -4,9 +4,14 @@
 //! for. A next link or a redirect is text from a server: it may point anywhere. So every URL that is about
 //! to be asked goes through [`Origins::check`]: the home origin is asked with credentials, an origin that
 //! was allowed by name without them, and any other is refused.
+//!
+//! An origin that is nearer to this machine than the home is not even allowed by name: a private address for a
+//! public home, or a link-local or metadata address for any but its like. Only what the URL says counts here; what a
+//! name resolves to does not.
 
 use url::Url;
 
+use super::reach::Reach;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A scheme, a host and a port (RFC 6454 §4), as the URL standard normalises them.
@@ -15,6 +20,7 @@ pub struct Origin {
     scheme: String,
     host: String,
     port: u16,
+    reach: Reach,
 }
 
 impl Origin {
@@ -23,9 +29,9 @@ impl Origin {
     /// # Errors
     /// `Config` if the URL is neither `http` nor `https`, or has no host.
     pub fn of(url: &Url) -> Result<Self> {
-        match (url.scheme(), url.host_str(), url.port_or_known_default()) {
-            (scheme @ ("http" | "https"), Some(host), Some(port)) if !host.is_empty() => {
-                Ok(Self { scheme: scheme.to_owned(), host: host.to_owned(), port })
+        match (url.scheme(), url.host(), url.port_or_known_default()) {
+            (scheme @ ("http" | "https"), Some(host), Some(port)) => {
+                Ok(Self { scheme: scheme.to_owned(), host: host.to_string(), port, reach: Reach::of(&host) })
             }
             (scheme, ..) => {
                 Err(Error::config(format!("a URL must be http or https with a host, not {scheme}")))
@@ -57,8 +63,23 @@ pub(crate) struct Origins {
 }
 
 impl Origins {
-    pub(crate) fn new(home: Origin, allowed: Vec<Origin>) -> Self {
-        Self { home, allowed }
+    /// Only the home.
+    pub(crate) fn home(home: Origin) -> Self {
+        Self { home, allowed: Vec::new() }
+    }
+
+    /// Another one besides, unless it is nearer to this machine than the home.
+    pub(crate) fn allow(&mut self, origin: Origin) -> Result<()> {
+        if origin.reach > self.home.reach {
+            let near = if origin.reach == Reach::Link { "link-local or metadata" } else { "private" };
+            let what =
+                format!("{origin} cannot be allowed: it is a {near} address, and {} is not", self.home);
+            return Err(Error::config(what).advice(
+                "a server out there must not choose what is asked in here; fetch that by a source of its own",
+            ));
+        }
+        self.allowed.push(origin);
+        Ok(())
     }
 
     /// Decides about a URL that came from a server.
@@ -91,7 +112,9 @@ mod tests {
     fn origins() -> Origins {
         let home = Origin::of(&Url::parse("https://api.example.com/v1").unwrap()).unwrap();
         let cdn = Origin::of(&Url::parse("https://cdn.example.com").unwrap()).unwrap();
-        Origins::new(home, vec![cdn])
+        let mut origins = Origins::home(home);
+        origins.allow(cdn).unwrap();
+        origins
     }
 
     fn check(text: &str) -> Result<Trust> {
@@ -105,6 +128,27 @@ mod tests {
             assert_eq!(check(same).unwrap(), Trust::Home, "{same}");
         }
         assert_eq!(check("https://cdn.example.com/file").unwrap(), Trust::Allowed);
+    }
+
+    #[test]
+    fn what_is_nearer_than_home_cannot_be_allowed() {
+        let origin = |text: &str| Origin::of(&Url::parse(text).unwrap()).unwrap();
+        let allow = |home: &str, other: &str| Origins::home(origin(home)).allow(origin(other));
+        for (home, other) in [
+            ("https://api.example.com", "https://10.0.0.1"),
+            ("https://api.example.com", "https://localhost"),
+            ("https://api.example.com", "https://[::ffff:169.254.169.254]"),
+            ("http://10.0.0.1", "http://169.254.169.254"),
+        ] {
+            assert_eq!(allow(home, other).unwrap_err().kind(), ErrorKind::Config, "{home} {other}");
+        }
+        for (home, other) in [
+            ("http://127.0.0.1:8080", "http://localhost:9090"),
+            ("http://10.0.0.1", "https://files.example.com"),
+            ("http://169.254.169.254", "http://169.254.170.2"),
+        ] {
+            allow(home, other).unwrap();
+        }
     }
 
     #[test]

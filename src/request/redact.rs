@@ -47,6 +47,11 @@ impl Redactor {
         Self { needles: needles.into_iter().map(|needle| needle.into_boxed_slice().into()).collect() }
     }
 
+    /// Whether one of the known values is in a text, however it is spelled.
+    pub(crate) fn finds(&self, text: &str) -> bool {
+        !self.found(text).is_empty()
+    }
+
     /// Wipes a text.
     pub(crate) fn text(&self, text: &str) -> String {
         mask_named_values(&self.known(text))
@@ -99,7 +104,7 @@ impl std::fmt::Debug for Redactor {
 
 /// What the base64 of a longer text has in it wherever the value begins `phase` bytes (modulo 3) behind its start:
 /// the characters that are made of the value alone.
-fn within_base64(engine: &GeneralPurpose, value: &str, phase: usize) -> Vec<u8> {
+pub(crate) fn within_base64(engine: &GeneralPurpose, value: &str, phase: usize) -> Vec<u8> {
     let encoded = engine.encode([&vec![0; phase], value.as_bytes()].concat()).into_bytes();
     encoded[(phase * 4).div_ceil(3)..(phase + value.len()) * 4 / 3].to_vec()
 }

@@ -16,7 +16,7 @@ use crate::hints::Hints;
 use crate::meter::Meter;
 use crate::request::origin::{Origins, Trust};
 use crate::request::redact::{MASK, Redactor};
-use crate::request::{Request, Secret};
+use crate::request::{Request, Secret, TELLING, place};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
@@ -52,8 +52,11 @@ impl Exchange {
     pub(crate) async fn send(&self, request: Request, resumable: bool) -> Result<Answered> {
         let mut hop = request;
         let mut seen = HashSet::new();
+        let mut away = false;
         loop {
-            let response = self.hop(&hop).await?;
+            away |=
+                self.leads_away(&mut hop).map_err(|error| self.place(error, &hop, None, Hints::default()))?;
+            let response = self.hop(&hop, away).await?;
             let hints = Hints::read(&response.headers, response.received_at);
             if response.status.is_redirection() && response.status != StatusCode::NOT_MODIFIED {
                 seen.insert(hop.url().clone());
@@ -81,28 +84,39 @@ impl Exchange {
         }
     }
 
-    async fn hop(&self, hop: &Request) -> Result<Response> {
+    /// Whether a request leads to another origin, which was allowed. If so, it loses all that is nobody's business
+    /// there, and for good: a redirect that leads back home from there is followed as a stranger's (Fetch §4.4 does
+    /// the same with `Authorization`).
+    fn leads_away(&self, hop: &mut Request) -> Result<bool> {
+        if self.origins.check(hop.url())? == Trust::Home {
+            return Ok(false);
+        }
+        let refuse = |why| Err(Error::new(ErrorKind::Origin, why));
+        if hop.body().is_some() {
+            return refuse(
+                "the server points to another origin, and the request has a body that may be secret",
+            );
+        }
+        let telling = self.all_secrets().into_iter().filter(|secret| secret.expose().len() >= TELLING);
+        if Redactor::new(&telling.collect::<Vec<_>>()).finds(hop.url().as_str()) {
+            return refuse("the server points to another origin, by a URL with a credential in it");
+        }
+        // Any header of the template may be a key.
+        let kept: Vec<_> = [ACCEPT, CONTENT_TYPE]
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), hop.headers().get(&name)?.clone())))
+            .collect();
+        *hop.headers_mut() = kept.into_iter().collect();
+        Ok(true)
+    }
+
+    async fn hop(&self, hop: &Request, away: bool) -> Result<Response> {
         let place = |error| self.place(error, hop, None, Hints::default());
         let mut outgoing = hop.clone();
-        match self.origins.check(hop.url()).map_err(place)? {
-            Trust::Home => {
-                outgoing = self.with_query(outgoing);
-                if let Some(auth) = &self.auth {
-                    auth.authorize(&mut outgoing).await.map_err(place)?;
-                }
-            }
-            Trust::Allowed => {
-                if outgoing.body().is_some() {
-                    let what =
-                        "the server points to another origin, and the request has a body that may be secret";
-                    return Err(place(Error::new(ErrorKind::Origin, what)));
-                }
-                // Any header of the template may be a key.
-                let kept: Vec<_> = [ACCEPT, CONTENT_TYPE]
-                    .into_iter()
-                    .filter_map(|name| Some((name.clone(), outgoing.headers().get(&name)?.clone())))
-                    .collect();
-                *outgoing.headers_mut() = kept.into_iter().collect();
+        if !away {
+            outgoing = self.with_query(outgoing);
+            if let Some(auth) = &self.auth {
+                auth.authorize(&mut outgoing).await.map_err(place)?;
             }
         }
         self.meter.request();
@@ -144,8 +158,8 @@ impl Exchange {
     pub(crate) fn without_credentials(&self, mut url: Url) -> Url {
         // A plus may stand for a blank.
         let plain = |text: &str| text.replace('+', " ");
-        let secrets: Vec<Secret> = self.auth.iter().flat_map(|auth| auth.secrets()).collect();
-        let secrets: Vec<String> = secrets.iter().map(|secret| plain(secret.expose())).collect();
+        let given: Vec<Secret> = self.auth.iter().flat_map(|auth| auth.secrets()).collect();
+        let secrets: Vec<String> = given.iter().map(|secret| plain(secret.expose())).collect();
         let mut names: Vec<String> = self.auth.iter().flat_map(|auth| auth.query_parameters()).collect();
         let by_hand =
             |name: &str, value: &str| self.query.iter().any(|(other, known)| other == name && known == value);
@@ -163,6 +177,7 @@ impl Exchange {
             let kept = kept.join("&");
             url.set_query(Some(&kept));
         }
+        place::take_out(&mut url, &given);
         url
     }
 
@@ -175,8 +190,11 @@ impl Exchange {
         }
     }
 
-    /// Puts the hand-written credentials back into their places.
+    /// Puts the credentials back into their places.
     fn with_query(&self, request: Request) -> Request {
+        let mut url = request.url().clone();
+        place::put_in(&mut url, || self.auth.iter().flat_map(|auth| auth.secrets()).collect());
+        let request = request.at_url(url);
         let Some(query) = request.url().query().filter(|query| query.contains(PLACE)) else { return request };
         let mut used = HashMap::new();
         let pairs: Vec<String> = query
@@ -205,8 +223,12 @@ impl Exchange {
     /// Wipes every credential that there is by now. Made when there is something to wipe, for a token may have come,
     /// or may have been replaced, since the last time.
     pub(crate) fn redactor(&self) -> Redactor {
-        let secrets = self.auth.iter().flat_map(|auth| auth.secrets());
-        Redactor::new(&secrets.chain(self.secrets.iter().cloned()).collect::<Vec<_>>())
+        Redactor::new(&self.all_secrets())
+    }
+
+    fn all_secrets(&self) -> Vec<Secret> {
+        let given = self.auth.iter().flat_map(|auth| auth.secrets());
+        given.chain(self.secrets.iter().cloned()).collect()
     }
 
     /// Says where an error happened.
