@@ -164,7 +164,7 @@ impl Fault {
             Self::Cut => answer(200, &[], &page.as_bytes()[..page.len() / 2]),
             Self::Trailing => answer(200, &[], format!("{page} x").as_bytes()),
             Self::BadUtf8 => answer(200, &[], &[b"[\"\xFF\",".as_slice(), page.as_bytes(), b"]"].concat()),
-            Self::Empty => answer(if page.len() % 2 == 0 { 200 } else { 204 }, &[], b""),
+            Self::Empty => answer(if page.len().is_multiple_of(2) { 200 } else { 204 }, &[], b""),
             Self::CursorExpired => answer(410, &[], br#"{"error":"cursor has expired"}"#),
             Self::ErrorBody => answer(200, &[], br#"{"error":"maintenance","errors":[]}"#),
             Self::RedirectLoop => answer(302, &[("location", url)], b""),

@@ -141,10 +141,9 @@ fn look_at_the_disk(
 ) -> bool {
     let mut state = hub.state();
     for ((number, listing), found) in world.listings.iter().enumerate().zip(found) {
-        if let Some(found) = found {
-            if let Err(why) = disk::check(listing, image, found, now) {
-                state.oracle.violated(Invariant::ExactlyOnce, why);
-            }
+        let checked = found.as_ref().map(|found| disk::check(listing, image, found, now));
+        if let Some(Err(why)) = checked {
+            state.oracle.violated(Invariant::ExactlyOnce, why);
         }
         let (pages, _) = known(found.as_ref());
         let view = state.oracle.sources[number].clone();

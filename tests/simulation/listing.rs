@@ -38,13 +38,13 @@ impl Listing {
         }
         if random.u8(0..12) == 0 {
             // Nothing at all.
-            (chain, rows) = (vec![0..0], 0);
+            (chain, rows) = (std::iter::once(0..0).collect(), 0);
         } else if dialect.ends_empty() {
             chain.push(rows..rows);
         }
         let items = (1..=rows).map(|id| Item::random(random, id, keyed)).collect();
         let token = |page: usize| match dialect {
-            Dialect::Token { number: true, .. } if number % 2 == 0 => (page + 1).to_string(),
+            Dialect::Token { number: true, .. } if number.is_multiple_of(2) => (page + 1).to_string(),
             Dialect::Token { number: true, .. } => format!("1234567890123456789012345{page:05}"),
             _ => format!("{page}=/+ \"é\"&%2F{}", page * 7),
         };
