@@ -167,7 +167,8 @@ impl Fetch {
         let Ok(url) = url::Url::parse(&text) else { return Position::Url(text) };
         let url = self.exchange.without_credentials(url);
         // A path that begins with two slashes would read as a host.
-        if url.origin() == self.template.url().origin()
+        // (`Url::origin` would take `blob:https://…` for its inside.)
+        if Origin::of(&url).ok() == Origin::of(self.template.url()).ok()
             && !url.path().starts_with("//")
             && url.username().is_empty()
             && url.password().is_none()

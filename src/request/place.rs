@@ -10,7 +10,8 @@ use url::{Position, Url};
 use super::redact::within_base64;
 use super::{Secret, TELLING};
 
-const PLACE: &str = "headwater-credential";
+/// Of a credential in the query that was written by hand, this is the whole value.
+pub(crate) const PLACE: &str = "headwater-credential";
 
 /// How a secret can stand in a URL. A new spelling comes last, for places are stored.
 fn spellings(secret: &str) -> Vec<String> {

@@ -15,16 +15,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::meter::Meter;
 use crate::request::origin::{Origins, Trust};
+use crate::request::place::{self, PLACE};
 use crate::request::redact::{MASK, Redactor};
-use crate::request::{Request, Secret, TELLING, place};
+use crate::request::{Request, Secret, TELLING};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
 const EXCERPT_CHARS: usize = 200;
 /// So much of a body is read for it.
 const EXCERPT_BYTES: usize = 16 * 1024;
-/// Stands in a stored URL for a credential of the template.
-const PLACE: &str = "headwater-credential";
 
 /// Everything that stays the same from page to page.
 #[derive(Clone)]
@@ -97,10 +96,19 @@ impl Exchange {
                 "the server points to another origin, and the request has a body that may be secret",
             );
         }
+        let mut url = hop.url().clone();
+        if let Some(query) = hop.url().query() {
+            let kept: Vec<&str> =
+                query.split('&').filter(|pair| !pair.ends_with(&format!("={PLACE}"))).collect();
+            let kept = kept.join("&");
+            url.set_query((!kept.is_empty()).then_some(&kept));
+        }
         let telling = self.all_secrets().into_iter().filter(|secret| secret.expose().len() >= TELLING);
-        if Redactor::new(&telling.collect::<Vec<_>>()).finds(hop.url().as_str()) {
+        let telling = Redactor::new(&telling.collect::<Vec<_>>());
+        if url.as_str().contains(PLACE) || telling.finds(url.as_str()) {
             return refuse("the server points to another origin, by a URL with a credential in it");
         }
+        *hop = hop.clone().at_url(url);
         // Any header of the template may be a key.
         let kept: Vec<_> = [ACCEPT, CONTENT_TYPE]
             .into_iter()
