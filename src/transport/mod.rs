@@ -45,8 +45,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Dropping the future abandons the exchange.
     ///
     /// # Errors
-    /// `Connect`, `Tls`, `Timeout`, `Interrupted`, `TooLarge` or `Encoding`, with their transience; never an
-    /// error for a status. An error must not quote the URL or a header.
+    /// `Connect`, `Tls`, `Timeout`, `Interrupted`, `TooLarge` or `Encoding`, with their transience and with the
+    /// bytes that had come (`Context::received`); never an error for a status. An error must not quote the URL or a header.
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response>>;
 }
 

@@ -1,13 +1,15 @@
 //! Rows 1 to 4 and 6: no connection, broken connections, silence.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use headwater::error::ErrorKind;
 use headwater::prelude::*;
+use tokio::net::TcpSocket;
 
-use super::pull::{ATTEMPTS, ONE_PAGE, PAGE, Pull, retried};
+use super::h2::trusting;
+use super::pull::{ATTEMPTS, ONE_PAGE, PAGE, Pull, once_more, retried};
 use super::table::{Table, want};
+use crate::fault_server::tls::Identity;
 use crate::fault_server::{Reply, Server};
 
 pub(crate) async fn rows(table: &mut Table) {
@@ -19,18 +21,31 @@ pub(crate) async fn rows(table: &mut Table) {
 
 async fn nobody_there(table: &mut Table) {
     let connect = || want("Connect", ATTEMPTS).says(&["gave up after 4 attempts"]);
-    // RFC 6761 §6.4: the name never exists.
-    let pulled = Pull::get("http://no-such-host.invalid/").run().await;
+    // RFC 6761 §6.4: names in .invalid never exist. A label has at most 63 bytes (RFC 1035 §2.3.4), so that the
+    // resolver of this machine says so by itself, whatever the network is like.
+    let name = format!("{}.invalid", "n".repeat(64));
+    let pulled = Pull::get(format!("http://{name}/")).run().await;
     table.line_without_server(1, "a name that does not exist", &pulled, connect());
 
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
-    let pulled = Pull::get(format!("http://127.0.0.1:{port}/")).run().await;
+    // Bound, and not listening: nobody else can take the port.
+    let bound = bound();
+    let address = bound.local_addr().expect("its address");
+    let pulled = Pull::get(format!("http://{address}/")).run().await;
     table.line_without_server(2, "a port where nobody listens", &pulled, connect());
+    // The server comes up while it is being asked for.
+    let late = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Server::start_on(bound.listen(16).expect("a listener"), |_| Reply::json(PAGE))
+    });
+    let pulled = Pull::get(format!("http://{address}/")).attempts(1000).run().await;
+    let server = late.await.expect("the server has started");
+    table.check(2, pulled.counts.requests > 1, "the first attempts find nobody");
+    table.check(2, server.requests() == 1, "one request gets there");
+    let found = want(ONE_PAGE, pulled.counts.requests as usize).bytes(PAGE.len() as u64);
+    table.line_without_server(2, "refused, until the server is up after 100 ms", &pulled, found);
 
     // A listener that accepts nothing, with its queue filled: the kernel drops what comes then.
-    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
-    let full = socket.listen(1).expect("a queue");
+    let full = self::bound().listen(1).expect("a queue");
     let address = full.local_addr().expect("its address");
     let mut waiting = Vec::new();
     for _ in 0..8 {
@@ -43,22 +58,13 @@ async fn nobody_there(table: &mut Table) {
         .await;
     let want = want("Timeout", ATTEMPTS).takes(400).says(&["gave up after 4 attempts"]);
     table.line_without_server(2, "SYN without an answer; time-out 100 ms", &pulled, want);
+}
 
-    // The server comes up while it is being asked for.
-    let port = {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        free.local_addr().expect("its address").port()
-    };
-    let late = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        Server::start_at(port, |_| Reply::json(PAGE)).await
-    });
-    let pulled = Pull::get(format!("http://127.0.0.1:{port}/")).attempts(1000).run().await;
-    let server = late.await.expect("the server has started");
-    table.check(2, pulled.counts.requests > 1, "the first attempts find nobody");
-    table.check(2, server.requests() == 1, "one request gets there");
-    let want = super::table::want(ONE_PAGE, pulled.counts.requests as usize).bytes(PAGE.len() as u64);
-    table.line_without_server(2, "refused, until the server is up after 100 ms", &pulled, want);
+/// A port of our own.
+fn bound() -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    socket
 }
 
 async fn broken(table: &mut Table) {
@@ -83,6 +89,17 @@ async fn broken(table: &mut Table) {
     retried(table, 4, "no last chunk", interrupted, PAGE.len() as u64, no_last_chunk).await;
     let cut = move || chunked().send("25\r\n{\"data\"").close();
     retried(table, 4, "FIN in the middle of a chunk", interrupted, 7, cut).await;
+    // Without a length the end of the connection is the end of the body (RFC 9112 §6.3): only the JSON tells.
+    let half = || Reply::head("").send(&PAGE[..17]).close();
+    once_more(table, 4, "no length, FIN after 17 bytes", ErrorKind::NotJson, 17, half).await;
+    // Under TLS there is a farewell; a body that ends without one is not whole, though it looks so.
+    let server = Server::tls(&Identity::good(), |_| Reply::head("").send(PAGE).cut()).await;
+    let pulled = trusting(server.url("/")).run().await;
+    let want_cut = want("Interrupted", ATTEMPTS).bytes(ATTEMPTS as u64 * 37);
+    table.line(4, "TLS, no length, no close_notify", &server, &pulled, want_cut);
+    let server = Server::tls(&Identity::good(), |_| Reply::head("").send(PAGE).close()).await;
+    let pulled = trusting(server.url("/")).run().await;
+    table.line(4, "TLS, no length, close_notify: no fault", &server, &pulled, want(ONE_PAGE, 1).bytes(37));
 }
 
 /// RFC 9110 §9.2.2: what became of a POST cannot be known, unless it was declared to be harmless.
@@ -131,17 +148,24 @@ async fn silent(table: &mut Table) {
         }
     }
     // Each read is in time, the whole is not.
-    let server = Server::start(|ask| match ask.nth {
-        3 => Reply::json(PAGE),
-        _ => Reply::head("content-length: 1000\r\n").drip(" ", Duration::from_millis(10)),
-    })
-    .await;
-    let whole = Duration::from_millis(200);
-    let pulled = Pull::get(server.url("/")).client(|client| client.timeout(whole)).run().await;
-    let drops = 2..=2 * 20;
-    let some = drops.start() + PAGE.len() as u64..=drops.end() + PAGE.len() as u64;
-    let want = want(ONE_PAGE, 3).takes(400).bytes_in(some);
-    table.line(6, "a byte each 10 ms; 200 ms for all; twice", &server, &pulled, want);
+    for recovers in [true, false] {
+        let server = Server::start(move |ask| {
+            let drip = || Reply::head("content-length: 1000\r\n").drip(" ", Duration::from_millis(10));
+            if recovers && ask.nth == 3 { Reply::json(PAGE) } else { drip() }
+        });
+        let server = server.await;
+        let whole = Duration::from_millis(200);
+        let pulled = Pull::get(server.url("/")).client(|client| client.timeout(whole)).run().await;
+        // At least one byte each time; 20 are sent in 200 ms.
+        let (what, want) = if recovers {
+            let some = 2 + PAGE.len() as u64..=2 * 40 + PAGE.len() as u64;
+            ("a byte each 10 ms, 200 ms for all; twice", want(ONE_PAGE, 3).takes(400).bytes_in(some))
+        } else {
+            let want = want("Timeout", ATTEMPTS).takes(800).bytes_in(4..=4 * 40);
+            ("a byte each 10 ms, 200 ms for all", want.says(&["gave up after 4 attempts"]))
+        };
+        table.line(6, what, &server, &pulled, want);
+    }
 }
 
 /// The race of every client that keeps connections: the server closes one while the next request is on its way.

@@ -131,7 +131,15 @@ async fn gzip(table: &mut Table) {
     const HEAD: &str = "content-encoding: gzip\r\n";
     let good = gzip_of(PAGE.as_bytes());
     let reply = |body: Vec<u8>| move || Reply::status("200 OK", HEAD, &body);
-    answered(table, 12, "gzip: no fault", want(ONE_PAGE, 1).bytes(37), reply(good.clone())).await;
+    let answer = reply(good.clone());
+    let server = Server::start(move |_| answer()).await;
+    let pulled = Pull::get(server.url("/")).run().await;
+    table.line(12, "gzip: no fault", &server, &pulled, want(ONE_PAGE, 1).bytes(37));
+    table.check(
+        12,
+        server.asks()[0].head.contains("accept-encoding: gzip\r\n"),
+        "gzip is asked for, and no more",
+    );
     let members = [gzip_of(&PAGE.as_bytes()[..9]), gzip_of(&PAGE.as_bytes()[9..])].concat();
     answered(table, 12, "gzip of two members: no fault", want(ONE_PAGE, 1).bytes(37), reply(members)).await;
     let mut bad_sum = good.clone();

@@ -47,9 +47,9 @@ pub(crate) fn client() -> HttpBuilder {
     Http::builder()
         .max_page_bytes(CAP)
         .no_proxy()
-        .connect_timeout(Duration::from_secs(5))
-        .read_timeout(Duration::from_secs(5))
-        .timeout(Duration::from_secs(20))
+        .connect_timeout(Duration::from_secs(20))
+        .read_timeout(Duration::from_secs(20))
+        .timeout(Duration::from_secs(60))
 }
 
 fn shared_client() -> Http {

@@ -77,11 +77,14 @@ impl Server {
         Self::accept("http", serve).await
     }
 
-    /// Plain TCP at a port that is known before.
-    pub(crate) async fn start_at(port: u16, script: impl Fn(&Ask) -> Reply + Send + Sync + 'static) -> Self {
+    /// Plain TCP with a listener that is there already.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        script: impl Fn(&Ask) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let script: Arc<Script> = Arc::new(script);
         let serve = move |socket, connection, log| serve(socket, connection, log, script.clone());
-        Self::accept_at(port, "http", serve).await
+        Self::accept_on(listener, "http", serve)
     }
 
     /// Plays one reply on each connection, whatever comes in.
@@ -125,18 +128,18 @@ impl Server {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self::accept_at(0, scheme, connected).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::accept_on(listener, scheme, connected)
     }
 
-    async fn accept_at<F>(
-        port: u16,
+    fn accept_on<F>(
+        listener: TcpListener,
         scheme: &'static str,
         connected: impl Fn(TcpStream, usize, Arc<Log>) -> F + Send + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let log = Arc::new(Log::default());
         let task = tokio::spawn({

@@ -15,6 +15,8 @@ enum Step {
     Forever(Bytes, Duration),
     Pause(Duration),
     Close,
+    /// FIN without a farewell: of TLS there is no close_notify.
+    Cut,
     /// RST instead of FIN.
     Reset,
     /// Neither answers nor closes.
@@ -88,6 +90,11 @@ impl Reply {
         self
     }
 
+    pub(crate) fn cut(mut self) -> Self {
+        self.0.push(Step::Cut);
+        self
+    }
+
     pub(crate) fn reset(mut self) -> Self {
         self.0.push(Step::Reset);
         self
@@ -141,6 +148,7 @@ pub(super) async fn play(wire: &mut impl Wire, reply: Reply) -> bool {
                 let _ = wire.shutdown().await;
                 return false;
             }
+            Step::Cut => return false,
             Step::Reset => {
                 wire.reset();
                 return false;
