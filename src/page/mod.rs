@@ -3,10 +3,11 @@
 mod path;
 pub(crate) mod walk;
 
+use std::fmt;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 pub use path::JsonPath;
 
@@ -19,8 +20,9 @@ use walk::{Found, Plan, Span, array_paths};
 /// One page of a source.
 ///
 /// Its body is complete and valid JSON in UTF-8: a page that is not never leaves the stream that fetched
-/// it. Cloning is cheap in the body (it is shared), and copies the index of records.
-#[derive(Debug, Clone)]
+/// it. Cloning is cheap in the body (it is shared), and copies the index of records. `Debug` shows neither the body
+/// nor the values of the headers: a server may repeat a credential there.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Page {
     // Not public: the records have been found in it.
@@ -110,6 +112,22 @@ impl Page {
             self.selected = Some(Selected { path: path.clone(), spans });
         }
         Ok(self.selected.as_ref().map_or(&[], |selected| &selected.spans))
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page")
+            .field("number", &self.number)
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
+            .field("position", &self.position)
+            .field("next", &self.next)
+            .field("bytes", &self.body.len())
+            .field("records", &self.selected.as_ref().map(|selected| selected.spans.len()))
+            .field("hints", &self.hints)
+            .field("fetched_at", &self.fetched_at)
+            .finish_non_exhaustive()
     }
 }
 

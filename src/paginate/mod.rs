@@ -30,7 +30,7 @@ mod stop;
 
 use std::fmt;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 use url::Url;
 
@@ -98,7 +98,6 @@ pub enum Consistency {
 }
 
 /// What a paginator sees of a page.
-#[derive(Debug)]
 pub struct Answer<'a> {
     pub(crate) url: &'a Url,
     pub(crate) position: &'a Position,
@@ -161,6 +160,19 @@ impl<'a> Answer<'a> {
             Error::config("this paginator needs the records of the page, and no record path was given")
                 .advice("call `.records(path)` on the page stream itself, or `Pages::select(path)` before other adapters")
         })
+    }
+}
+
+// Neither the body nor the values of the headers: a server may repeat a credential there.
+impl fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("position", &self.position)
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
+            .field("bytes", &self.body.len())
+            .field("records", &self.records.map(<[Span]>::len))
+            .finish_non_exhaustive()
     }
 }
 

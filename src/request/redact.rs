@@ -106,7 +106,8 @@ impl std::fmt::Debug for Redactor {
 /// the characters that are made of the value alone.
 pub(crate) fn within_base64(engine: &GeneralPurpose, value: &str, phase: usize) -> Vec<u8> {
     let encoded = engine.encode([&vec![0; phase], value.as_bytes()].concat()).into_bytes();
-    encoded[(phase * 4).div_ceil(3)..(phase + value.len()) * 4 / 3].to_vec()
+    // Of an empty password there is nothing.
+    encoded.get((phase * 4).div_ceil(3)..(phase + value.len()) * 4 / 3).unwrap_or_default().to_vec()
 }
 
 /// A text with these ranges masked; they may overlap.

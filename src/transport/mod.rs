@@ -12,9 +12,10 @@ mod failure;
 mod http;
 pub(crate) mod status;
 
+use std::fmt;
 use std::time::SystemTime;
 
-use ::http::{HeaderMap, StatusCode};
+use ::http::{HeaderMap, HeaderName, StatusCode};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
@@ -24,8 +25,8 @@ pub use http::Http;
 use crate::error::Result;
 use crate::request::Request;
 
-/// One complete answer.
-#[derive(Debug, Clone)]
+/// One complete answer. `Debug` shows neither the body nor the values of the headers.
+#[derive(Clone)]
 pub struct Response {
     /// The status.
     pub status: StatusCode,
@@ -35,6 +36,16 @@ pub struct Response {
     pub body: Bytes,
     /// When the answer was complete (wall clock).
     pub received_at: SystemTime,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Sends one request and reads one answer to its end.
