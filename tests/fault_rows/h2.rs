@@ -37,6 +37,18 @@ pub(crate) async fn rows(table: &mut Table) {
         always(table, 8, fault, never.says(&["gave up after 4 attempts"]), act).await;
     }
 
+    // A connection of HTTP/2 takes any number of requests: only leaving it behind brings another.
+    let server = h2::start(move |nth| if nth == 1 { Act::Misdirected } else { page() }).await;
+    let pulled = trusting(server.url("/")).run().await;
+    table.line(
+        34,
+        "HTTP/2: 421 on the first connection",
+        &server,
+        &pulled,
+        want(ONE_PAGE, 2).bytes(2 + WHOLE),
+    );
+    table.check(34, server.connections() == 2, "the request came again on the same connection");
+
     let above = want("TooLarge", 1).bytes_in(CAP as u64 + 1..=CAP as u64 + 64 * 1024);
     // HTTP/2 buffers what the window allows, and a stream's window is 2 MiB.
     let above = above.says(&["more than 1048576 bytes in one page"]).cap(CAP + 2 * 1024 * 1024);

@@ -42,6 +42,21 @@ pub(crate) struct Pulled {
     pub(crate) took: Duration,
 }
 
+/// The memory in use, once what the last line has left behind is gone: a dropped server or connection is a task
+/// that ends when it is next looked at. The peak starts from here.
+pub(crate) async fn memory_at_rest() -> usize {
+    let mut last = usize::MAX;
+    loop {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        MEMORY.reset_peak_usage();
+        let now = MEMORY.current_usage();
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
+
 /// The client's settings in every line that does not say otherwise.
 pub(crate) fn client() -> HttpBuilder {
     Http::builder()
@@ -89,8 +104,7 @@ impl Pull {
             .budget(1.0, 1000);
         let pages = (self.pages)(http);
         let meter = pages.meter();
-        MEMORY.reset_peak_usage();
-        let before = MEMORY.current_usage();
+        let before = memory_at_rest().await;
         let start = Instant::now();
         let mut batches = pages.rate_limit(self.limiter).retry(policy).batches("data");
         let (mut count, mut records, mut lines) = (0, Vec::new(), Vec::new());

@@ -9,7 +9,7 @@ use headwater::prelude::*;
 use headwater::sink::{Jsonl, Memory};
 use headwater::{Report, SourceBuilder};
 
-use super::pull::{Pulled, client};
+use super::pull::{Pulled, client, memory_at_rest};
 use super::table::{Table, want};
 use crate::MEMORY;
 use crate::fault_server::{Ask, Reply, Server};
@@ -49,8 +49,7 @@ fn ids(out: &Path) -> Vec<u64> {
 
 /// A run as a line of the table.
 async fn run(source: Source, sink: impl headwater::sink::Sink + 'static) -> (Pulled, Option<Report>) {
-    MEMORY.reset_peak_usage();
-    let (before, start) = (MEMORY.current_usage(), Instant::now());
+    let (before, start) = (memory_at_rest().await, Instant::now());
     let result = Pipeline::new().source(source).sink(sink).run().await;
     let (took, peak) = (start.elapsed(), MEMORY.peak_usage().saturating_sub(before));
     let (error, report) = match result {
@@ -115,9 +114,7 @@ async fn dropped(table: &mut Table) {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let server = Server::start(|ask| if ask.nth == 2 { Reply::nothing().hang() } else { page(ask) }).await;
     let before = tasks();
-    let start = Instant::now();
-    MEMORY.reset_peak_usage();
-    let memory = MEMORY.current_usage();
+    let (memory, start) = (memory_at_rest().await, Instant::now());
     let pages = {
         let http = client().build().expect("a client");
         Pages::new(http, Request::get(server.url("/")).expect("a URL"), Cursor::body("next"))

@@ -23,6 +23,8 @@ const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 /// HPACK: `:status: 200`, entry 8 of the static table.
 const STATUS_200: &[u8] = &[0x88];
+/// A literal without indexing, its name that of the same entry.
+const STATUS_421: &[u8] = &[0x08, 3, b'4', b'2', b'1'];
 
 /// Error codes (RFC 9113 §7).
 pub(crate) const NO_ERROR: u32 = 0;
@@ -36,6 +38,8 @@ pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 pub(crate) enum Act {
     /// A page.
     Page(Bytes),
+    /// 421, with a body of two bytes.
+    Misdirected,
     /// RST_STREAM at once.
     Refuse(u32),
     /// The beginning of a body, then RST_STREAM.
@@ -130,6 +134,10 @@ impl Connection {
             Act::Page(body) => {
                 self.send(HEADERS, END_HEADERS, stream, STATUS_200).await?;
                 self.send(DATA, END_STREAM, stream, &body).await
+            }
+            Act::Misdirected => {
+                self.send(HEADERS, END_HEADERS, stream, STATUS_421).await?;
+                self.send(DATA, END_STREAM, stream, b"{}").await
             }
             Act::Refuse(code) => self.send(RST_STREAM, 0, stream, &code.to_be_bytes()).await,
             Act::Break(body, code) => {
