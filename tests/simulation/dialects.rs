@@ -98,6 +98,7 @@ impl Dialect {
 
     /// The definition of the source.
     pub(crate) fn source(self, listing: &Listing) -> SourceBuilder {
+        let elsewhere = listing.url_elsewhere();
         let url = listing.url();
         let get = || Source::get(&listing.name, &url);
         match self {
@@ -139,10 +140,12 @@ impl Dialect {
                 let cursor = Cursor::last_record("id").into_query("after");
                 get().paginate(if flag { cursor.until_false("more") } else { cursor })
             }
-            Self::Link { .. } => get().query("per_page", "100").paginate(LinkHeader::new()),
+            Self::Link { .. } => {
+                get().query("per_page", "100").allow_origin(&elsewhere).paginate(LinkHeader::new())
+            }
             Self::NextUrl { missing, .. } => {
                 let next = NextUrl::body("next");
-                get().paginate(if missing { next.missing_ends() } else { next })
+                get().allow_origin(&elsewhere).paginate(if missing { next.missing_ends() } else { next })
             }
             Self::Windows => {
                 let windows = from_fn(
@@ -210,7 +213,12 @@ impl Dialect {
         let target = |relative: bool| {
             let token = url::form_urlencoded::byte_serialize(token.unwrap_or_default().as_bytes());
             let query = format!("?token={}", token.collect::<String>());
-            if relative { query } else { listing.url() + &query }
+            let repeated = listing.credentials.in_links(listing);
+            match (relative, listing.elsewhere) {
+                (true, _) => query + &repeated,
+                (false, true) => listing.url_elsewhere() + &query,
+                (false, false) => listing.url() + &query + &repeated,
+            }
         };
         let mut link = None;
         let mut fields = Vec::new();

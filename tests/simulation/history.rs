@@ -15,7 +15,7 @@ use super::mutants::Mutant;
 use super::oracle::{Invariant, Violation};
 use super::tally::Tally;
 use super::trace::Trace;
-use super::world::World;
+use super::world::{CLOCK_AHEAD, World, wall};
 
 /// From this process on nothing goes wrong any more, so that every run can finish.
 const CALM: u32 = 25;
@@ -124,6 +124,16 @@ fn one_run(hub: &Hub, world: &Arc<World>, disk: &mut CrashFs, finished_files: &[
     false
 }
 
+/// When records may have come in, by the clocks of the processes; in order, unless a clock was set.
+fn times(world: &World, now: Duration) -> disk::Times {
+    let ahead = if world.clock_jumps { CLOCK_AHEAD } else { 0 };
+    disk::Times {
+        from: wall(Duration::ZERO),
+        to: wall(now) + Duration::from_secs(ahead),
+        in_order: ahead == 0,
+    }
+}
+
 fn known(found: Option<&Checkpoint>) -> (usize, bool) {
     found.map_or((0, false), |found| {
         (usize::try_from(found.mark.pages).expect("few pages"), found.is_finished())
@@ -141,7 +151,7 @@ fn look_at_the_disk(
 ) -> bool {
     let mut state = hub.state();
     for ((number, listing), found) in world.listings.iter().enumerate().zip(found) {
-        let checked = found.as_ref().map(|found| disk::check(listing, image, found, now));
+        let checked = found.as_ref().map(|found| disk::check(listing, image, found, times(world, now)));
         if let Some(Err(why)) = checked {
             state.oracle.violated(Invariant::ExactlyOnce, why);
         }
@@ -155,6 +165,11 @@ fn look_at_the_disk(
             let most = view.may_repeat;
             format!("{}: {again} pages have to be asked for again, and not at most {most}", listing.name)
         });
+    }
+    let leaks = |bytes: &[u8]| world.listings.iter().any(|listing| listing.credentials.is_in(listing, bytes));
+    if let Some((path, _)) = image.files().find(|(_, bytes)| leaks(bytes)) {
+        let what = format!("a credential is in {}", path.display());
+        state.oracle.violated(Invariant::CredentialsStayHome, what);
     }
     for (name, bytes) in finished_files {
         state.oracle.check(image.read(name) == Some(bytes), Invariant::ExactlyOnce, || {

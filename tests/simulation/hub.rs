@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use headwater::Batch;
 use headwater::checkpoint::Checkpoint;
@@ -14,7 +14,7 @@ use super::mutants::Mutant;
 use super::oracle::{Invariant, Oracle};
 use super::tally::Tally;
 use super::trace::{BROKEN, Trace};
-use super::world::World;
+use super::world::{CLOCK_AHEAD, World, wall};
 
 #[derive(Clone)]
 pub(crate) struct Hub(Arc<Inner>);
@@ -45,6 +45,8 @@ pub(crate) struct State {
     /// Requests in the window of each API: (which window, how many).
     pub(crate) windows: Vec<(u128, u64)>,
     pub(crate) faults: bool,
+    /// How far the wall clock of this process is ahead, in seconds.
+    clock_ahead: u64,
     violated: bool,
     /// A call of this disk is going to fail, in this life or a later one.
     pub(crate) disk_may_fail: bool,
@@ -68,6 +70,7 @@ impl Hub {
             saves: Vec::new(),
             windows: vec![(0, 0); world.apis.len()],
             faults: true,
+            clock_ahead: 0,
             violated: false,
             disk_may_fail: false,
             world,
@@ -86,6 +89,9 @@ impl Hub {
         state.begun = Some(Instant::now());
         (state.steps, state.crash_at, state.crashed) = (0, crash_at, false);
         state.saves.clear();
+        if state.world.clock_jumps {
+            state.clock_ahead = state.random.u64(0..CLOCK_AHEAD);
+        }
     }
 
     /// A process has ended.
@@ -174,6 +180,11 @@ impl State {
     /// World time.
     pub(crate) fn now(&self) -> Duration {
         self.base + self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
+    /// The time of day of this process: somebody may have set the clock.
+    pub(crate) fn wall(&self) -> SystemTime {
+        wall(self.now()) + Duration::from_secs(self.clock_ahead)
     }
 
     pub(crate) fn is_going_to_die(&self) -> bool {

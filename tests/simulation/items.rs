@@ -27,7 +27,8 @@ impl Item {
 
     /// A record by chance. Each has its id in it, so that no two pages are alike; a `keyed` one has a field
     /// `id` to go on from.
-    pub(crate) fn random(random: &mut fastrand::Rng, id: usize, keyed: bool) -> Self {
+    pub(crate) fn random(random: &mut fastrand::Rng, id: usize, keyed: bool, large: bool) -> Self {
+        let pad = if large { 150_000 } else { 3000 };
         match random.u8(0..if keyed { 22 } else { 27 }) {
             0 => Self::same(format!(
                 r#"{{"id":{id},"big":123456789012345678901234567890,"price":1.10,"huge":1e999,"zero":-0}}"#
@@ -49,7 +50,7 @@ impl Item {
                 format!(r#"{{ "id" : {id} , "list" : [ ],"#),
             ),
             6..=9 => Self::pretty(random, id),
-            10 => Self::same(format!(r#"{{"id":{id},"pad":"{}"}}"#, "x".repeat(random.usize(0..3000)))),
+            10 => Self::same(format!(r#"{{"id":{id},"pad":"{}"}}"#, "x".repeat(random.usize(0..pad)))),
             11..=21 => Self::same(format!(r#"{{"id":{id},"n":{}}}"#, random.u64(..))),
             22 => Self::value(id.to_string()),
             23 => Self::value(format!(r#""item {id}""#)),

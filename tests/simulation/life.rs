@@ -16,7 +16,7 @@ use super::mutants::Mutant;
 use super::oracle::Invariant;
 use super::server::Connection;
 use super::watch::WatchedSink;
-use super::world::{World, wall};
+use super::world::World;
 
 /// What is going to happen to a process.
 #[derive(Debug, Clone, Copy)]
@@ -172,7 +172,7 @@ async fn run(hub: &Hub, world: &Arc<World>, disk: &CrashFs, fate: Fate) -> End {
 fn pipeline(hub: &Hub, world: &Arc<World>, disk: &CrashFs, shutdown: &Shutdown) -> Pipeline {
     let (mutant, life, now) = {
         let state = hub.state();
-        (state.mutant, u64::from(state.life), state.now())
+        (state.mutant, u64::from(state.life), state.wall())
     };
     let limiters: Vec<Limiter> = world.apis.iter().map(|api| api.limiter()).collect();
     let sources = world.listings.iter().enumerate().map(|(number, listing)| {
@@ -188,8 +188,18 @@ fn pipeline(hub: &Hub, world: &Arc<World>, disk: &CrashFs, shutdown: &Shutdown) 
             _ => limiters[listing.api].clone(),
         };
         let far = mutant == Some(Mutant::SourcesRunFarAhead);
-        let source = listing.dialect.source(listing).records(listing.path).rate_limit(limiter);
-        let source = source.retry(api.retry(world.seed ^ (life << 8) ^ number as u64));
+        let source = listing.dialect.source(listing);
+        let source = match mutant {
+            Some(Mutant::CredentialsAreForgotten) => source,
+            _ => listing.credentials.give(listing, source),
+        };
+        let source = source.records(listing.path).rate_limit(limiter);
+        let source = if listing.no_content { source.no_content_ends() } else { source };
+        let retry = api.retry(world.seed ^ (life << 8) ^ number as u64);
+        let source = source.retry(match mutant {
+            Some(Mutant::PagesAreTriedTooOften) => retry.max_attempts(api.max_attempts + 1),
+            _ => retry,
+        });
         let source = source.prefetch(if far { 30 } else { listing.prefetch });
         source.transport(Connection::new(hub.clone(), number)).build().expect("a good definition")
     });
@@ -199,7 +209,7 @@ fn pipeline(hub: &Hub, world: &Arc<World>, disk: &CrashFs, shutdown: &Shutdown) 
         .sources(sources)
         .sink(WatchedSink::new(sink, hub.clone(), disk.clone()))
         .commit_every(world.commit_every)
-        .started_at(wall(now))
+        .started_at(now)
         .shutdown(shutdown.clone())
         .observe(move |event| observer.event(event));
     if world.fail_fast { pipeline.fail_fast() } else { pipeline }

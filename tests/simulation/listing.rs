@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::credentials::Credentials;
 use super::dialects::Dialect;
 use super::items::Item;
 
@@ -19,11 +20,16 @@ pub(crate) struct Listing {
     pub(crate) tokens: Vec<String>,
     pub(crate) path: &'static str,
     pub(crate) prefetch: usize,
+    /// Whether the last page, which is empty, has no body at all.
+    pub(crate) no_content: bool,
+    pub(crate) credentials: Credentials,
+    /// Whether links to next pages lead to another host.
+    pub(crate) elsewhere: bool,
     fields_first: bool,
 }
 
 impl Listing {
-    pub(crate) fn random(random: &mut fastrand::Rng, number: usize, apis: usize) -> Self {
+    pub(crate) fn random(random: &mut fastrand::Rng, number: usize, apis: usize, large: bool) -> Self {
         let dialect = Dialect::random(random);
         let keyed = matches!(dialect, Dialect::LastRecord { .. });
         let pages = if random.u8(0..8) == 0 { random.usize(30..120) } else { random.usize(1..20) };
@@ -42,7 +48,7 @@ impl Listing {
         } else if dialect.ends_empty() {
             chain.push(rows..rows);
         }
-        let items = (1..=rows).map(|id| Item::random(random, id, keyed)).collect();
+        let items = (1..=rows).map(|id| Item::random(random, id, keyed, large)).collect();
         let token = |page: usize| match dialect {
             Dialect::Token { number: true, .. } if number.is_multiple_of(2) => (page + 1).to_string(),
             Dialect::Token { number: true, .. } => format!("1234567890123456789012345{page:05}"),
@@ -62,6 +68,9 @@ impl Listing {
             tokens: (0..chain.len()).map(token).collect(),
             chain,
             path,
+            no_content: dialect.ends_empty() && random.bool(),
+            credentials: Credentials::random(random),
+            elsewhere: random.u8(0..4) == 0,
             prefetch: if random.u8(0..5) == 0 { random.usize(1..4) } else { 0 },
             fields_first: random.bool(),
         }
@@ -69,6 +78,11 @@ impl Listing {
 
     pub(crate) fn url(&self) -> String {
         format!("https://api{}.example.com/v1/{}", self.api, self.name)
+    }
+
+    /// Where links lead that do not lead home.
+    pub(crate) fn url_elsewhere(&self) -> String {
+        format!("https://cdn{}.example.net/v1/{}", self.api, self.name)
     }
 
     pub(crate) fn page_of_token(&self, token: &str) -> Option<usize> {

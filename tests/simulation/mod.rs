@@ -1,5 +1,7 @@
 //! The simulation, one idea per file.
 
+pub(crate) mod answers;
+pub(crate) mod credentials;
 pub(crate) mod dialects;
 pub(crate) mod disk;
 pub(crate) mod faults;

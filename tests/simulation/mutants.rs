@@ -28,9 +28,11 @@ pub(crate) enum Mutant {
     AnswersArePadded,
     TheEndIsNotStored,
     AnswersGetLost,
+    CredentialsAreForgotten,
+    PagesAreTriedTooOften,
 }
 
-pub(crate) const MUTANTS: [Mutant; 18] = [
+pub(crate) const MUTANTS: [Mutant; 20] = [
     Mutant::SinkDropsABatch,
     Mutant::SinkDropsTheFirstBatchAfterACrash,
     Mutant::SinkWritesABatchTwice,
@@ -49,6 +51,8 @@ pub(crate) const MUTANTS: [Mutant; 18] = [
     Mutant::AnswersArePadded,
     Mutant::TheEndIsNotStored,
     Mutant::AnswersGetLost,
+    Mutant::CredentialsAreForgotten,
+    Mutant::PagesAreTriedTooOften,
 ];
 
 impl Mutant {
@@ -72,6 +76,8 @@ impl Mutant {
             Self::ErrorsAreOfTheWrongKind => &[By::ErrorsAreTyped],
             Self::AnswersArePadded | Self::TheEndIsNotStored => &[By::CountsReconcile],
             Self::AnswersGetLost => &[By::RunsFinish],
+            Self::CredentialsAreForgotten => &[By::CredentialsStayHome],
+            Self::PagesAreTriedTooOften => &[By::AttemptsAreCounted],
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) enum Invariant {
     NothingLeftBehind,
     ErrorsAreTyped,
     AttemptsAreCounted,
+    CredentialsStayHome,
     RunsFinish,
 }
 

@@ -12,6 +12,9 @@ pub(crate) fn wall(time: Duration) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_779_012_000) + time
 }
 
+/// The most that a clock is set ahead, in seconds.
+pub(crate) const CLOCK_AHEAD: u64 = 2 * 86_400;
+
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) seed: u64,
@@ -19,6 +22,8 @@ pub(crate) struct World {
     pub(crate) listings: Vec<Listing>,
     pub(crate) commit_every: Duration,
     pub(crate) fail_fast: bool,
+    /// Whether somebody sets the clock between two processes, back and forth.
+    pub(crate) clock_jumps: bool,
     /// The longest time that a write or a commit takes.
     pub(crate) sink_pace: u64,
     /// How many runs are to be finished.
@@ -35,6 +40,8 @@ pub(crate) struct Api {
     pub(crate) max_wait: Duration,
     own_budget: bool,
     pub(crate) latency: u64,
+    /// How far its clock is behind or ahead, in seconds.
+    skew: (u64, u64),
     /// Of a thousand requests.
     pub(crate) passing: u16,
     pub(crate) lasting: u16,
@@ -58,14 +65,17 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let apis: Vec<Api> = (0..random.usize(1..=2)).map(|_| Api::random(&mut random)).collect();
-        let listings =
-            (0..random.usize(1..=4)).map(|number| Listing::random(&mut random, number, apis.len())).collect();
+        let large = random.u8(0..16) == 0;
+        let listings = (0..random.usize(1..=4))
+            .map(|number| Listing::random(&mut random, number, apis.len(), large))
+            .collect();
         Self {
             seed,
             apis,
             listings,
             commit_every: Duration::from_millis(random.u64(1..4000)),
             fail_fast: random.u8(0..6) == 0,
+            clock_jumps: random.u8(0..4) == 0,
             sink_pace: [0, 0, 20, 3000][random.usize(0..4)],
             runs: if random.u8(0..4) == 0 { 2 } else { 1 },
         }
@@ -107,6 +117,7 @@ impl Api {
             max_attempts: random.u32(1..8),
             max_wait: waits[random.usize(0..4)],
             own_budget: random.bool(),
+            skew: [(0, 0), (0, 0), (40 * 86_400, 0), (0, 7200)][random.usize(0..4)],
             latency: [1, 50, 400, 8000][random.usize(0..4)],
             passing: [0, 30, 100, 300][random.usize(0..4)],
             lasting: [0, 0, 5, 15][random.usize(0..4)],
@@ -115,6 +126,11 @@ impl Api {
             longest_wait: [5, 60, 900][random.usize(0..3)],
             window,
         }
+    }
+
+    /// The time of day at the server.
+    pub(crate) fn clock(&self, now: Duration) -> SystemTime {
+        wall(now) - Duration::from_secs(self.skew.0) + Duration::from_secs(self.skew.1)
     }
 
     pub(crate) fn limiter(&self) -> Limiter {
