@@ -165,7 +165,7 @@ async fn run(source: SourceBuilder, seen: &mut Seen) {
         }
     };
     seen.add("report", format_args!("{report} {report:?} {report:#?} {}", report.to_json()));
-    seen.add("events", &events.lock().unwrap());
+    seen.add("events", events.lock().unwrap());
     files(out.path(), seen);
 }
 
