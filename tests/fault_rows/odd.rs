@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use headwater::auth::Bearer;
 use headwater::error::ErrorKind::{NotJson, RecordPath, Status};
 use headwater::prelude::*;
 
-use super::pull::{ONE_PAGE, PAGE, Pull, answered, fatal, once_more};
+use super::pull::{ATTEMPTS, ONE_PAGE, PAGE, Pull, answered, fatal, once_more};
 use super::table::{Table, want};
+use crate::fault_server::h2::{self, Act};
+use crate::fault_server::tls::root;
 use crate::fault_server::{Reply, Server};
 
 /// What makes a terminal change its title, its colours, its cursor; and C1 controls, which some obey as well.
@@ -14,6 +17,7 @@ const ESCAPES: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{1b}[31m\r\n\u{8}\u{9b}31m\
 
 pub(crate) async fn rows(table: &mut Table) {
     controls(table).await;
+    repeated_below_http(table).await;
     odd(table).await;
     left_over(table).await;
 }
@@ -59,6 +63,28 @@ async fn controls(table: &mut Table) {
     let coding = || Reply::status("200 OK", "content-encoding: \u{9b}31m\r\n", PAGE);
     let wrong = headwater::error::ErrorKind::Encoding;
     fatal(table, 58, "a C1 control in Content-Encoding", wrong, 0, &["content coding"], coding).await;
+}
+
+/// What the server says about the failure itself, below HTTP, goes into the error as well: it may repeat a credential.
+async fn repeated_below_http(table: &mut Table) {
+    let bearer = |url: String| {
+        Pull::with(move |http| {
+            let request = Request::get(url).expect("a URL");
+            Pages::new(http, request, Single).auth(Bearer::new("canary-of-the-bearer").expect("a token"))
+        })
+    };
+    let saying = "\u{1b}[31mBearer canary-of-the-bearer\u{7}";
+    let server = h2::start(move |_| Act::GoAwaySaying(saying)).await;
+    let pulled = bearer(server.url("/")).client(|client| client.root_certificate(root())).run().await;
+    let want_goaway = want("Interrupted", ATTEMPTS).says(&["[31m"]);
+    table.line(58, "HTTP/2: GOAWAY that repeats the token, with escapes", &server, &pulled, want_goaway);
+    table.check(58, !pulled.text.contains("canary"), &pulled.text);
+
+    let trailer = "0\r\ncanary-of-the-bearer\u{7f}: canary-of-the-bearer\u{1b}[31m\r\n\r\n";
+    let server = Server::start(move |_| Reply::head("transfer-encoding: chunked\r\n").send(trailer)).await;
+    let pulled = bearer(server.url("/")).run().await;
+    table.line(58, "a trailer that repeats the token, with escapes", &server, &pulled, want("Encoding", 2));
+    table.check(58, !pulled.text.contains("canary"), &pulled.text);
 }
 
 async fn odd(table: &mut Table) {

@@ -46,6 +46,8 @@ pub(crate) enum Act {
     Break(Bytes, u32),
     /// GOAWAY that leaves this request out (RFC 9113 §6.8), and close.
     GoAway(u32),
+    /// The same, with a text for people in it.
+    GoAwaySaying(&'static str),
     /// The beginning of a body, then GOAWAY that counts this request in, and close.
     GoAwayInBody(Bytes, u32),
     /// Closes without a word.
@@ -145,11 +147,8 @@ impl Connection {
                 self.send(DATA, 0, stream, &body).await?;
                 self.send(RST_STREAM, 0, stream, &code.to_be_bytes()).await
             }
-            Act::GoAway(code) => {
-                let last = stream.saturating_sub(2);
-                self.send(GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat()).await?;
-                self.close().await
-            }
+            Act::GoAway(code) => self.go_away(stream, code, "").await,
+            Act::GoAwaySaying(text) => self.go_away(stream, INTERNAL_ERROR, text).await,
             Act::GoAwayInBody(body, code) => {
                 self.send(HEADERS, END_HEADERS, stream, STATUS_200).await?;
                 self.send(DATA, 0, stream, &body).await?;
@@ -193,6 +192,13 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    async fn go_away(&mut self, stream: u32, code: u32, text: &str) -> std::io::Result<()> {
+        let last = stream.saturating_sub(2);
+        let payload = [&last.to_be_bytes()[..], &code.to_be_bytes(), text.as_bytes()].concat();
+        self.send(GOAWAY, 0, 0, &payload).await?;
+        self.close().await
     }
 
     async fn close(&mut self) -> std::io::Result<()> {
