@@ -1,7 +1,8 @@
 //! Credentials in the URLs that a server gives: taken out before a URL is stored, put in again before it is asked.
 //!
 //! A place is a word that stands for a credential in one spelling. It holds nothing of it, so a checkpoint can hold
-//! it; and when the credential is replaced, the place stands for the new one.
+//! it; and when the credential is replaced, the place stands for the new one. Places are filled for the home origin
+//! only: a server that writes one by itself has its own credential sent to itself.
 
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

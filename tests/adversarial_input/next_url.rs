@@ -29,6 +29,9 @@ const HOMES: [&str; 5] = [
 ];
 const ALLOWED: &str = "https://files.example.com";
 
+/// What stands for a credential in a stored link.
+const PLACE: &str = "headwater-credential";
+
 const TOKEN: &str = "t0ken-of-the-bearer";
 const KEY: &str = "k3y-in-the-query";
 const BY_HAND: &str = "h4nd-written-header";
@@ -85,6 +88,8 @@ fn resolves_as_a_url(way: Way, home: &str, link: &str) {
     let (kinds, second) = match base.join(trimmed) {
         _ if way == Way::Body && trimmed.is_empty() => (None, None),
         Err(_) => (Some(vec![ErrorKind::Cursor, ErrorKind::Redirect]), None),
+        // A server that writes a place for a credential itself may have it sent to itself.
+        Ok(url) if url.as_str().contains(PLACE) => return said_nothing(&given),
         Ok(mut url) => {
             url.set_fragment(None);
             let is_home = url.origin() == base.origin() && matches!(url.scheme(), "http" | "https");
@@ -104,8 +109,9 @@ fn resolves_as_a_url(way: Way, home: &str, link: &str) {
         (None, None) => {}
         (kinds, error) => panic!("{way:?} {link:?}: expected was {kinds:?}, and it is {error:?}"),
     }
-    // The stored position leads to the same place.
+    // The stored position leads to the same URL, but for the place of a credential.
     if let (Some(second), Some(Ok(Page { next: Some(Position::Url(stored)), .. }))) = (second, given.first())
+        && !stored.contains(PLACE)
     {
         assert_eq!(base.join(stored), Ok(second), "{stored}");
     }
