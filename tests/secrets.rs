@@ -618,6 +618,21 @@ fn no_credential_can_be_printed() {
     for auth in auths {
         assert_eq!(hits(&format!("{auth:?} {auth:#?}")), 0, "{auth:?}");
     }
+    // Nor one that was refused.
+    let broken = format!("{CANARY}\r\nX: 1");
+    let refused = [
+        Bearer::new(broken.as_str()).map(drop),
+        Basic::new("user", broken.as_str()).map(drop),
+        Basic::new(format!("a:{CANARY}"), "").map(drop),
+        ApiKey::header("X-Key", broken.as_str()).map(drop),
+        Request::get(format!("https://user:{}@api.example.com/", percent(CANARY))).map(drop),
+        Request::get(format!("https://[{CANARY}")).map(drop),
+        Request::get("https://api.example.com/").unwrap().header("X-Key", &broken).map(drop),
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(hits(&format!("{error} {error:?} {error:#?}")), 0, "{error}");
+    }
     let proxy = format!("http://user:{}@127.0.0.1:9", percent(CANARY));
     let builder = Http::builder().proxy(proxy);
     assert_eq!(hits(&format!("{builder:?} {builder:#?}")), 0, "{builder:?}");
