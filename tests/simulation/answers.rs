@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     reply: Reply,
     /// What it says about waiting.
     wait: Option<Duration>,
+    /// How many requests it says remain, and for how long.
+    left: Option<(u64, Duration)>,
     /// Whether it refuses because of that, and for nothing else.
     limit: bool,
     verdict: Verdict,
@@ -74,7 +76,7 @@ impl State {
             None if hop < 3 && self.chance(api.redirects) => Verdict::Redirect,
             None => Verdict::Page,
         };
-        let mut wait = None;
+        let (mut wait, mut remaining) = (None, None);
         let mut reply = match verdict {
             Verdict::Fault(fault) => {
                 if fault == Fault::ReadTimeout {
@@ -109,6 +111,8 @@ impl State {
                 _ => None,
             };
             if let Some(told) = told {
+                let counts = told.headers.iter().any(|(name, _)| name.contains("ratelimit"));
+                remaining = counts.then_some((0, told.wait));
                 headers.extend(told.headers);
                 wait = Some(told.wait);
                 budget = None;
@@ -124,6 +128,7 @@ impl State {
                 let with = |(name, value)| (name, if is_count(name) { left.to_string() } else { value });
                 headers.extend(told.headers.into_iter().map(with));
                 wait = (left == 0).then_some(told.wait);
+                remaining = Some((left, told.wait));
             }
         }
         if let Verdict::Page = verdict {
@@ -135,7 +140,7 @@ impl State {
             view.ever_served = view.ever_served.max(page + 1);
         }
         let limit = wait.is_some_and(|wait| !wait.is_zero()) && is_limit(&reply);
-        Answer { reply, wait, limit, verdict, takes }
+        Answer { reply, wait, left: remaining, limit, verdict, takes }
     }
 
     /// A wait as the server writes it, by a clock of its own.
@@ -204,6 +209,9 @@ impl State {
             self.oracle.told(&world, source, wait, failed, now);
             self.tally.waits += 1;
             self.note(format_args!("s{source} page {page}: wait {wait:?}"));
+        }
+        if !matches!(answer.verdict, Verdict::Redirect) {
+            self.oracle.answered(&world, source, answer.left, now);
         }
         match answer.reply {
             Reply::Answer { status, headers, body } => {

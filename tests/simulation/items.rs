@@ -29,7 +29,8 @@ impl Item {
     /// `id` to go on from.
     pub(crate) fn random(random: &mut fastrand::Rng, id: usize, keyed: bool, large: bool) -> Self {
         let pad = if large { 150_000 } else { 3000 };
-        match random.u8(0..if keyed { 22 } else { 27 }) {
+        let kind = if large && random.bool() { 10 } else { random.u8(0..if keyed { 22 } else { 27 }) };
+        match kind {
             0 => Self::same(format!(
                 r#"{{"id":{id},"big":123456789012345678901234567890,"price":1.10,"huge":1e999,"zero":-0}}"#
             )),

@@ -32,7 +32,7 @@ impl Listing {
     pub(crate) fn random(random: &mut fastrand::Rng, number: usize, apis: usize, large: bool) -> Self {
         let dialect = Dialect::random(random);
         let keyed = matches!(dialect, Dialect::LastRecord { .. });
-        let pages = if random.u8(0..8) == 0 { random.usize(30..120) } else { random.usize(1..20) };
+        let pages = if !large && random.u8(0..8) == 0 { random.usize(30..120) } else { random.usize(1..20) };
         let pages = if dialect == Dialect::Single { 1 } else { pages };
         let mut chain = Vec::new();
         let mut rows = 0;

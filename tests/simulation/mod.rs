@@ -10,6 +10,7 @@ pub(crate) mod hub;
 pub(crate) mod items;
 pub(crate) mod judge;
 pub(crate) mod life;
+pub(crate) mod limits;
 pub(crate) mod listing;
 pub(crate) mod mutants;
 pub(crate) mod oracle;

@@ -28,11 +28,12 @@ pub(crate) enum Mutant {
     AnswersArePadded,
     TheEndIsNotStored,
     AnswersGetLost,
+    BudgetsAreNotRead,
     CredentialsAreForgotten,
     PagesAreTriedTooOften,
 }
 
-pub(crate) const MUTANTS: [Mutant; 20] = [
+pub(crate) const MUTANTS: [Mutant; 21] = [
     Mutant::SinkDropsABatch,
     Mutant::SinkDropsTheFirstBatchAfterACrash,
     Mutant::SinkWritesABatchTwice,
@@ -51,6 +52,7 @@ pub(crate) const MUTANTS: [Mutant; 20] = [
     Mutant::AnswersArePadded,
     Mutant::TheEndIsNotStored,
     Mutant::AnswersGetLost,
+    Mutant::BudgetsAreNotRead,
     Mutant::CredentialsAreForgotten,
     Mutant::PagesAreTriedTooOften,
 ];
@@ -76,6 +78,7 @@ impl Mutant {
             Self::ErrorsAreOfTheWrongKind => &[By::ErrorsAreTyped],
             Self::AnswersArePadded | Self::TheEndIsNotStored => &[By::CountsReconcile],
             Self::AnswersGetLost => &[By::RunsFinish],
+            Self::BudgetsAreNotRead => &[By::ToldBudgetsAreKept],
             Self::CredentialsAreForgotten => &[By::CredentialsStayHome],
             Self::PagesAreTriedTooOften => &[By::AttemptsAreCounted],
         }
@@ -115,6 +118,14 @@ impl Mutant {
                     response.headers.keys().filter(|name| is_hint(name.as_str())).cloned().collect();
                 for name in names {
                     response.headers.remove(name);
+                }
+            }
+            // What is used up is read, and what is left is not.
+            Some(Self::BudgetsAreNotRead) => {
+                for name in ["x-ratelimit-remaining", "ratelimit-remaining"] {
+                    if response.headers.get(name).is_some_and(|left| left != "0") {
+                        response.headers.remove(name);
+                    }
                 }
             }
             Some(Self::ToldWaitsAreHalved) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use headwater::ErrorKind;
 
 use super::faults::Fault;
+use super::limits::LimiterView;
 use super::world::World;
 
 /// The invariants.
@@ -14,6 +15,7 @@ pub(crate) enum Invariant {
     ExactlyOnce,
     CountsReconcile,
     ToldWaitsAreKept,
+    ToldBudgetsAreKept,
     LimiterBoundHolds,
     FewRequestsAgain,
     NothingLeftBehind,
@@ -62,6 +64,8 @@ pub(crate) struct SourceView {
     pub(crate) after_failure: bool,
     /// What the last answer was, if it was none that a source goes on from.
     pub(crate) fault: Option<Seen>,
+    /// The number of its last request, hops not counted, at its limiter.
+    poll: u64,
     /// Its own last failure told it to wait until then.
     pub(crate) told_until: Duration,
     /// How many pages the next process may have to ask for again.
@@ -83,15 +87,6 @@ impl Seen {
     pub(crate) fn may_end_in(self, kind: ErrorKind) -> bool {
         self.fault.kinds(self.resumable).contains(&kind) || (self.told && kind == ErrorKind::RateLimited)
     }
-}
-
-/// What is known of one limiter, in this life.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct LimiterView {
-    /// When requests were sent, hops not counted.
-    sent: Vec<Duration>,
-    /// No request before this, by what the server said.
-    closed_until: Duration,
 }
 
 #[derive(Debug)]
@@ -147,7 +142,7 @@ impl Oracle {
 
     /// A request for a page is sent.
     pub(crate) fn sent(&mut self, world: &World, source: usize, page: usize, now: Duration) {
-        use Invariant::{AttemptsAreCounted, FewRequestsAgain, LimiterBoundHolds, ToldWaitsAreKept};
+        use Invariant::{AttemptsAreCounted, FewRequestsAgain, ToldWaitsAreKept};
         let listing = &world.listings[source];
         let name = &listing.name;
         let view = &mut self.sources[source];
@@ -177,23 +172,11 @@ impl Oracle {
                 view.failures
             )
         });
-        let limiter = &mut self.limiters[listing.api];
-        limiter.sent.push(now);
-        let closed_until = limiter.closed_until;
-        let over = world.apis[listing.api].rate.and_then(|(rate, burst)| {
-            let allowed = |since: Duration| f64::from(burst) + rate * (now - since).as_secs_f64() + 1e-6;
-            let newest_first = limiter.sent.iter().rev().enumerate();
-            newest_first
-                .map(|(index, since)| (index + 1, *since))
-                .find(|(n, since)| *n as f64 > allowed(*since))
-        });
-        self.check(now >= closed_until, ToldWaitsAreKept, || {
-            format!("{name}: a request at {now:?}, {:?} before a told wait is over", closed_until - now)
-        });
-        self.check(over.is_none(), LimiterBoundHolds, || {
-            let (requests, since) = over.unwrap_or_default();
-            format!("{name}: {requests} requests from {since:?} to {now:?}")
-        });
+        let (poll, broken) = self.limiters[listing.api].sent(&world.apis[listing.api], now);
+        self.sources[source].poll = poll;
+        if let Some((invariant, what)) = broken {
+            self.violated(invariant, format!("{name}: {what}"));
+        }
     }
 
     /// A run has given its report.
@@ -203,13 +186,24 @@ impl Oracle {
         }
     }
 
+    /// A poll is over, redirects and all; its answer may have said how many requests remain, and for how long.
+    pub(crate) fn answered(
+        &mut self,
+        world: &World,
+        source: usize,
+        told: Option<(u64, Duration)>,
+        now: Duration,
+    ) {
+        let (api, poll) = (world.listings[source].api, self.sources[source].poll);
+        let most = world.apis[api].limiter_max_wait;
+        self.limiters[api].answered(poll, told.map(|(left, reset)| (left, now + reset.min(most))));
+    }
+
     /// The server has said how long to wait. A failure binds its own source for the whole time; the limiter
     /// keeps everyone out for as long as it may.
     pub(crate) fn told(&mut self, world: &World, source: usize, wait: Duration, failed: bool, now: Duration) {
         let api = world.listings[source].api;
-        let limiter = &mut self.limiters[api];
-        let until = now + wait.min(world.apis[api].limiter_max_wait);
-        limiter.closed_until = limiter.closed_until.max(until);
+        self.limiters[api].close(now + wait.min(world.apis[api].limiter_max_wait));
         if failed {
             self.sources[source].told_until = now + wait;
         }

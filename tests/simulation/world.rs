@@ -65,7 +65,8 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let apis: Vec<Api> = (0..random.usize(1..=2)).map(|_| Api::random(&mut random)).collect();
-        let large = random.u8(0..16) == 0;
+        // More between two commits than the sink keeps in memory.
+        let large = random.u8(0..24) == 0;
         let listings = (0..random.usize(1..=4))
             .map(|number| Listing::random(&mut random, number, apis.len(), large))
             .collect();
