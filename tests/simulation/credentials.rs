@@ -1,6 +1,7 @@
 //! The credentials of a source, and who gets to see them.
 
-use headwater::{Request, SourceBuilder};
+use headwater::auth::{ApiKey, Bearer};
+use headwater::{Pages, Request, SourceBuilder};
 use http::header::AUTHORIZATION;
 
 use super::listing::Listing;
@@ -27,6 +28,15 @@ impl Credentials {
             Self::Nothing => source,
             Self::Bearer => source.bearer(Self::secret(listing)),
             Self::Key => source.api_key_query("key", Self::secret(listing)),
+        }
+    }
+
+    pub(crate) fn give_by_hand(self, listing: &Listing, pages: Pages) -> Pages {
+        let secret = Self::secret(listing);
+        match self {
+            Self::Nothing => pages,
+            Self::Bearer => pages.auth(Bearer::new(secret).expect("a good token")),
+            Self::Key => pages.auth(ApiKey::query("key", secret)),
         }
     }
 

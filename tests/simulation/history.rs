@@ -67,7 +67,8 @@ pub(crate) fn history(seed: u64, mutant: Option<Mutant>) -> History {
     (tally.worlds, tally.virtual_time, tally.lines) = (1, now, lines);
     tally.traces = hasher.finish();
     for listing in &world.listings {
-        *tally.dialects.entry(listing.dialect.name()).or_default() += 1;
+        let name = if listing.by_hand { "link header, by hand" } else { listing.dialect.name() };
+        *tally.dialects.entry(name).or_default() += 1;
     }
     History {
         violation: state.oracle.violation.clone(),

@@ -4,18 +4,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater::Shutdown;
 use headwater::pipeline::{Outcome, Report, RunError};
-use headwater::sink::Jsonl;
 use headwater::testing::CrashFs;
-use headwater::{Limiter, Pipeline, Shutdown};
 use tokio::time::{Instant, sleep_until};
 
-use super::disk::OUT;
 use super::hub::Hub;
-use super::mutants::Mutant;
 use super::oracle::Invariant;
-use super::server::Connection;
-use super::watch::WatchedSink;
+use super::pipelines::pipeline;
 use super::world::World;
 
 /// What is going to happen to a process.
@@ -167,50 +163,4 @@ async fn run(hub: &Hub, world: &Arc<World>, disk: &CrashFs, fate: Fate) -> End {
             }
         }
     }
-}
-
-fn pipeline(hub: &Hub, world: &Arc<World>, disk: &CrashFs, shutdown: &Shutdown) -> Pipeline {
-    let (mutant, life, now) = {
-        let state = hub.state();
-        (state.mutant, u64::from(state.life), state.wall())
-    };
-    let limiters: Vec<Limiter> = world.apis.iter().map(|api| api.limiter()).collect();
-    let sources = world.listings.iter().enumerate().map(|(number, listing)| {
-        let api = &world.apis[listing.api];
-        let limiter = match (mutant, api.rate) {
-            (Some(Mutant::SourcesDoNotShareTheirLimiter), _) => api.limiter(),
-            (Some(Mutant::LimiterIsTooFast), Some((rate, burst))) => {
-                Limiter::per_second(rate * 1.2).burst(burst).max_wait(api.limiter_max_wait)
-            }
-            (Some(Mutant::BurstIsTooLarge), Some((_, burst))) => {
-                limiters[listing.api].clone().burst(burst + 1)
-            }
-            _ => limiters[listing.api].clone(),
-        };
-        let far = mutant == Some(Mutant::SourcesRunFarAhead);
-        let source = listing.dialect.source(listing);
-        let source = match mutant {
-            Some(Mutant::CredentialsAreForgotten) => source,
-            _ => listing.credentials.give(listing, source),
-        };
-        let source = source.records(listing.path).rate_limit(limiter);
-        let source = if listing.no_content { source.no_content_ends() } else { source };
-        let retry = api.retry(world.seed ^ (life << 8) ^ number as u64);
-        let source = source.retry(match mutant {
-            Some(Mutant::PagesAreTriedTooOften) => retry.max_attempts(api.max_attempts + 1),
-            _ => retry,
-        });
-        let source = source.prefetch(if far { 30 } else { listing.prefetch });
-        source.transport(Connection::new(hub.clone(), number)).build().expect("a good definition")
-    });
-    let sink = Jsonl::on(Arc::new(disk.clone()), OUT);
-    let observer = hub.clone();
-    let pipeline = Pipeline::new()
-        .sources(sources)
-        .sink(WatchedSink::new(sink, hub.clone(), disk.clone()))
-        .commit_every(world.commit_every)
-        .started_at(now)
-        .shutdown(shutdown.clone())
-        .observe(move |event| observer.event(event));
-    if world.fail_fast { pipeline.fail_fast() } else { pipeline }
 }

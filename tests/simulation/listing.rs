@@ -20,6 +20,8 @@ pub(crate) struct Listing {
     pub(crate) tokens: Vec<String>,
     pub(crate) path: &'static str,
     pub(crate) prefetch: usize,
+    /// Whether its page stream is composed by hand.
+    pub(crate) by_hand: bool,
     /// Whether the last page, which is empty, has no body at all.
     pub(crate) no_content: bool,
     pub(crate) credentials: Credentials,
@@ -60,6 +62,7 @@ impl Listing {
             2 => "data.items",
             _ => "/data/items",
         };
+        let by_hand = matches!(dialect, Dialect::Link { .. }) && random.bool();
         Self {
             name: format!("s{number}"),
             api: random.usize(0..apis),
@@ -71,7 +74,8 @@ impl Listing {
             no_content: dialect.ends_empty() && random.bool(),
             credentials: Credentials::random(random),
             elsewhere: random.u8(0..4) == 0,
-            prefetch: if random.u8(0..5) == 0 { random.usize(1..4) } else { 0 },
+            by_hand,
+            prefetch: if !by_hand && random.u8(0..5) == 0 { random.usize(1..4) } else { 0 },
             fields_first: random.bool(),
         }
     }

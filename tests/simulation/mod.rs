@@ -14,6 +14,7 @@ pub(crate) mod limits;
 pub(crate) mod listing;
 pub(crate) mod mutants;
 pub(crate) mod oracle;
+pub(crate) mod pipelines;
 pub(crate) mod server;
 pub(crate) mod tally;
 pub(crate) mod trace;
