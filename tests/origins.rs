@@ -369,6 +369,17 @@ fn a_key_that_was_written_by_hand_does_not_leave_home() {
     assert_eq!(seen[1].url, format!("https://api.example.com/v1/items?api_key={KEY}&page=3&key={KEY}"));
 }
 
+#[test]
+fn an_origin_without_encryption_is_refused_though_it_was_allowed() {
+    for way in [Way::Body, Way::Header, Way::Redirect] {
+        let (api, pages) = pages(way, HOME, pointing(way, "http://files.example.com/a").unwrap());
+        let pages = pages.auth(both()).allow_origin("http://files.example.com");
+        let given: Vec<_> = futures::executor::block_on(pages.take(4).collect());
+        assert_eq!(given.into_iter().find_map(Result::err).unwrap().kind(), ErrorKind::Origin, "{way:?}");
+        assert_eq!(api.requests().len(), 1);
+    }
+}
+
 /// Asks through a script, with all credentials and another origin allowed.
 fn ask(request: Request, replies: impl IntoIterator<Item = Reply>) -> (Vec<Seen>, Vec<Result<Page>>) {
     let api = Scripted::new(replies);
