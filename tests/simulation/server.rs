@@ -22,7 +22,7 @@ impl Connection {
     async fn exchange(&self, request: &Request) -> headwater::Result<Response> {
         let hop = request.url().query_pairs().find(|(name, _)| name == "hop");
         let hop = hop.map_or(0, |(_, hop)| hop.parse::<u32>().expect("a number"));
-        let _in_flight = InFlight::new(&self.hub);
+        let mut in_flight = InFlight::new(&self.hub, self.source);
         let (page, takes) = self.hub.state().receive(self.source, request, hop);
         self.hub.step().await;
         sleep(takes).await;
@@ -32,6 +32,7 @@ impl Connection {
         if self.hub.state().mutant == Some(Mutant::AnswersGetLost) && self.hub.state().one_in(20) {
             return std::future::pending().await;
         }
+        in_flight.arrived = true;
         let response = self.hub.state().arrive(self.source, page, answer);
         Mutant::look(&self.hub, response)
     }
@@ -50,17 +51,27 @@ impl Transport for Connection {
 }
 
 /// Counts the exchanges that are going on.
-struct InFlight(Hub);
+struct InFlight {
+    hub: Hub,
+    source: usize,
+    arrived: bool,
+}
 
 impl InFlight {
-    fn new(hub: &Hub) -> Self {
+    fn new(hub: &Hub, source: usize) -> Self {
         hub.state().in_flight += 1;
-        Self(hub.clone())
+        Self { hub: hub.clone(), source, arrived: false }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.state().in_flight -= 1;
+        let mut state = self.hub.state();
+        state.in_flight -= 1;
+        if !self.arrived {
+            // A poll that was dropped is over, too.
+            let (world, now) = (state.world.clone(), state.now());
+            state.oracle.answered(&world, self.source, None, now);
+        }
     }
 }
