@@ -87,17 +87,19 @@ fn reconcile(
             // One that could not be opened.
             continue;
         };
+        // Of `prefetch` a task may run once more before it ends.
+        let (requests, bytes, seen, after_failure) = view.at_end;
         let said = (source.counts.requests, source.counts.bytes);
         let finished = source.outcome == Outcome::Finished;
-        state.oracle.check(said == view.at_end, Invariant::CountsReconcile, || {
-            format!("{name}: {said:?} requests and bytes are told, {:?} were seen", view.at_end)
+        state.oracle.check(said == (requests, bytes), Invariant::CountsReconcile, || {
+            format!("{name}: {said:?} requests and bytes are told, {:?} were seen", (requests, bytes))
         });
         // A retry counts when its wait is over; the run may end before it gets its permit.
         let retries = source.counts.retries;
-        let pending = u64::from(view.after_failure && source.outcome == Outcome::Stopped);
-        let fits = (view.retries..=view.retries + pending).contains(&retries);
+        let pending = u64::from(after_failure && source.outcome == Outcome::Stopped);
+        let fits = (seen..=seen + pending).contains(&retries);
         state.oracle.check(fits, Invariant::CountsReconcile, || {
-            format!("{name}: {retries} retries are told, {} were seen", view.retries)
+            format!("{name}: {retries} retries are told, {seen} were seen")
         });
         let (records, pages) = (source.records, source.pages);
         let told = (records, pages) == (stored.records, stored.mark.pages);

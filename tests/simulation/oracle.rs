@@ -56,8 +56,8 @@ pub(crate) struct SourceView {
     pub(crate) requests: u64,
     pub(crate) retries: u64,
     pub(crate) bytes: u64,
-    /// Requests and bytes when the run gave its report.
-    pub(crate) at_end: (u64, u64),
+    /// Requests, bytes and retries when the run gave its report, and whether one more was waited for.
+    pub(crate) at_end: (u64, u64, u64, bool),
     /// Failures of the page that is asked for, limits not counted, and whether the last one was garbled.
     pub(crate) failures: u32,
     pub(crate) garbled: bool,
@@ -182,7 +182,7 @@ impl Oracle {
     /// A run has given its report.
     pub(crate) fn reported(&mut self) {
         for view in &mut self.sources {
-            view.at_end = (view.requests, view.bytes);
+            view.at_end = (view.requests, view.bytes, view.retries, view.after_failure);
         }
     }
 
