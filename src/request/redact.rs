@@ -12,6 +12,9 @@ use url::Url;
 use super::Secret;
 use super::spelling::{Reading, blank, plain};
 
+/// So much of a text is read. A paginator may quote a whole page in its error.
+const MOST_READ: usize = 16 * 1024;
+
 /// What stands in the place of a secret.
 pub(crate) const MASK: &str = "***";
 
@@ -52,14 +55,25 @@ impl Redactor {
         !self.found(text).is_empty()
     }
 
-    /// Wipes a text.
+    /// Wipes a text. Of a long one the beginning is kept.
     pub(crate) fn text(&self, text: &str) -> String {
-        mask_named_values(&self.known(text))
+        self.beginning(text, true)
     }
 
-    /// Wipes the known values, however they are spelled.
-    fn known(&self, text: &str) -> String {
-        masked(text, &self.found(text))
+    /// Wipes a text that may be the beginning of a longer one. What stands near the end of what is read is left out:
+    /// half a secret may stand there, and half a secret is still a secret.
+    pub(crate) fn beginning(&self, text: &str, whole: bool) -> String {
+        let read = &text[..char_before(text, MOST_READ)];
+        let whole = whole && read.len() == text.len();
+        let kept = if whole { read.len() } else { char_before(read, read.len() / 2) };
+        let hidden: Vec<_> = self.found(read).into_iter().filter(|(start, _)| *start < kept).collect();
+        // A secret that begins before that end is masked to its own.
+        let end = hidden.iter().map(|(_, end)| *end).max().unwrap_or(0).max(kept);
+        let mut wiped = mask_named_values(&masked(&read[..end], &hidden));
+        if !whole {
+            wiped.push('…');
+        }
+        wiped
     }
 
     /// Where the known values stand in a text; some may overlap.
@@ -108,6 +122,11 @@ pub(crate) fn within_base64(engine: &GeneralPurpose, value: &str, phase: usize) 
     let encoded = engine.encode([&vec![0; phase], value.as_bytes()].concat()).into_bytes();
     // Of an empty password there is nothing.
     encoded.get((phase * 4).div_ceil(3)..(phase + value.len()) * 4 / 3).unwrap_or_default().to_vec()
+}
+
+/// The last place up to this one where a character begins, or the end of the text.
+fn char_before(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
 /// A text with these ranges masked; they may overlap.

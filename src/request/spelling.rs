@@ -5,6 +5,8 @@
 //! its beginning (`%` before `41`). So there is no one way to read a text: at each place it is what stands there, or
 //! what an escape there stands for, or what the escape that this makes stands for.
 
+use std::collections::BTreeSet;
+
 use memchr::memchr3;
 
 /// JSON in JSON, percent-encoded: nobody goes further.
@@ -52,22 +54,41 @@ impl Reading {
     }
 
     /// Where a word ends that is read at this place; in the word, each plus is a blank.
-    pub(super) fn word(&self, mut at: usize, mut word: &[u8]) -> Option<usize> {
-        while !word.is_empty() {
-            let mut fitting: Vec<Token> = Vec::new();
-            for token in self.depths.iter().filter_map(|tokens| tokens.get(at)) {
-                if word.starts_with(token.bytes()) && !fitting.contains(token) {
-                    fitting.push(*token);
-                }
+    pub(super) fn word(&self, mut at: usize, word: &[u8]) -> Option<usize> {
+        let mut read = 0;
+        // Nearly always there is one way to go on.
+        while read < word.len() {
+            let mut ways = self.ways(at, &word[read..]);
+            let first = ways.next()?;
+            if ways.next().is_some() {
+                break;
             }
-            let (last, others) = fitting.split_last()?;
-            let others = others.iter().find_map(|token| self.word(token.end, &word[token.bytes().len()..]));
-            if others.is_some() {
-                return others;
-            }
-            (at, word) = (last.end, &word[last.bytes().len()..]);
+            (read, at) = (read + first.bytes().len(), first.end);
         }
-        Some(at)
+        // Where there are several, each place is reached once for each length: a word of backslashes has ways without
+        // number to be read, but not many places.
+        let mut reached = BTreeSet::from([(read, at)]);
+        let mut end = None;
+        while let Some((read, at)) = reached.pop_first() {
+            if read == word.len() {
+                end = end.max(Some(at));
+            } else {
+                reached.extend(
+                    self.ways(at, &word[read..]).map(|token| (read + token.bytes().len(), token.end)),
+                );
+            }
+        }
+        end
+    }
+
+    /// The different tokens at a place that a word begins with.
+    fn ways(&self, at: usize, word: &[u8]) -> impl Iterator<Item = Token> {
+        let mut last = None;
+        self.depths.iter().filter_map(move |tokens| {
+            let token = *tokens.get(at)?;
+            // What is no escape is the same at every depth.
+            (last.replace(token) != Some(token) && word.starts_with(token.bytes())).then_some(token)
+        })
     }
 }
 

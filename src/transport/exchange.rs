@@ -16,7 +16,7 @@ use crate::hints::Hints;
 use crate::meter::Meter;
 use crate::request::origin::{Origins, Trust};
 use crate::request::place::{self, PLACE};
-use crate::request::redact::{MASK, Redactor};
+use crate::request::redact::Redactor;
 use crate::request::{Request, Secret, TELLING};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
@@ -262,21 +262,15 @@ impl Exchange {
 
 /// The beginning of a body, redacted, on one line, without control characters.
 fn excerpt(body: &[u8], redactor: &Redactor) -> Option<String> {
-    // Redacted before it is cut: half a secret is still a secret.
+    // Redacted before it is cut.
     let read = &body[..body.len().min(EXCERPT_BYTES)];
-    let mut text = redactor.text(String::from_utf8_lossy(read).trim());
-    let mut cut = read.len() < body.len();
-    if cut && text.chars().nth(EXCERPT_CHARS).is_none() {
-        // So much was masked that the end is in sight, and there a secret may be cut in half.
-        text.truncate(text.rfind(MASK).map_or(0, |at| at + MASK.len()));
-    }
-    cut |= text.chars().nth(EXCERPT_CHARS).is_some();
+    let text = redactor.beginning(String::from_utf8_lossy(read).trim(), read.len() == body.len());
     if text.is_empty() {
         return None;
     }
     let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
     let mut excerpt: String = text.chars().take(EXCERPT_CHARS).map(shown).collect();
-    if cut {
+    if text.chars().nth(EXCERPT_CHARS).is_some() {
         excerpt.push('…');
     }
     Some(excerpt)
