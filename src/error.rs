@@ -254,7 +254,8 @@ impl Error {
             let wiped = wipe(&text);
             if wiped == text { cause } else { wiped.into() }
         });
-        for text in [&mut inner.context.position, &mut inner.context.request, &mut inner.context.excerpt] {
+        let Context { position, request, host, excerpt, .. } = &mut inner.context;
+        for text in [position, request, host, excerpt] {
             *text = text.take().map(|text| wipe(&text));
         }
         self

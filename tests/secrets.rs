@@ -474,6 +474,16 @@ fn places() -> Vec<Place> {
             leaking(|| format!("https://evil.example/steal?t={CANARY}")),
             |api| items(api).bearer(CANARY),
         ),
+        place(
+            "next link: the host",
+            leaking(|| "https://c4n4ry-of-a-host.evil.example/".to_owned()),
+            |api| items(api).bearer("c4n4ry-of-a-host"),
+        ),
+        place(
+            "next link: the user name",
+            leaking(|| format!("https://{}:x@evil.example/", percent(CANARY))),
+            |api| items(api).bearer(CANARY),
+        ),
         place("next link: no URL", leaking(|| format!("https://[{CANARY}]/")), |api| {
             items(api).bearer(CANARY)
         }),

@@ -49,9 +49,10 @@ fn places(secrets: &[Secret]) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Puts a place where one of the secrets stands, in the path or in the query.
-pub(crate) fn take_out(url: &mut Url, secrets: &[Secret]) {
-    change(url, |text| {
+/// Puts a place where one of the secrets stands: in the path or the query, and anywhere if it is not our own origin.
+pub(crate) fn take_out(url: &mut Url, secrets: &[Secret], is_home: bool) {
+    let start = if is_home { Position::BeforePath } else { Position::BeforeUsername };
+    change(url, start, |text| {
         places(secrets).fold(text, |text, (place, secret)| match text.contains(&secret) {
             true => text.replace(&secret, &place),
             false => text,
@@ -63,17 +64,17 @@ pub(crate) fn take_out(url: &mut Url, secrets: &[Secret]) {
 pub(crate) fn put_in(url: &mut Url, secrets: impl FnOnce() -> Vec<Secret>) {
     if url.as_str().contains(PLACE) {
         let secrets = secrets();
-        change(url, |text| {
+        change(url, Position::BeforePath, |text| {
             places(&secrets).fold(text, |text, (place, secret)| text.replace(&place, &secret))
         });
     }
 }
 
-fn change(url: &mut Url, change: impl FnOnce(String) -> String) {
-    let text = url[Position::BeforePath..].to_owned();
+fn change(url: &mut Url, start: Position, change: impl FnOnce(String) -> String) {
+    let text = url[start..].to_owned();
     let changed = change(text.clone());
     if changed != text
-        && let Ok(other) = Url::parse(&format!("{}{changed}", &url[..Position::BeforePath]))
+        && let Ok(other) = Url::parse(&format!("{}{changed}", &url[..start]))
     {
         *url = other;
     }
@@ -98,7 +99,7 @@ mod tests {
         ] {
             let url = Url::parse(&given).unwrap();
             let mut changed = url.clone();
-            take_out(&mut changed, &secrets);
+            take_out(&mut changed, &secrets, true);
             assert!(changed.as_str().contains(PLACE), "{given}");
             for part in ["sixteen", &within_base64_of(secret)] {
                 assert!(!changed.as_str().contains(part), "{changed}");

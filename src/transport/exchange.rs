@@ -185,7 +185,8 @@ impl Exchange {
             let kept = kept.join("&");
             url.set_query(Some(&kept));
         }
-        place::take_out(&mut url, &given);
+        let is_home = matches!(self.origins.check(&url), Ok(Trust::Home));
+        place::take_out(&mut url, &given, is_home);
         url
     }
 
