@@ -92,8 +92,9 @@ pub trait PagesExt: Paged + Sized {
         Retry::new(self, policy)
     }
 
-    /// Fetches up to `pages` pages ahead on a task of its own, while the ones before are worked on. Order
-    /// stays. Memory: `pages` + 1 pages. Dropping the stream ends the task.
+    /// Fetches up to `pages` pages ahead on a task of its own, the one that is on its way included, while the
+    /// ones before are worked on; 0 counts as 1. Order stays. Memory: `pages` pages, besides the one that was
+    /// taken. Dropping the stream ends the task.
     ///
     /// # Panics
     /// The first poll must happen within a tokio runtime.

@@ -47,13 +47,15 @@ fn start<S: Paged + Send + 'static>(inner: S, pages: usize) -> Ahead {
     let mut task = JoinSet::new();
     task.spawn(async move {
         let mut inner = pin!(inner);
-        while let Some(page) = inner.next().await {
-            if sender.send(Some(page)).await.is_err() {
+        // A page is only begun when there is room for it. An error here: nobody listens any more, fine.
+        while let Ok(room) = sender.reserve().await {
+            let page = inner.next().await;
+            let ended = page.is_none();
+            room.send(page);
+            if ended {
                 return;
             }
         }
-        // Nobody listens any more: fine.
-        let _ = sender.send(None).await;
     });
     Ahead { pages: receiver, _task: task }
 }

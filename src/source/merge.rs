@@ -1,7 +1,7 @@
 //! Many sources into one stream, page by page.
 //!
 //! Each source runs on a task of its own: it fetches and parses while the pipeline writes. A bounded
-//! channel lets it be one page ahead, so that a slow sink holds the sources back. `select_all` merges whole
+//! channel lets it be one page ahead, so that a slow sink holds the sources back, and a crash costs little. `select_all` merges whole
 //! pages; flattening into records comes last, for merging record by record costs ten times as much.
 
 use std::pin::{Pin, pin};
@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::meter::Meter;
 use crate::records::Batch;
 
-/// How far a source may be ahead of the sink, in pages, besides the one in its hands.
+/// How far a source may be ahead of the sink, in pages, the one that it is fetching included.
 const AHEAD: usize = 1;
 
 /// What comes from a source.
@@ -75,29 +75,35 @@ async fn pull(
 ) {
     let mut batches = pin!(batches.fuse());
     loop {
-        let batch = tokio::select! {
-            // Between two pages nothing new is begun.
+        // A page is only begun when there is room for it: so no more than one that the pipeline has not taken is
+        // lost in a crash.
+        let room = tokio::select! {
             biased;
-            () = stop.cancelled() => break,
-            batch = batches.next() => batch,
+            () = stop.cancelled() => return,
+            room = sender.reserve() => room,
         };
-        match batch {
-            Some(batch) => {
-                if sender.send(batch).await.is_err() {
-                    return;
-                }
+        let Ok(room) = room else { return };
+        let batch = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            batch = batches.next() => match batch {
+                None => return,
+                some => some,
+            },
+        };
+        let Some(batch) = batch else {
+            // Nothing new is begun. A page that is on its way is still taken; a wait is not sat out.
+            let last = tokio::select! {
+                biased;
+                batch = last_page(&mut batches, &meter) => batch,
+                () = meter.idle() => None,
+            };
+            if let Some(batch) = last {
+                room.send(batch);
             }
-            None => return,
-        }
-    }
-    // A page that is on its way is still taken; a wait is not sat out.
-    let last = tokio::select! {
-        biased;
-        batch = last_page(&mut batches, &meter) => batch,
-        () = meter.idle() => None,
-    };
-    if let Some(batch) = last {
-        let _ = sender.send(batch).await;
+            return;
+        };
+        room.send(batch);
     }
 }
 

@@ -210,8 +210,8 @@ impl Oracle {
     }
 }
 
-/// How many pages may have been asked for that the sink has not got, besides the next one: one waits in the
-/// channel to the pipeline; with `prefetch(n)`, `n` more wait in that channel and one stands between the two.
+/// How many pages may have been asked for that the sink has not got, besides the next one: as many as `prefetch`
+/// is told to fetch ahead.
 pub(crate) fn ahead(prefetch: usize) -> usize {
-    if prefetch == 0 { 1 } else { prefetch + 2 }
+    prefetch
 }
