@@ -622,6 +622,26 @@ fn a_place_in_a_stored_link_is_filled_at_home_again() {
     assert_eq!(*asked.lock().unwrap(), [meant]);
 }
 
+/// Too short to be taken out of links, for it may be a word of its own; it is wiped all the same.
+#[test]
+fn a_short_secret_in_a_host_is_not_shown() {
+    let talks = script(|_| Said {
+        headers: vec![("location", "https://c4n4ry.evil.example/".into())],
+        ..status(302, "")
+    });
+    let api = Api::new(Line::Scripted, talks);
+    let first = Request::get(format!("{}/items", api.home)).unwrap();
+    let pages =
+        Pages::new(api.transport.clone(), first, NextUrl::body("next")).auth(Bearer::new("c4n4ry").unwrap());
+    let error = futures::executor::block_on(pages.collect::<Vec<_>>()).remove(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Origin);
+    assert_eq!(
+        hits(&format!("{error} {error:?} {:?} {:#?}", error.context(), error.context())),
+        0,
+        "{error}"
+    );
+}
+
 #[test]
 fn no_credential_can_be_printed() {
     let auths: [Box<dyn Auth>; 4] = [
