@@ -52,6 +52,15 @@ impl Hints {
         hints
     }
 
+    /// The hints of an answer to which earlier ones of the same poll, redirects, have led: where it says nothing of a
+    /// budget, what they said still holds.
+    pub(crate) fn behind(mut self, earlier: Self) -> Self {
+        if self.remaining.is_none() {
+            (self.remaining, self.limit, self.reset) = (earlier.remaining, earlier.limit, earlier.reset);
+        }
+        self
+    }
+
     /// How long the server asks to wait before the next request: `Retry-After`, else the reset of a
     /// budget that is used up.
     pub fn wait(&self) -> Option<Duration> {

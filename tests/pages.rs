@@ -598,6 +598,33 @@ async fn a_redirect_to_another_origin_is_refused_and_nothing_is_sent_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_redirect_that_asks_for_a_pause_gets_it() {
+    let later = |seconds: &str| Reply::redirect("/v2/items").header("retry-after", seconds);
+    let api = Scripted::new([later("5"), page("[1]", None)]);
+    listed(&api).next().await.unwrap().unwrap();
+    assert_eq!(api.times(), [0, 5].map(Duration::from_secs));
+    // A long wait is the policy's business.
+    let api = Scripted::new([later("300"), page("[1]", None)]);
+    let mut pages = listed(&api).retry(at_once());
+    pages.next().await.unwrap().unwrap();
+    assert_eq!((api.times(), asked(&api).len()), (vec![Duration::ZERO, Duration::from_secs(300)], 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_redirect_says_about_the_budget_is_heard() {
+    let used_up =
+        |to: &str| Reply::redirect(to).header("x-ratelimit-remaining", "0").header("x-ratelimit-reset", "30");
+    for target in ["/v2/items", "https://elsewhere.example/"] {
+        let limiter = Limiter::unlimited();
+        let api = Scripted::new([used_up(target), page("[1]", None)]);
+        let _ = listed(&api).rate_limit(limiter.clone()).next().await;
+        let start = Instant::now();
+        drop(limiter.acquire().await);
+        assert_eq!(start.elapsed(), Duration::from_secs(30), "{target}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn redirects_that_go_nowhere_are_errors() {
     let circle = Scripted::from_fn(|request, _| {
         Reply::redirect(if request.url().path().ends_with('a') { "/b" } else { "/a" })

@@ -3,9 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{Method, StatusCode};
+use tokio::time::{Instant, sleep};
 use url::Url;
 
 use super::status;
@@ -21,6 +23,8 @@ use crate::request::{Request, Secret, TELLING};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
+/// A longer wait than this is not sat out between two redirects.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const EXCERPT_CHARS: usize = 200;
 /// So much of a body is read for it.
 const EXCERPT_BYTES: usize = 16 * 1024;
@@ -52,35 +56,44 @@ impl Exchange {
         let mut hop = request;
         let mut seen = HashSet::new();
         let mut away = false;
+        // What the redirects say about the budget counts as well.
+        let mut hints = Hints::default();
         loop {
-            away |=
-                self.leads_away(&mut hop).map_err(|error| self.place(error, &hop, None, Hints::default()))?;
-            let response = self.hop(&hop, away).await?;
-            let hints = Hints::read(&response.headers, response.received_at);
-            if response.status.is_redirection() && response.status != StatusCode::NOT_MODIFIED {
-                seen.insert(hop.url().clone());
-                hop = self
-                    .follow(&hop, &response)
-                    .map_err(|error| self.place(error, &hop, Some(&response), hints))?;
-                if seen.contains(hop.url()) || seen.len() > MOST_REDIRECTS {
-                    let why = if seen.contains(hop.url()) {
-                        "redirects go round in a circle"
-                    } else {
-                        "too many redirects"
-                    };
-                    return Err(self.place(
-                        Error::new(ErrorKind::Redirect, why),
-                        &hop,
-                        Some(&response),
-                        hints,
-                    ));
-                }
-                continue;
+            away |= self.leads_away(&mut hop).map_err(|error| self.place(error, &hop, None, hints))?;
+            if let Some(wait) = hints.retry_after.filter(|wait| !wait.is_zero()) {
+                self.pause(wait).await.map_err(|error| self.place(error, &hop, None, hints))?;
             }
-            status::check(&response, &hints, resumable)
-                .map_err(|error| self.place(error, &hop, Some(&response), hints))?;
-            return Ok(Answered { response, url: hop.url().clone(), hints });
+            let response = self.hop(&hop, away).await?;
+            hints = Hints::read(&response.headers, response.received_at).behind(hints);
+            let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
+            if !response.status.is_redirection() || response.status == StatusCode::NOT_MODIFIED {
+                status::check(&response, &hints, resumable).map_err(|error| failed(error, &hop))?;
+                return Ok(Answered { response, url: hop.url().clone(), hints });
+            }
+            seen.insert(hop.url().clone());
+            hop = self.follow(&hop, &response).map_err(|error| failed(error, &hop))?;
+            let fault = match (seen.contains(hop.url()), seen.len() > MOST_REDIRECTS) {
+                (true, _) => Some("redirects go round in a circle"),
+                (false, true) => Some("too many redirects"),
+                (false, false) => None,
+            };
+            if let Some(why) = fault {
+                return Err(failed(Error::new(ErrorKind::Redirect, why), &hop));
+            }
         }
+    }
+
+    /// Waits before a redirect is followed, where it says how long (RFC 9110 §10.2.3). A long wait is not for the
+    /// middle of a request: it comes out as an error, and the policy decides.
+    async fn pause(&self, wait: Duration) -> Result<()> {
+        if wait > LONGEST_PAUSE {
+            let what = "the server asks to wait before its redirect is followed";
+            return Err(Error::new(ErrorKind::RateLimited, what).transient());
+        }
+        self.meter.wait_until(Instant::now() + wait);
+        sleep(wait).await;
+        self.meter.waited(wait);
+        Ok(())
     }
 
     /// Whether a request leads to another origin, which was allowed. If so, it loses all that is nobody's business
@@ -252,10 +265,10 @@ impl Exchange {
         error.at(|context| {
             context.request = Some(hop.describe(&redactor));
             context.host = hop.url().host_str().map(str::to_owned);
+            context.hints = hints;
             if let Some(response) = response {
                 context.status = Some(response.status);
                 context.excerpt = excerpt(&response.body, &redactor);
-                context.hints = hints;
             }
         })
     }
