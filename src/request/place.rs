@@ -94,7 +94,7 @@ mod tests {
         for given in [
             format!("https://h.example/bot{secret}/items?x=1"),
             format!("https://h.example/a?k={}", utf8_percent_encode(secret, NON_ALPHANUMERIC)),
-            format!("https://h.example/a?k=s3cret%2fof%2bsixteen%3dchars&short"),
+            "https://h.example/a?k=s3cret%2fof%2bsixteen%3dchars&short".to_owned(),
             format!("https://h.example/a?auth={}", encoded.replace('+', "%2B")),
         ] {
             let url = Url::parse(&given).unwrap();
