@@ -8,12 +8,16 @@ mod crash_world;
 mod frozen_run;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crash_world::World;
 use frozen_run::{Frozen, half_way, half_way_and_taken_over, overtaken};
-use headwater::error::ErrorKind;
+use headwater::checkpoint::FileStore;
 use headwater::fs::Fs;
-use headwater::testing::{CrashFs, Image};
+use headwater::prelude::*;
+use headwater::sink::Memory;
+use headwater::testing::{CrashFs, Image, Reply, Scripted};
+use serde_json::json;
 
 fn on(disk: &CrashFs) -> Arc<dyn Fs> {
     Arc::new(disk.clone())
@@ -117,6 +121,124 @@ fn one_that_takes_over_can_be_taken_over_itself() {
     }
     println!("HEADWATER_SEED={seed}: {pairs} pairs of frozen runs: each record once, no second finish");
     assert!(pairs > 300, "only {pairs} pairs");
+}
+
+/// Who takes part where a run wakes while its successor is on its way.
+struct Cast<'a> {
+    first: &'a World,
+    second: &'a World,
+    /// Takes over when the first has woken, and runs to its end before the second wakes.
+    third: Option<&'a World>,
+}
+
+impl Cast<'_> {
+    /// Freezes the first and the second, each at one call. Which of the two got as far as its call.
+    fn play(&self, base: &Image, calls: (u64, u64), place: &str) -> (bool, bool) {
+        let disk = CrashFs::from_image(base.clone());
+        let first = Frozen::start(self.first, on(&disk), calls.0, false);
+        let second = Frozen::start(self.second, on(&disk), calls.1, true);
+        let are_frozen = (first.is_frozen, second.is_frozen);
+        if are_frozen != (true, true) {
+            let _ = (second.wake(), first.wake());
+            return are_frozen;
+        }
+        let first = first.wake().ok().map(|report| report.run);
+        let check = |world: &World, when: &str| {
+            world
+                .check(&disk.image())
+                .unwrap_or_else(|why| panic!("{place}, {when}: {why}\n{:#?}", disk.image()));
+        };
+        if let Some(third) = self.third {
+            third.run_over(&on(&disk)).unwrap_or_else(|failure| panic!("{place}, the third: {failure}"));
+            check(third, "before the second wakes");
+        }
+        match second.wake() {
+            Ok(report) => {
+                assert_ne!(first, Some(report.run), "{place}: both believe that they have finished it")
+            }
+            // Nobody has taken over from it.
+            Err(failure) => assert!(self.third.is_some(), "{place}, the second: {failure}"),
+        }
+        if let Some(third) = self.third {
+            check(third, "when the second has woken");
+        }
+        self.first.run(&on(&disk)).unwrap_or_else(|failure| panic!("{place}, the rerun: {failure}"));
+        check(self.first, "after the rerun");
+        are_frozen
+    }
+
+    /// Every call of the first, and every so many of the second.
+    fn play_all(&self, bases: &[Image], step: usize) -> u64 {
+        let step = if std::env::var_os("HEADWATER_FULL").is_some() { 1 } else { step };
+        let mut played = 0;
+        for (base, image) in bases.iter().enumerate() {
+            for first in 1.. {
+                let mut is_there = false;
+                for second in (1 + first % step as u64..).step_by(step) {
+                    let place = format!("disk {base}, frozen at calls {first} and {second}");
+                    let frozen = self.play(image, (first, second), &place);
+                    is_there |= frozen.0;
+                    if frozen != (true, true) {
+                        break;
+                    }
+                    played += 1;
+                }
+                if !is_there {
+                    break;
+                }
+            }
+        }
+        played
+    }
+}
+
+#[test]
+fn one_that_wakes_while_its_successor_is_on_its_way_does_no_harm() {
+    let world = World::small(2, 3);
+    let (s0, s1) = (world.only("s0"), world.only("s1"));
+    let slow_and_fast = World::slow_and_fast();
+    let bases = [Image::default(), half_way_and_taken_over(&world)];
+    let alone = Cast { first: &world, second: &world, third: None }.play_all(&bases, 25);
+    let third = Cast { first: &world, second: &world, third: Some(&world) }.play_all(&bases, 45);
+    let of_one = Cast { first: &world, second: &world, third: Some(&s1) }.play_all(&bases, 80);
+    let of_others = Cast { first: &world, second: &s1, third: Some(&s0) }.play_all(&bases, 80);
+    // It has read one checkpoint before it is overtaken, and another after that.
+    let no_epoch = Cast { first: &slow_and_fast, second: &slow_and_fast, third: None };
+    let no_epoch = no_epoch.play_all(&[Image::default()], 7);
+    println!(
+        "{alone} pairs that wake in the middle, {} with a third or other sources, {no_epoch} of unequal pace",
+        third + of_one + of_others
+    );
+    assert!(alone > 300 && third > 100 && of_one + of_others > 60 && no_epoch > 300, "too few were played");
+}
+
+/// A source of five pages with two records each.
+fn items(pace: Duration) -> Source {
+    let api = Scripted::from_fn(move |request, _| {
+        let cursor = request.url().query_pairs().find(|(name, _)| name == "cursor");
+        let page: u64 = cursor.map_or(0, |(_, page)| page.parse().expect("a number"));
+        let next = (page < 4).then(|| (page + 1).to_string());
+        Reply::json(json!({"data": [{"id": page * 2}, {"id": page * 2 + 1}], "next": next}).to_string())
+            .delay(pace)
+    });
+    let source = Source::get("items", "https://api.example.com/items").records("data");
+    source.paginate(Cursor::body("next")).transport(api).build().expect("a good definition")
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_memory_sink_and_one_store_in_both_runs_are_no_way_round() {
+    let dir = tempfile::tempdir().unwrap();
+    let (memory, store) = (Memory::new(), FileStore::new(dir.path()));
+    let pipeline = |seconds| {
+        let pipeline = Pipeline::new().source(items(Duration::from_secs(seconds))).sink(memory.clone());
+        pipeline.checkpoints(store.clone()).commit_every(Duration::from_secs(100))
+    };
+    let first = tokio::spawn(pipeline(7).run());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = tokio::spawn(pipeline(10).take_over().run());
+    second.await.unwrap().unwrap();
+    assert_eq!(first.await.unwrap().unwrap_err().error.kind(), ErrorKind::Locked);
+    assert_eq!(memory.lines("items").len(), 10);
 }
 
 #[test]

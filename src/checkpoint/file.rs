@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use super::format::{decode, encode};
-use super::{Checkpoint, CheckpointStore, Lease, WeakLease, lock};
+use super::{Checkpoint, CheckpointStore, Lease, lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, OpenMode, blocking};
 
@@ -25,8 +25,6 @@ use crate::fs::{Disk, Fs, OpenMode, blocking};
 pub struct FileStore {
     dir: PathBuf,
     fs: Arc<dyn Fs>,
-    /// The lease that was handed out, for writes that outlive their run.
-    lease: Arc<Mutex<Option<WeakLease>>>,
 }
 
 impl FileStore {
@@ -37,29 +35,20 @@ impl FileStore {
 
     /// Keeps them on another file system.
     pub fn on(fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), fs, lease: Arc::default() }
+        Self { dir: dir.into(), fs }
     }
 
-    /// Does work that may outlive its run; the lease, if there is one, goes along.
     async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Fs, Option<&Lease>) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&dyn Fs) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let lease = self.lease().as_ref().and_then(WeakLease::upgrade);
-        let done = blocking(&self.fs, move |fs| work(fs, lease.as_ref())).await;
-        done.map_err(lost)?
+        blocking(&self.fs, work).await.map_err(lost)?
     }
 
     async fn take(&self, take: fn(&Arc<dyn Fs>, &Path, &str) -> Result<Lease>) -> Result<Lease> {
         let (fs, dir) = (self.fs.clone(), self.dir.clone());
         let holder = format!("process {} since {}", std::process::id(), now());
-        let lease = blocking(&self.fs, move |_| take(&fs, &dir, &holder)).await.map_err(lost)??;
-        *self.lease() = Some(lease.downgrade());
-        Ok(lease)
-    }
-
-    fn lease(&self) -> MutexGuard<'_, Option<WeakLease>> {
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+        self.work(move |_| take(&fs, &dir, &holder)).await
     }
 }
 
@@ -120,7 +109,7 @@ fn read(fs: &dyn Fs, dir: &Path, source: &str, epoch: u64) -> Result<Checkpoint>
 }
 
 /// Replaces the checkpoints of a commit: all files first, then all names, then the folder once.
-fn save(fs: &dyn Fs, lease: Option<&Lease>, dir: &Path, checkpoints: &[Checkpoint]) -> Result<()> {
+fn save(fs: &dyn Fs, lease: &Lease, dir: &Path, checkpoints: &[Checkpoint]) -> Result<()> {
     let known = epochs(fs, dir)?;
     let mut outdated = Vec::new();
     for next in checkpoints {
@@ -151,7 +140,7 @@ fn save(fs: &dyn Fs, lease: Option<&Lease>, dir: &Path, checkpoints: &[Checkpoin
         Error::new(ErrorKind::Checkpoint, format!("{} cannot be synced", dir.display())).because(error)
     })?;
     // Behind the step that it guards: whoever takes over from here on reads what was stored.
-    lease.map_or(Ok(()), Lease::check)?;
+    lease.check()?;
     for path in outdated {
         // They do not count any more, so it does not matter if one stays.
         if let Err(error) = fs.remove(&path) {
@@ -179,12 +168,13 @@ impl CheckpointStore for FileStore {
 
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
         let (dir, source) = (self.dir.clone(), source.to_owned());
-        Box::pin(self.work(move |fs, _| load(fs, &dir, &source)))
+        Box::pin(self.work(move |fs| load(fs, &dir, &source)))
     }
 
-    fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
-        let (dir, checkpoints) = (self.dir.clone(), checkpoints.to_vec());
-        Box::pin(self.work(move |fs, lease| save(fs, lease, &dir, &checkpoints)))
+    fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
+        // The lease goes along: what is still being stored when a run is dropped keeps the next one out.
+        let (lease, dir, checkpoints) = (lease.clone(), self.dir.clone(), checkpoints.to_vec());
+        Box::pin(self.work(move |fs| save(fs, &lease, &dir, &checkpoints)))
     }
 }
 
@@ -196,6 +186,10 @@ fn now() -> String {
 mod tests {
     use super::*;
     use crate::checkpoint::tests::sample;
+
+    fn nobody() -> Lease {
+        Lease::new(())
+    }
 
     fn of_epoch(epoch: u64) -> Checkpoint {
         let mut checkpoint = sample();
@@ -209,7 +203,7 @@ mod tests {
         let store = FileStore::new(dir.path().join("a/b"));
         let _lease = store.lock().await.unwrap();
         assert_eq!(store.load("invoices").await.unwrap(), None);
-        store.save(&[sample()]).await.unwrap();
+        store.save(&nobody(), &[sample()]).await.unwrap();
         assert_eq!(store.load("invoices").await.unwrap(), Some(sample()));
         #[cfg(unix)]
         {
@@ -223,10 +217,10 @@ mod tests {
     async fn the_highest_epoch_counts_whatever_an_overtaken_run_writes() {
         let dir = tempfile::tempdir().unwrap();
         let store = FileStore::new(dir.path());
-        store.save(&[of_epoch(9)]).await.unwrap();
-        store.save(&[of_epoch(10)]).await.unwrap();
+        store.save(&nobody(), &[of_epoch(9)]).await.unwrap();
+        store.save(&nobody(), &[of_epoch(10)]).await.unwrap();
         assert!(!path_of(dir.path(), "invoices", 9).exists(), "the outdated one is taken away");
-        assert_eq!(store.save(&[of_epoch(9)]).await.unwrap_err().kind(), ErrorKind::Locked);
+        assert_eq!(store.save(&nobody(), &[of_epoch(9)]).await.unwrap_err().kind(), ErrorKind::Locked);
         // As if it had been frozen between the look and the rename.
         write(&Disk, &path_of(dir.path(), "invoices", 9), &of_epoch(9)).unwrap();
         assert_eq!(store.load("invoices").await.unwrap(), Some(of_epoch(10)));
@@ -236,20 +230,20 @@ mod tests {
     async fn garbage_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let store = FileStore::new(dir.path());
-        store.save(&[of_epoch(2)]).await.unwrap();
+        store.save(&nobody(), &[of_epoch(2)]).await.unwrap();
         std::fs::write(path_of(dir.path(), "invoices", 3), "garbage\n").unwrap();
         let error = store.load("invoices").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Checkpoint, "and not the older one");
         assert!(error.to_string().contains("invoices.3.checkpoint"), "{error}");
         // It is not overwritten either.
-        assert_eq!(store.save(&[of_epoch(3)]).await.unwrap_err().kind(), ErrorKind::Checkpoint);
+        assert_eq!(store.save(&nobody(), &[of_epoch(3)]).await.unwrap_err().kind(), ErrorKind::Checkpoint);
     }
 
     #[tokio::test]
     async fn a_checkpoint_under_another_name_is_not_taken() {
         let dir = tempfile::tempdir().unwrap();
         let store = FileStore::new(dir.path());
-        store.save(&[of_epoch(3)]).await.unwrap();
+        store.save(&nobody(), &[of_epoch(3)]).await.unwrap();
         std::fs::rename(path_of(dir.path(), "invoices", 3), path_of(dir.path(), "orders", 3)).unwrap();
         assert_eq!(store.load("orders").await.unwrap_err().kind(), ErrorKind::Checkpoint);
         assert_eq!(parts_of("a.3.7.checkpoint"), Some(("a.3", 7)));

@@ -3,11 +3,16 @@
 //! A run holds `lock` for as long as it lives; the system gives it up when the process ends, however it ends.
 //! A run that hangs or is frozen keeps it. To go on without it, another takes the folder over: it makes and
 //! holds `lock.1` (then `lock.2` …), the lock of the next *term*. The frozen one may wake at any moment, in the
-//! middle of anything, so it must find out before what it does can count. Two rules see to that, and both put
-//! the look **behind** the step that it guards:
+//! middle of anything, so it must find out before what it does can count. Four rules see to that, and each puts
+//! the look, or what stands for it, **behind** the step that it guards:
 //!
+//! - Checkpoints are read, and then the term is looked at. If it is still ours, they are not those of a
+//!   successor, whose epochs would lift ours above his.
+//! - What was read is claimed, stored under an epoch of the new term, before any output is touched. From then on
+//!   it is not undone by whatever an earlier run stores late: that has a lower epoch.
 //! - A checkpoint is stored, and then the term is looked at. If it is still ours, whoever takes over later
-//!   reads what we stored. If it is not, the commit did not happen.
+//!   reads what we stored. If it is not, the commit does not count: it may be on the disk, and the successor's
+//!   claim is above it.
 //! - A data file is opened, and then the term is looked at. If it is still ours, a successor will replace the
 //!   file by a copy, and what we hold is then a file without a name.
 //!
@@ -33,6 +38,10 @@ struct FolderLock {
 impl Hold for FolderLock {
     fn term(&self) -> u64 {
         self.term
+    }
+
+    fn blocks(&self) -> bool {
+        self.fs.blocks()
     }
 
     fn check(&self) -> Result<()> {
@@ -64,16 +73,14 @@ pub(super) fn take_over(fs: &Arc<dyn Fs>, dir: &Path, holder: &str) -> Result<Le
         Err(error) if error.kind() == ErrorKind::Locked => {}
         free => return free,
     }
-    loop {
-        let term = newest(&**fs, dir)? + 1;
-        let lease = take(fs, dir, term, holder)?;
-        // So that terms never go back: a run elsewhere may outlive this machine.
-        fs.sync_dir(dir).map_err(|error| unusable(dir, error))?;
-        if let Some(lease) = lease {
-            tracing::warn!(dir = %dir.display(), term, "took the checkpoints over from another run");
-            return Ok(lease);
-        }
-    }
+    let term = newest(&**fs, dir)? + 1;
+    let lease = take(fs, dir, term, holder)?;
+    // So that terms never go back: a run elsewhere may outlive this machine.
+    fs.sync_dir(dir).map_err(|error| unusable(dir, error))?;
+    // Whoever was quicker is a run in good health.
+    let lease = lease.ok_or_else(|| busy(dir, "a run that has just taken it over"))?;
+    tracing::warn!(dir = %dir.display(), term, "took the checkpoints over from another run");
+    Ok(lease)
 }
 
 /// The lease of a term, or nothing if that term is over by now.

@@ -50,7 +50,7 @@ impl CheckpointStore for MemoryStore {
         Box::pin(async move { Ok(self.stored().get(source).cloned()) })
     }
 
-    fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
+    fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let mut stored = self.stored();
             for checkpoint in checkpoints {
@@ -59,7 +59,8 @@ impl CheckpointStore for MemoryStore {
                 }
                 stored.insert(checkpoint.source.clone(), checkpoint.clone());
             }
-            Ok(())
+            drop(stored);
+            lease.check()
         })
     }
 }

@@ -11,7 +11,7 @@ mod lock;
 mod memory;
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// `Locked` if `next` is of an older epoch: another run has taken over. `Checkpoint` if it is of the
-    /// same run and has fewer pages.
+    /// same epoch and has fewer pages.
     pub fn check_successor(&self, next: &Checkpoint) -> Result<()> {
         if next.epoch < self.epoch {
             let what = format!("another run has taken over (epoch {} after {})", self.epoch, next.epoch);
@@ -65,7 +65,8 @@ impl Checkpoint {
                 .advice("this run must not go on; the other one has the data")
                 .at(|context| context.source = Some(next.source.as_str().into())));
         }
-        if next.run == self.run && next.mark.pages < self.mark.pages {
+        // Within an epoch there is one run. The next one may have read less than an overtaken run stored after that.
+        if next.epoch == self.epoch && next.run == self.run && next.mark.pages < self.mark.pages {
             let what =
                 format!("a checkpoint cannot go back from page {} to {}", self.mark.pages, next.mark.pages);
             return Err(Error::new(ErrorKind::Checkpoint, what)
@@ -89,11 +90,14 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     fn lock(&self) -> BoxFuture<'_, Result<Lease>>;
 
     /// Keeps other runs out, one that holds the store now included: from here on nothing that it stores
-    /// counts, whenever it wakes. Where nobody holds the store, and in a store that cannot be taken over, this
-    /// is [`lock`](Self::lock).
+    /// counts, whenever it wakes. Where nobody holds the store this is [`lock`](Self::lock).
+    ///
+    /// A store that implements it gives a lease of a higher [`term`](Hold::term) than any before, whose
+    /// [`check`](Hold::check) really looks: sinks rely on both. The default is `lock`, for a store that cannot
+    /// be taken over.
     ///
     /// # Errors
-    /// As for [`lock`](Self::lock), if a third run was quicker.
+    /// As for [`lock`](Self::lock), if another run was quicker.
     fn take_over(&self) -> BoxFuture<'_, Result<Lease>> {
         self.lock()
     }
@@ -104,12 +108,13 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     /// `Checkpoint` if there is one and it cannot be read or trusted.
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>>;
 
-    /// Stores checkpoints of different sources, all of them durable when it returns.
+    /// Stores checkpoints of different sources, all of them durable when it returns. The lease is looked at
+    /// behind that: what a run stores that was taken over does not count.
     ///
     /// # Errors
-    /// As for [`Checkpoint::check_successor`], and `Checkpoint` if one cannot be written. After an error it
-    /// is not known which were stored; each is the old one or the new one, whole.
-    fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>>;
+    /// As for [`Checkpoint::check_successor`] and [`Lease::check`], and `Checkpoint` if one cannot be written.
+    /// After an error it is not known which were stored; each is the old one or the new one, whole.
+    fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>>;
 }
 
 /// The right to be the only run on a store, until it and all its clones are dropped.
@@ -136,6 +141,11 @@ pub trait Hold: fmt::Debug + Send + Sync + 'static {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// Whether [`check`](Self::check) may take long, so that it belongs on a thread of its own.
+    fn blocks(&self) -> bool {
+        false
+    }
 }
 
 impl Lease {
@@ -157,21 +167,21 @@ impl Lease {
         self.held.check()
     }
 
-    /// For a store's own work: upgraded to a lease as long as there is one.
-    pub(crate) fn downgrade(&self) -> WeakLease {
-        WeakLease(Arc::downgrade(&self.held))
+    /// The same for those that must not block.
+    pub(crate) async fn looked_at(&self) -> Result<()> {
+        if !self.held.blocks() {
+            return self.check();
+        }
+        let lease = self.clone();
+        let look = tokio::task::spawn_blocking(move || lease.check()).await;
+        look.unwrap_or_else(|lost| {
+            Err(Error::new(ErrorKind::Checkpoint, "the lock was not looked at").because(lost))
+        })
     }
 }
 
-/// A lease that does not hold.
-#[derive(Debug, Clone)]
-pub(crate) struct WeakLease(Weak<dyn Hold>);
-
-impl WeakLease {
-    pub(crate) fn upgrade(&self) -> Option<Lease> {
-        self.0.upgrade().map(|held| Lease { held })
-    }
-}
+/// Nothing is held: for a store that has one user at a time by itself.
+impl Hold for () {}
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -1,5 +1,6 @@
 //! What each source has to do in this run, from what the checkpoints say.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -44,16 +45,15 @@ pub(super) async fn plan(
     for (name, _) in sources {
         checkpoints.push(store.load(name).await?);
     }
-    // A run that has any source unfinished was broken off. There is at most one: each run takes up all its
-    // sources before it begins. Were there more, the newest is the one to go on with.
-    let broken_off = checkpoints
+    // A run that has any source unfinished was broken off. There may be several, of different sets of sources; the
+    // newest goes on, and takes the sources of the others along.
+    let broken_off: BTreeSet<String> = checkpoints
         .iter()
         .flatten()
         .filter(|checkpoint| !checkpoint.is_finished())
         .map(|checkpoint| checkpoint.run.clone())
-        .max();
-    let (run, started_at) = match broken_off.as_deref().and_then(|run| Some((run.to_owned(), start_of(run)?)))
-    {
+        .collect();
+    let (run, started_at) = match broken_off.last().and_then(|run| Some((run.to_owned(), start_of(run)?))) {
         Some(known) => known,
         None => (name_of(now), now),
     };
@@ -65,7 +65,9 @@ pub(super) async fn plan(
         steps.push(match checkpoint {
             None => Step::First,
             // It is finished, and belongs to a run that is over.
-            Some(checkpoint) if checkpoint.is_finished() && checkpoint.run != run => Step::Afresh(checkpoint),
+            Some(checkpoint) if checkpoint.is_finished() && !broken_off.contains(&checkpoint.run) => {
+                Step::Afresh(checkpoint)
+            }
             Some(checkpoint) => {
                 let changes = checkpoint.definition.changes(definition);
                 // Before the first page is through, nothing has been pulled that the new one would not fit.
@@ -82,6 +84,24 @@ pub(super) async fn plan(
 
 /// More than there can be runs.
 const EPOCHS_OF_A_TERM: u64 = 1 << 32;
+
+impl Plan {
+    /// The checkpoints of what goes on, and of what is left alone, as this run's: stored before any output is
+    /// touched, so that nothing which an overtaken run stores later undoes what was read here.
+    pub(super) fn claims(&self, sources: &[(Arc<str>, Definition)]) -> Vec<Checkpoint> {
+        let known = self.steps.iter().zip(sources).filter_map(|(step, (_, definition))| match step {
+            Step::Resume(last) | Step::Skip(last) => Some((last, definition)),
+            Step::First | Step::Afresh(_) => None,
+        });
+        let claim = |(last, definition): (&Checkpoint, &Definition)| Checkpoint {
+            run: self.run.clone(),
+            epoch: self.epoch,
+            definition: definition.clone(),
+            ..last.clone()
+        };
+        known.map(claim).collect()
+    }
+}
 
 fn changed(name: &str, changes: &[&str], checkpoint: &Checkpoint) -> Error {
     let what = format!(
@@ -111,7 +131,7 @@ fn start_of(run: &str) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::{MemoryStore, tests::sample};
+    use crate::checkpoint::{Lease, MemoryStore, tests::sample};
     use crate::mark::Mark;
 
     fn checkpoint(source: &str, run: &str, finished: bool) -> Checkpoint {
@@ -124,10 +144,14 @@ mod tests {
         checkpoint
     }
 
+    fn nobody() -> Lease {
+        Lease::new(())
+    }
+
     async fn steps(checkpoints: &[Checkpoint], sources: &[&str]) -> (String, Vec<String>) {
         let store = MemoryStore::new();
         for checkpoint in checkpoints {
-            store.save(std::slice::from_ref(checkpoint)).await.unwrap();
+            store.save(&nobody(), std::slice::from_ref(checkpoint)).await.unwrap();
         }
         let sources: Vec<_> = sources.iter().map(|name| ((*name).into(), sample().definition)).collect();
         let plan = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
@@ -152,6 +176,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_several_that_were_broken_off_nothing_is_pulled_twice() {
+        let stored = [checkpoint("a", OLD, true), checkpoint("b", OLD, false), checkpoint("c", NEW, false)];
+        let (run, steps) = steps(&stored, &["a", "b", "c"]).await;
+        assert_eq!(run, NEW);
+        assert_eq!(steps, ["skip", "resume", "resume"]);
+    }
+
+    #[tokio::test]
     async fn after_a_finished_run_all_start_afresh() {
         let stored = [checkpoint("a", OLD, true), checkpoint("b", OLD, true)];
         let (run, steps) = steps(&stored, &["a", "b"]).await;
@@ -164,14 +196,14 @@ mod tests {
         let store = MemoryStore::new();
         let mut begun = checkpoint("a", OLD, false);
         begun.mark.pages = 1;
-        store.save(&[begun]).await.unwrap();
+        store.save(&nobody(), &[begun]).await.unwrap();
         let sources = [("a".into(), sample().definition.with("records", "items").with("query limit", "5"))];
         let error = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
         assert!(error.to_string().contains("query limit, records changed"), "{error}");
         plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, true).await.unwrap();
         // One that is finished while its run is not would be left alone with the old data.
-        store.save(&[checkpoint("b", NEW, true), checkpoint("c", NEW, false)]).await.unwrap();
+        store.save(&nobody(), &[checkpoint("b", NEW, true), checkpoint("c", NEW, false)]).await.unwrap();
         let sources = [("b".into(), sources[0].1.clone()), ("c".into(), sample().definition)];
         let error = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
@@ -180,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn an_epoch_is_above_all_of_a_lower_term() {
         let store = MemoryStore::new();
-        store.save(&[checkpoint("a", OLD, true)]).await.unwrap();
+        store.save(&nobody(), &[checkpoint("a", OLD, true)]).await.unwrap();
         let sources = [("a".into(), sample().definition)];
         let epochs: Vec<u64> = futures::future::join_all([0, 1, 2].map(|term| {
             let (store, sources) = (&store, &sources);
@@ -193,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn a_definition_that_never_got_a_page_may_be_mended() {
         let store = MemoryStore::new();
-        store.save(&[checkpoint("a", OLD, false)]).await.unwrap();
+        store.save(&nobody(), &[checkpoint("a", OLD, false)]).await.unwrap();
         let sources = [("a".into(), sample().definition.with("records", "items"))];
         let plan = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
         assert!(matches!(plan.steps[..], [Step::Resume(_)]));

@@ -45,15 +45,21 @@ pub(super) async fn run(mut pipeline: Pipeline) -> Result<Report, RunError> {
     let sources = std::mem::take(&mut pipeline.sources);
     let now = pipeline.shutdown.now().clone();
     let begin = Run::begin(pipeline, &mut *sink, store, lease.clone(), sources);
-    let (run, merge) = unless(&now, begin).await.map_err(|error| overtaken(error, &lease))?;
+    let (run, merge) = match unless(&now, begin).await {
+        Ok(begun) => begun,
+        Err(error) => return Err(overtaken(error, &lease).await.into()),
+    };
     run.pull(merge).await
 }
 
 /// Says that the run was taken over, where that is what lies behind a failure: it finds things that it has not
 /// left there.
-fn overtaken(error: Error, lease: &Lease) -> Error {
-    match lease.check() {
-        Err(taken) if matches!(error.kind(), ErrorKind::Sink | ErrorKind::Checkpoint) => taken.because(error),
+async fn overtaken(error: Error, lease: &Lease) -> Error {
+    if !matches!(error.kind(), ErrorKind::Sink | ErrorKind::Checkpoint) {
+        return error;
+    }
+    match lease.looked_at().await {
+        Err(taken) if taken.kind() == ErrorKind::Locked => taken.because(error),
         _ => error,
     }
 }
@@ -105,6 +111,8 @@ impl<'a> Run<'a> {
             .collect();
         let now = pipeline.started_at.unwrap_or_else(SystemTime::now);
         let plan = plan(&*store, lease.term(), &definitions, now, pipeline.accept_changes).await?;
+        lease.looked_at().await?;
+        store.save(&lease, &plan.claims(&definitions)).await?;
         let mut run = Self {
             pipeline,
             sink,
@@ -154,7 +162,8 @@ impl<'a> Run<'a> {
             } else {
                 // Under the new epoch, and before anything is written: so no file is ever without a
                 // checkpoint that knows it, and a run that was overtaken cannot commit any more.
-                run.store.save(&[state.checkpoint(&name, &run.id, run.epoch)]).await?;
+                let first = state.checkpoint(&name, &run.id, run.epoch);
+                run.store.save(&run.lease, &[first]).await?;
                 run.pipeline.tell(&Event::Started { source: &name, resumed_records: records });
                 let pulled = source
                     .start(state.mark.clone(), &mut Shared { transport: &mut transport, retry: &retry })?;
@@ -214,7 +223,10 @@ impl<'a> Run<'a> {
             None => unless(shutdown.now(), self.finish()).await.err(),
             Some(error) => Some(error),
         };
-        let broken = broken.map(|error| overtaken(error, &self.lease));
+        let broken = match broken {
+            Some(error) => Some(overtaken(error, &self.lease).await),
+            None => None,
+        };
         self.report(broken)
     }
 
@@ -283,7 +295,7 @@ impl<'a> Run<'a> {
         let dirty = self.states.iter().filter(|(_, state)| state.dirty);
         let checkpoints: Vec<Checkpoint> =
             dirty.map(|(source, state)| state.checkpoint(source, &self.id, self.epoch)).collect();
-        self.store.save(&checkpoints).await?;
+        self.store.save(&self.lease, &checkpoints).await?;
         for state in self.states.values_mut().filter(|state| state.dirty) {
             state.committed();
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use headwater::checkpoint::{Checkpoint, CheckpointStore, Definition, FileStore};
+use headwater::checkpoint::{Checkpoint, CheckpointStore, Definition, FileStore, Lease};
 use headwater::error::ErrorKind;
 use headwater::fs::{Fs, OpenMode};
 use headwater::testing::CrashFs;
@@ -98,7 +98,8 @@ pub(crate) fn saved(checkpoint: &Checkpoint) -> Vec<u8> {
     let fs = CrashFs::new();
     let store = FileStore::on(Arc::new(fs.clone()), "state");
     fs.create_dir_all(Path::new("state")).expect("a folder in memory");
-    futures::executor::block_on(store.save(std::slice::from_ref(checkpoint))).expect("it can be written");
+    futures::executor::block_on(store.save(&Lease::new(()), std::slice::from_ref(checkpoint)))
+        .expect("it can be written");
     let image = fs.image();
     image.read("state/items.1.checkpoint").expect("it was written").to_vec()
 }

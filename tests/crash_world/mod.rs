@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, UNIX_EPOCH};
 
 use headwater::fs::Fs;
@@ -21,6 +22,8 @@ pub(crate) const OUT: &str = "/out";
 pub(crate) struct World {
     sources: Vec<Listing>,
     commit_every: Duration,
+    /// How many runs there were: each begins a second after the one before, and names its files by that.
+    runs: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +43,28 @@ impl World {
             pages: vec![2; pages],
             pace: Duration::from_millis(300 + 70 * number),
         };
-        Self { sources: (0..sources).map(listing).collect(), commit_every: Duration::from_millis(250) }
+        Self::of((0..sources).map(listing).collect(), 250)
+    }
+
+    /// One source that takes its time, and one that is finished before its first page is there.
+    pub(crate) fn slow_and_fast() -> Self {
+        let listing = |name: &str, pages, millis| Listing {
+            name: name.into(),
+            pages: vec![2; pages],
+            pace: Duration::from_millis(millis),
+        };
+        Self::of(vec![listing("s0", 3, 1000), listing("s1", 1, 10)], 250)
+    }
+
+    /// The same world, of which only one source is pulled.
+    pub(crate) fn only(&self, name: &str) -> Self {
+        let mut one = self.clone();
+        one.sources.retain(|listing| listing.name == name);
+        one
+    }
+
+    fn of(sources: Vec<Listing>, commit_every: u64) -> Self {
+        Self { sources, commit_every: Duration::from_millis(commit_every), runs: Arc::default() }
     }
 
     /// One to three sources of up to 25 pages, some of them empty, with commits now and then.
@@ -52,7 +76,7 @@ impl World {
                 pace: Duration::from_millis(random.u64(1..400)),
             })
             .collect();
-        Self { sources, commit_every: Duration::from_millis(random.u64(1..1500)) }
+        Self::of(sources, random.u64(1..1500))
     }
 
     /// Pulls everything, or as much as goes.
@@ -75,7 +99,7 @@ impl World {
             .sources(self.sources.iter().map(Listing::source))
             .sink(Jsonl::on(fs.clone(), OUT))
             .commit_every(self.commit_every)
-            .started_at(UNIX_EPOCH + Duration::from_secs(1_779_012_000))
+            .started_at(UNIX_EPOCH + Duration::from_secs(1_779_012_000 + self.runs.fetch_add(1, SeqCst)))
     }
 
     /// Whether every record is there once. There is one file for each source, or several if the crash came when

@@ -121,12 +121,12 @@ impl CheckpointStore for WatchedStore {
         })
     }
 
-    fn save<'a>(&'a self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
+    fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.hub.step().await;
             let mutant = self.hub.state().mutant;
             if mutant.is_none_or(|mutant| mutant.saves(&self.hub, checkpoints)) {
-                self.inner.save(checkpoints).await?;
+                self.inner.save(lease, checkpoints).await?;
             }
             // Whatever happens from here on: they are durable.
             self.hub.saved(checkpoints, self.disk.operations());

@@ -110,7 +110,7 @@ fn reopen(fs: &dyn Fs, dir: &Path, source: &str, state: &State, lease: &Lease) -
     let mut output = Output::missing(path.clone(), source, lease.term());
     let is_foreign = state.term != lease.term();
     if is_foreign {
-        remove_copies(fs, dir, &state.file)?;
+        remove_copies(fs, dir, &state.file, lease)?;
     }
     let mut file = match fs.open(&path, OpenMode::Existing) {
         Ok(file) => file,

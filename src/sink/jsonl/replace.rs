@@ -20,11 +20,13 @@ use crate::fs::{Fs, FsFile, OpenMode};
 /// So many bytes at once are copied.
 const PIECE: usize = 1024 * 1024;
 
-/// Removes what earlier runs have left of copies of this file. Comes before the file is opened.
-pub(super) fn remove_copies(fs: &dyn Fs, dir: &Path, file: &str) -> Result<()> {
+/// Removes what earlier runs have left of copies of this file, and never a successor's. Comes before the file is
+/// opened.
+pub(super) fn remove_copies(fs: &dyn Fs, dir: &Path, file: &str, lease: &Lease) -> Result<()> {
     let names = fs.names(dir).map_err(|error| failed(dir, "cannot be listed", error))?;
     let prefix = format!(".{file}.");
-    for name in names.iter().filter(|name| name.starts_with(&prefix) && name.ends_with(".copy")) {
+    let term = |name: &str| name.strip_prefix(&prefix)?.strip_suffix(".copy")?.parse::<u64>().ok();
+    for name in names.iter().filter(|name| term(name).is_some_and(|term| term <= lease.term())) {
         let path = dir.join(name);
         match fs.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
