@@ -261,6 +261,15 @@ impl Error {
         self
     }
 
+    /// Says of a failure that may pass that the request must not be sent again all the same.
+    pub(crate) fn not_again(self) -> Self {
+        if !self.is_transient() {
+            return self;
+        }
+        self.with_transience(Transience::Permanent)
+            .advice("if this request only reads, declare it `repeatable()` and it will be retried")
+    }
+
     pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Config, message)
     }

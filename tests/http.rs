@@ -123,3 +123,29 @@ async fn nobody_there_is_no_connection() {
     let error = Http::new().unwrap().send(&Request::get(url).unwrap()).await.unwrap_err();
     assert_eq!((error.kind(), error.transience()), (ErrorKind::Connect, Transience::Transient));
 }
+
+#[tokio::test]
+async fn a_body_that_is_not_there_is_an_empty_answer_only_if_the_server_says_so() {
+    let http = Http::new().unwrap();
+    let raw = async |answer: &str| {
+        let url = server(vec![answer.as_bytes().to_vec()], Duration::ZERO).await;
+        let answered = http.send(&Request::get(url).unwrap()).await;
+        answered.map(|response| response.body.len()).map_err(|error| (error.kind(), error.transience()))
+    };
+    let died = Err((ErrorKind::Interrupted, Transience::Transient));
+    for cut in [
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
+    ] {
+        assert_eq!(raw(cut).await, died, "{cut}");
+    }
+    for empty in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ] {
+        assert_eq!(raw(empty).await, Ok(0), "{empty}");
+    }
+}

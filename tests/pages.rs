@@ -598,6 +598,52 @@ async fn a_redirect_to_another_origin_is_refused_and_nothing_is_sent_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_post_is_sent_again_only_where_nothing_can_have_been_done() {
+    let redirected = |then: fn() -> Reply| {
+        move |request: &Request, _| match request.method().as_str() {
+            "POST" => Reply::status(303).header("location", "/result"),
+            _ => then(),
+        }
+    };
+    let posts = async |api: Scripted| {
+        let search = items_by_post();
+        let mut pages =
+            Pages::new(api.clone(), search, Cursor::body("next")).retry(at_once().max_attempts(4));
+        let error = pages.next().await.unwrap().unwrap_err();
+        let posts = api.requests().iter().filter(|seen| seen.method == "POST").count();
+        (posts, error.help().unwrap_or_default().contains("repeatable()"))
+    };
+    let once = (1, true);
+    assert_eq!(posts(Scripted::from_fn(|_, _| down())).await, once);
+    assert_eq!(posts(Scripted::from_fn(|_, _| Reply::status(504).header("retry-after", "1"))).await, once);
+    assert_eq!(posts(Scripted::from_fn(|_, _| Reply::json("[").header("retry-after", "1"))).await, once);
+    assert_eq!(posts(Scripted::from_fn(redirected(|| Reply::status(429)))).await, once, "it was acted on");
+    let unreachable = redirected(|| Reply::error(ErrorKind::Connect).transient());
+    assert_eq!(posts(Scripted::from_fn(unreachable)).await, once, "it was acted on");
+    // It was not reached, or it says that it has not done it.
+    assert_eq!(
+        posts(Scripted::from_fn(|_, _| Reply::error(ErrorKind::Connect).transient())).await,
+        (4, false)
+    );
+    assert_eq!(posts(Scripted::from_fn(|_, _| Reply::status(429))).await, (4, false));
+    assert_eq!(posts(Scripted::from_fn(|_, _| Reply::status(425))).await, (2, false));
+}
+
+fn items_by_post() -> Request {
+    Request::post(ITEMS).unwrap().json(json!({"q": 1}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_told_wait_with_a_failure_that_is_no_limit_uses_up_an_attempt() {
+    let api = Scripted::from_fn(|_, _| Reply::status(504).header("retry-after", "1"));
+    let error = listed(&api).retry(at_once().max_attempts(4)).next().await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.context().attempts, api.times()),
+        (Some(4), [0, 1, 2, 3].map(Duration::from_secs).to_vec())
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_redirect_that_asks_for_a_pause_gets_it() {
     let later = |seconds: &str| Reply::redirect("/v2/items").header("retry-after", seconds);
     let api = Scripted::new([later("5"), page("[1]", None)]);

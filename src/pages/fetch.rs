@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use crate::error::{Error, ErrorKind, Result, Transience};
+use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, Selected, not_json, records_found, utf8, without_bom};
@@ -202,13 +202,13 @@ impl Fetch {
 }
 
 /// A failure of a request that must not be sent twice: whether the server acted on it cannot be known (RFC 9110
-/// §9.2.2), unless it was not reached, or says that it did nothing yet.
+/// §9.2.2), unless it was not reached, or says that it has done nothing.
 fn unrepeatable(error: Error) -> Error {
-    let untouched = matches!(error.kind(), ErrorKind::Connect | ErrorKind::RateLimited);
-    if untouched || error.hints().retry_after.is_some() || !error.is_transient() {
-        return error;
-    }
-    error
-        .with_transience(Transience::Permanent)
-        .advice("if this request only reads, declare it `repeatable()` and it will be retried")
+    let refused = match error.context().status.map(|status| status.as_u16()) {
+        // RFC 9110 §15.5.20, RFC 8470 §5.2, RFC 9110 §15.6.4.
+        Some(421 | 425) => true,
+        Some(503) => error.hints().retry_after.is_some(),
+        _ => matches!(error.kind(), ErrorKind::Connect | ErrorKind::RateLimited),
+    };
+    if refused { error } else { error.not_again() }
 }

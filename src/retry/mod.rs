@@ -19,8 +19,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// - A failure that may pass is retried after an exponential back-off with full jitter, up to
 ///   [`max_attempts`](Self::max_attempts) for one page; the count starts anew with the next page.
 /// - A wait that the server asks for (`Retry-After`, a used-up budget's reset) is kept to the letter. With a
-///   limit (429, 403 with a limit's marks, any failing status with `Retry-After`) it uses up no attempt; a
-///   page that failed for another reason does. Waits have caps of their own: [`max_wait`](Self::max_wait)
+///   limit (429, 403 with a limit's marks, 503 with `Retry-After`) it uses up no attempt; a page that failed for
+///   another reason does. Waits have caps of their own: [`max_wait`](Self::max_wait)
 ///   for one and [`max_total_wait`](Self::max_total_wait) for one page.
 /// - The retries at one host are at most a fifth of the requests there, plus a reserve of ten
 ///   ([`budget`](Self::budget)): a server that is down is not stormed.
@@ -200,11 +200,11 @@ impl RetryPolicy {
     }
 }
 
-/// Whether the server refuses only until its wait is over: it says that it limits the rate, or fails with a
-/// `Retry-After`. A page that is broken is no better for the wait that came with it.
+/// Whether the server refuses only until its wait is over: it limits the rate, or is unavailable and says for how
+/// long (RFC 9110 §15.6.4). Of any other failure it is not known that waiting is all it needs.
 fn is_limit(error: &Error) -> bool {
-    let failed = matches!(error.kind(), ErrorKind::Status | ErrorKind::Timeout);
-    error.kind() == ErrorKind::RateLimited || (failed && error.hints().retry_after.is_some())
+    let unavailable = error.context().status == Some(http::StatusCode::SERVICE_UNAVAILABLE);
+    error.kind() == ErrorKind::RateLimited || (unavailable && error.hints().retry_after.is_some())
 }
 
 /// What has been tried for one page.
@@ -243,7 +243,9 @@ mod tests {
 
     fn told(seconds: u64) -> Error {
         let hints = Hints { retry_after: Some(Duration::from_secs(seconds)), ..Hints::default() };
-        failure().at(|context| context.hints = hints)
+        failure().at(|context| {
+            (context.hints, context.status) = (hints, Some(http::StatusCode::SERVICE_UNAVAILABLE));
+        })
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::{StatusCode, Version};
 
 use super::coding::{Coding, Decoder, Fault};
 use super::failure::failure;
@@ -21,6 +22,7 @@ pub(super) async fn page(incoming: &mut reqwest::Response, cap: usize) -> Result
         return Err(Error::new(ErrorKind::Encoding, what).once());
     }
     let coding = Coding::of(headers)?;
+    let ends_by_close = ends_by_close(incoming);
     let announced = usize::try_from(incoming.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
     if announced > cap {
         return Err(too_large(cap, &format!("the server announces {announced}")));
@@ -38,9 +40,29 @@ pub(super) async fn page(incoming: &mut reqwest::Response, cap: usize) -> Result
         }
     }
     match body.finish() {
+        Ok(whole) if whole.is_empty() && ends_by_close => {
+            // A server that dies behind its headers looks just like one that had nothing to say.
+            Err(Error::new(ErrorKind::Interrupted, "the connection was closed where a body was expected")
+                .transient())
+        }
         Ok(whole) => Ok(whole.into()),
         Err(fault) => Err(stopped(explain(fault, cap, body.taken()), &body)),
     }
+}
+
+/// Whether nothing says how long the body is, so that it ends where the connection does (RFC 9112 §6.3). 204 and 205
+/// have none.
+fn ends_by_close(incoming: &reqwest::Response) -> bool {
+    let headers = incoming.headers();
+    let codings = headers.get_all(TRANSFER_ENCODING).iter().next_back();
+    let is_chunked = codings.is_some_and(|codings| {
+        let last = codings.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
+        last.trim_ascii().eq_ignore_ascii_case(b"chunked")
+    });
+    incoming.version() <= Version::HTTP_11
+        && !matches!(incoming.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !is_chunked
 }
 
 fn stopped(error: Error, body: &Decoder) -> Error {

@@ -53,6 +53,13 @@ pub(crate) struct Answered {
 impl Exchange {
     /// Sends a request, follows redirects, and takes a success or says what failed.
     pub(crate) async fn send(&self, request: Request, resumable: bool) -> Result<Answered> {
+        let mut acted = false;
+        let answered = self.follow_all(request, resumable, &mut acted).await;
+        answered.map_err(|error| if acted { error.not_again() } else { error })
+    }
+
+    /// Notes whether the server has acted on a request that must not be sent twice.
+    async fn follow_all(&self, request: Request, resumable: bool, acted: &mut bool) -> Result<Answered> {
         let mut hop = request;
         let mut seen = HashSet::new();
         let mut away = false;
@@ -70,6 +77,8 @@ impl Exchange {
                 status::check(&response, &hints, resumable).map_err(|error| failed(error, &hop))?;
                 return Ok(Answered { response, url: hop.url().clone(), hints });
             }
+            // RFC 9110 §15.4.4: "see other" is where the outcome of what was done stands.
+            *acted |= response.status == StatusCode::SEE_OTHER && !hop.is_repeatable();
             seen.insert(hop.url().clone());
             hop = self.follow(&hop, &response).map_err(|error| failed(error, &hop))?;
             let fault = match (seen.contains(hop.url()), seen.len() > MOST_REDIRECTS) {
