@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use headwater::error::ErrorKind;
 use headwater::pipeline::{Event, Outcome};
@@ -198,6 +198,32 @@ async fn after_a_finished_run_the_next_starts_afresh() {
         assert_eq!(report.records(), 3_000);
         assert_eq!(files(out.path(), "issues").len(), runs, "a file of its own, even in the same second");
         assert_eq!(ids_of(out.path(), "issues").len(), runs * 1_000);
+    }
+}
+
+/// A run of some sources is broken off, then one of others, then all of them are asked for together.
+#[tokio::test(start_paused = true)]
+async fn what_was_finished_in_any_run_that_was_broken_off_is_not_pulled_again() {
+    let out = tempfile::tempdir().unwrap();
+    let listing = |name: &str, fails: bool| {
+        let api = Scripted::from_fn(move |request, _| match request.url().query() {
+            None => Reply::json(r#"{"data":[{"id":1},{"id":2}],"next":"b"}"#),
+            Some(_) if fails => Reply::status(404),
+            Some(_) => Reply::json(r#"{"data":[{"id":3}],"next":null}"#),
+        });
+        let source = Source::get(name, "https://api.example.com/items").records("data");
+        source.paginate(Cursor::body("next")).transport(api).build().unwrap()
+    };
+    let run = async |sources: Vec<Source>, minute: u64| {
+        let start = UNIX_EPOCH + Duration::from_secs(1_779_012_000 + 60 * minute);
+        Pipeline::new().sources(sources).sink(Jsonl::dir(out.path())).started_at(start).run().await
+    };
+    run(vec![listing("a", true), listing("b", false)], 0).await.unwrap_err();
+    run(vec![listing("c", true)], 1).await.unwrap_err();
+    let report = run(vec![listing("a", false), listing("b", false), listing("c", false)], 2).await.unwrap();
+    assert_eq!(report.source("b").unwrap().counts.requests, 0);
+    for source in ["a", "b", "c"] {
+        assert_eq!(ids_of(out.path(), source), ["1", "2", "3"], "{source}");
     }
 }
 

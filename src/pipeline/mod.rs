@@ -133,11 +133,23 @@ impl Pipeline {
         self
     }
 
-    /// Goes on though another run holds the state: for one that hangs, or is frozen, and cannot be ended. From
-    /// then on nothing that the other run does counts: whenever it wakes, it ends with an error of kind `Locked`,
-    /// and it cannot commit. What it had committed is kept.
+    /// Goes on though another run holds the state: for one that hangs, or is frozen, and cannot be ended. The
+    /// default is an error of kind `Locked` that names it. Where nobody holds the state, nothing is different.
     ///
-    /// Do not use it as a habit: a healthy run that is taken over has worked for nothing.
+    /// From then on nothing that the other run does counts: whenever it wakes, it ends with an error of kind
+    /// `Locked`, and it cannot commit. What it had committed is kept. That holds even if this run then fails for
+    /// another reason, a changed definition say: a healthy run that is taken over has worked for nothing.
+    ///
+    /// With files, each unfinished one is copied, for the other run may hold it open: that takes time, and for a
+    /// while the space of the largest. `.headwater/lock.1` (`lock.2` …) stays behind, and must stay. A store
+    /// that cannot be taken over ([`MemoryStore`](crate::checkpoint::MemoryStore)) is locked as ever.
+    ///
+    /// ```no_run
+    /// # async fn run(pipeline: headwater::Pipeline) -> Result<(), headwater::RunError> {
+    /// let report = pipeline.take_over().run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn take_over(mut self) -> Self {
         self.take_over = true;
         self

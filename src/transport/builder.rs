@@ -59,31 +59,33 @@ impl Default for HttpBuilder {
 }
 
 impl HttpBuilder {
-    /// How long connecting may take, TLS included.
+    /// How long connecting may take, TLS included. The default is 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long the server may be silent between two reads.
+    /// How long the server may be silent between two reads. The default is 30 s.
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = timeout;
         self
     }
 
-    /// How long a whole request may take, body included. [`Request::timeout`](crate::Request::timeout) overrides it.
+    /// How long a whole request may take, body included; each redirect is one of its own. The default is 120 s.
+    /// [`Request::timeout`](crate::Request::timeout) overrides it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How large a page may be, in decoded bytes, below 4 GiB. A larger one fails with `TooLarge`.
+    /// How large a page may be, in decoded bytes, below 4 GiB. A larger one fails with `TooLarge`. The default is
+    /// 64 MiB.
     pub fn max_page_bytes(mut self, bytes: usize) -> Self {
         self.max_page_bytes = bytes.clamp(1, MOST_PAGE_BYTES);
         self
     }
 
-    /// What the client calls itself.
+    /// What the client calls itself. The default is `headwater/` and the version.
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
         self.user_agent = name.into();
         self
@@ -101,6 +103,11 @@ impl HttpBuilder {
     /// ```
     /// use headwater::Http;
     /// let http = Http::builder().proxy("http://proxy.corp.example:3128").build()?;
+    /// let issues = headwater::Source::get("issues", "https://api.example.com/issues")
+    ///     .transport(http.clone()) // a clone shares the connections: give one to each source
+    ///     .records("")
+    ///     .paginate(headwater::paginate::LinkHeader::new())
+    ///     .build()?;
     /// # Ok::<(), headwater::Error>(())
     /// ```
     pub fn proxy(mut self, url: impl Into<Secret>) -> Self {
