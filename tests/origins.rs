@@ -43,6 +43,10 @@ impl Auth for Both {
         [self.0.secrets(), self.1.secrets()].concat()
     }
 
+    fn sent(&self) -> Vec<(&'static str, Secret)> {
+        [self.0.sent(), self.1.sent()].concat()
+    }
+
     fn query_parameters(&self) -> Vec<String> {
         self.1.query_parameters()
     }

@@ -644,16 +644,30 @@ async fn a_told_wait_with_a_failure_that_is_no_limit_uses_up_an_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redirect_that_asks_for_a_pause_gets_it() {
-    let later = |seconds: &str| Reply::redirect("/v2/items").header("retry-after", seconds);
-    let api = Scripted::new([later("5"), page("[1]", None)]);
-    listed(&api).next().await.unwrap().unwrap();
-    assert_eq!(api.times(), [0, 5].map(Duration::from_secs));
-    // A long wait is the policy's business.
-    let api = Scripted::new([later("300"), page("[1]", None)]);
-    let mut pages = listed(&api).retry(at_once());
+async fn a_redirect_that_asks_for_a_wait_is_followed_after_it() {
+    let moved = |seconds: &'static str| {
+        Scripted::from_fn(move |request, _| match request.url().path() {
+            "/v2/items" => page("[1]", None),
+            _ => Reply::redirect("/v2/items").header("retry-after", seconds),
+        })
+    };
+    let limiter = Limiter::unlimited();
+    let api = moved("300");
+    let mut pages = listed(&api).rate_limit(limiter.clone()).retry(at_once().max_attempts(1));
     pages.next().await.unwrap().unwrap();
-    assert_eq!((api.times(), asked(&api).len()), (vec![Duration::ZERO, Duration::from_secs(300)], 2));
+    // It is asked for again when the wait is over, and then followed at once; the wait holds for the limiter too.
+    assert_eq!(api.times(), [0, 300, 300].map(Duration::from_secs));
+    // One that is too long is the end, and says when to come back.
+    let error = listed(&moved("7200")).retry(at_once()).next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert!(error.help().unwrap_or_default().contains("come back after"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_of_a_millisecond_for_ever_comes_to_an_end() {
+    let api = Scripted::from_fn(|_, _| Reply::status(429).header("retry-after-ms", "1"));
+    let error = listed(&api).retry(RetryPolicy::exponential()).next().await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), api.requests().len()), (ErrorKind::RateLimited, 5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -668,6 +682,72 @@ async fn what_a_redirect_says_about_the_budget_is_heard() {
         drop(limiter.acquire().await);
         assert_eq!(start.elapsed(), Duration::from_secs(30), "{target}");
     }
+}
+
+/// A listing whose next link is this text, on its first page.
+fn listing_with(next: &str) -> Scripted {
+    let next = next.to_owned();
+    Scripted::from_fn(move |_, nth| {
+        let next = (nth == 1).then_some(&next);
+        Reply::json(json!({"data": [nth], "next": next}).to_string())
+    })
+}
+
+const KEY: &str = "0123456789-abcdef/+=";
+
+#[tokio::test(start_paused = true)]
+async fn a_next_link_is_asked_to_the_letter_and_stored_without_credentials() {
+    let basic = || Basic::new("alice", KEY).unwrap();
+    for link in [
+        // A filter that happens to be the name of the user.
+        "/v1/items?assignee=alice&page=2".to_owned(),
+        format!("/v1/{KEY}/items?page=2"),
+        "/v1/items?t=0123456789-abcdef%2F%2B%3D&page=2".to_owned(),
+        "/v1/items?t=0123456789-abcdef%2f%2b%3d&page=2".to_owned(),
+    ] {
+        let api = listing_with(&link);
+        let written = items().header("X-Api-Key", KEY).unwrap();
+        let by_hand = Pages::new(listing_with(&link), written, NextUrl::body("next"));
+        let pages = Pages::new(api.clone(), items(), NextUrl::body("next")).auth(basic());
+        let stored: Vec<Page> = pages.try_collect().await.unwrap();
+        let stored = [stored, by_hand.try_collect().await.unwrap()].concat();
+        assert_eq!(api.urls()[1], format!("https://api.example.com{link}"));
+        for page in stored {
+            let mark = serde_json::to_string(&page.mark()).unwrap();
+            assert!(!mark.contains("abcdef"), "{mark}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_in_a_spelling_that_cannot_be_taken_out_of_a_position_is_an_error() {
+    let bearer = || Bearer::new(KEY).unwrap();
+    for link in ["/v1/0123456789-abcdef%2F+=/items", "/v1/items?s=t:0123456789-abcdef%252F%252B%253D,p:2"] {
+        let api = listing_with(link);
+        let error = Pages::new(api.clone(), items(), NextUrl::body("next")).auth(bearer()).next().await;
+        assert_eq!(error.unwrap().unwrap_err().kind(), ErrorKind::Cursor, "{link}");
+    }
+    let api = listing_with(&format!("after=7&access_token={KEY}"));
+    let error = listed(&api).auth(bearer()).next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cursor);
+    assert!(!format!("{error:?}").contains("abcdef"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_writes_the_word_for_a_credential_does_not_get_it() {
+    let word = "headwater-credential-bearer-0-";
+    for (by_cursor, next) in [(false, format!("/v1/items?x={word}")), (true, word.to_owned())] {
+        let api = listing_with(&next);
+        let pages = match by_cursor {
+            true => listed(&api),
+            false => Pages::new(api.clone(), items(), NextUrl::body("next")),
+        };
+        let error = pages.auth(Bearer::new(KEY).unwrap()).next().await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), api.requests().len()), (ErrorKind::Cursor, 1), "{next}");
+    }
+    let api = Scripted::new([Reply::redirect(&format!("/v2?x={word}")), page("[1]", None)]);
+    let error = listed(&api).auth(Bearer::new(KEY).unwrap()).next().await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), api.requests().len()), (ErrorKind::Cursor, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -490,7 +490,7 @@ async fn a_credential_in_a_hand_written_query_is_in_no_checkpoint() {
         "it is put on again"
     );
     let checkpoint = std::fs::read_to_string(out.path().join(".headwater/items.1.checkpoint")).unwrap();
-    assert!(checkpoint.contains("/items?api_key=headwater-credential&page=2"), "{checkpoint}");
+    assert!(checkpoint.contains("/items?api_key=headwater-credential-query0-0-&page=2"), "{checkpoint}");
     let report = failure.report.as_ref().unwrap();
     for text in [checkpoint, format!("{failure} {failure:?}"), report.to_json(), report.to_string()] {
         assert!(!text.contains("hunter2"), "{text}");

@@ -192,6 +192,9 @@ async fn stream(api: &Api, auth: Box<dyn Auth>, seen: &mut Seen) {
         fn secrets(&self) -> Vec<Secret> {
             self.0.secrets()
         }
+        fn sent(&self) -> Vec<(&'static str, Secret)> {
+            self.0.sent()
+        }
         fn query_parameters(&self) -> Vec<String> {
             self.0.query_parameters()
         }
@@ -409,6 +412,9 @@ fn with_auth(name: &'static str, auth: fn() -> Box<dyn Auth>) -> Place {
         }
         fn secrets(&self) -> Vec<Secret> {
             self.0.secrets()
+        }
+        fn sent(&self) -> Vec<(&'static str, Secret)> {
+            self.0.sent()
         }
         fn query_parameters(&self) -> Vec<String> {
             self.0.query_parameters()

@@ -57,6 +57,10 @@ impl Auth for ApiKey {
         vec![self.key.clone()]
     }
 
+    fn sent(&self) -> Vec<(&'static str, Secret)> {
+        vec![("key", self.key.clone())]
+    }
+
     fn query_parameters(&self) -> Vec<String> {
         match &self.place {
             Place::Header(..) => Vec::new(),

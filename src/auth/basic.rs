@@ -49,4 +49,9 @@ impl Auth for Basic {
     fn secrets(&self) -> Vec<Secret> {
         vec![self.user.clone(), self.password.clone(), self.pair.clone()]
     }
+
+    fn sent(&self) -> Vec<(&'static str, Secret)> {
+        // The longer one first: it holds the others.
+        vec![("pair", self.pair.clone()), ("password", self.password.clone()), ("user", self.user.clone())]
+    }
 }

@@ -42,6 +42,10 @@ impl Auth for Bearer {
     fn secrets(&self) -> Vec<Secret> {
         vec![self.token.clone()]
     }
+
+    fn sent(&self) -> Vec<(&'static str, Secret)> {
+        vec![("bearer", self.token.clone())]
+    }
 }
 
 impl std::fmt::Debug for Bearer {

@@ -36,6 +36,15 @@ pub trait Auth: fmt::Debug + Send + Sync {
     /// in. What was needed to get them belongs here too: a client secret, a refresh token.
     fn secrets(&self) -> Vec<Secret>;
 
+    /// The credentials that go along with each request, each with a name of its own (ASCII letters and digits) that
+    /// stays when the value changes. A server may repeat them in its next links: there a word with that name
+    /// stands for them in a checkpoint, and they are filled in again for the home origin, and for no other. What is not
+    /// sent to the API itself, a client secret or a refresh token, does not belong here. The default is none: a
+    /// link that repeats a credential is then an error.
+    fn sent(&self) -> Vec<(&'static str, Secret)> {
+        Vec::new()
+    }
+
     /// The query parameters that carry the credentials. They are taken out of next links, so that a server
     /// which repeats them there does not put them into a checkpoint.
     fn query_parameters(&self) -> Vec<String> {

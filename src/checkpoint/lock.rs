@@ -97,7 +97,10 @@ fn take(fs: &Arc<dyn Fs>, dir: &Path, term: u64, holder: &str) -> Result<Option<
 /// The highest term that there is a lock file of; 0 if there is none.
 fn newest(fs: &dyn Fs, dir: &Path) -> Result<u64> {
     let names = fs.names(dir).map_err(|error| unusable(dir, error))?;
-    Ok(names.iter().filter_map(|name| name.strip_prefix("lock.")?.parse().ok()).max().unwrap_or(0))
+    // More than there can be is not a name that was given here.
+    let term =
+        |name: &String| name.strip_prefix("lock.")?.parse::<u32>().ok().filter(|term| *term < u32::MAX);
+    Ok(names.iter().filter_map(term).max().map_or(0, u64::from))
 }
 
 fn path_of(dir: &Path, term: u64) -> PathBuf {

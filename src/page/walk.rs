@@ -250,6 +250,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
 pub(crate) fn array_paths(body: &str) -> Vec<(JsonPath, usize)> {
     const MOST: usize = 20;
     const DEEPEST: usize = 6;
+    const LONGEST_KEY: usize = 256;
 
     struct Look<'a> {
         path: JsonPath,
@@ -273,6 +274,11 @@ pub(crate) fn array_paths(body: &str) -> Vec<(JsonPath, usize)> {
         }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
             while let Some(key) = map.next_key::<String>()? {
+                // Nobody names a path like that, and it would be copied for each key below it.
+                if key.len() > LONGEST_KEY {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
                 map.next_value_seed(Look { path: self.path.child(key), seen: self.seen })?;
             }
             Ok(())

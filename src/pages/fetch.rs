@@ -112,7 +112,7 @@ impl Fetch {
             captures: &outline.captures,
             records: selected.as_ref().map(|selected| selected.spans.as_slice()),
         })?;
-        let next = next.map(|next| self.storable(next));
+        let next = next.map(|next| self.storable(next, url)).transpose()?;
         // The last thing that can fail, and a failure here is for good: so it may change the guard.
         if let Some(guard) = &mut self.guard {
             let spans = selected.as_ref().map_or(&[][..], |selected| &selected.spans);
@@ -160,12 +160,35 @@ impl Fetch {
             .advice("if the API ends its pages like this, say so with `no_content_ends()`"))
     }
 
-    /// Makes a URL fit to be stored: without credentials, and without the origin if it is our own, so that a
-    /// source whose address changes (a port-forward, a mock) goes on all the same.
-    fn storable(&self, next: Position) -> Position {
-        let Position::Url(text) = next else { return next };
-        let Ok(url) = url::Url::parse(&text) else { return Position::Url(text) };
-        let url = self.exchange.without_credentials(url);
+    /// Makes a position fit to be stored: without credentials, and a URL without its origin if that is our own, so
+    /// that a source whose address changes (a port-forward, a mock) goes on all the same.
+    fn storable(&self, next: Position, base: &url::Url) -> Result<Position> {
+        let repeated = || {
+            Error::new(
+                ErrorKind::Cursor,
+                "the next position repeats a credential where it cannot be kept out of the checkpoint",
+            )
+            .advice("ask the API for links without it, or put it where `Auth::sent` names it")
+        };
+        let leads_away = || {
+            Error::new(
+                ErrorKind::Origin,
+                "the server points to another origin, by a URL with a credential in it",
+            )
+        };
+        let Position::Url(text) = next else {
+            let text = next.to_string();
+            self.exchange.check_text(&text, "")?;
+            return if self.exchange.repeats_a_credential(&text) { Err(repeated()) } else { Ok(next) };
+        };
+        let url = base.join(&text).map_err(|error| {
+            Error::new(ErrorKind::Cursor, "the link to the next page is not a URL").because(error)
+        })?;
+        let url = self.exchange.without_credentials(url, base)?;
+        if self.exchange.repeats_a_credential(url.as_str()) {
+            let is_home = Origin::of(&url).ok() == Origin::of(self.template.url()).ok();
+            return Err(if is_home { repeated() } else { leads_away() });
+        }
         // A path that begins with two slashes would read as a host.
         // (`Url::origin` would take `blob:https://…` for its inside.)
         if Origin::of(&url).ok() == Origin::of(self.template.url()).ok()
@@ -173,9 +196,9 @@ impl Fetch {
             && url.username().is_empty()
             && url.password().is_none()
         {
-            return Position::Url(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned());
+            return Ok(Position::Url(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned()));
         }
-        Position::Url(url.into())
+        Ok(Position::Url(url.into()))
     }
 
     /// One step of `unfold`: the next page, or what went wrong, and the state to go on with.

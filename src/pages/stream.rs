@@ -17,6 +17,7 @@ use crate::page::{JsonPath, Page};
 use crate::paginate::Paginate;
 use crate::paginate::guard::Guard;
 use crate::request::origin::Origins;
+use crate::request::place::Named;
 use crate::request::{Origin, Request, Secret};
 use crate::transport::Transport;
 use crate::transport::exchange::Exchange;
@@ -78,9 +79,9 @@ impl Pages {
             auth: None,
             // A template has an origin: `Request` sees to that.
             origins: Origins::home(home.unwrap_or_else(|_| unreachable!("a request has an origin"))),
-            query: template.sensitive_query(),
-            secrets: template_secrets(&template),
+            written: written_credentials(&template),
             meter: meter.clone(),
+            waited_for: Arc::default(),
         };
         let fetch = Fetch {
             exchange,
@@ -134,7 +135,7 @@ impl Pages {
 
     /// Allows next links and redirects to another origin, given as a URL. Credentials and headers of the
     /// template do not go there, and a redirect back from there is followed without them too. A URL that holds a
-    /// credential is refused, however it is spelled. A next link on a page from there leads back home as any other
+    /// credential of 16 characters or more is refused, however it is spelled. A next link on a page from there leads back home as any other
     /// does: whoever is allowed may choose which page is asked for next.
     ///
     /// A URL that cannot be read comes out as the stream's first item, a `Config` error; so does a private address
@@ -149,7 +150,8 @@ impl Pages {
         self.change(|fetch| fetch.guard = None)
     }
 
-    /// Declares that an answer without a body (204, or an empty 200) is the end.
+    /// Declares that an answer without a body is the end: 204, or a 200 that says that it is empty
+    /// (`Content-Length: 0`).
     pub fn no_content_ends(self) -> Self {
         self.change(|fetch| fetch.no_content_ends = true)
     }
@@ -160,9 +162,14 @@ impl Pages {
     }
 }
 
-fn template_secrets(template: &Request) -> Vec<Secret> {
+/// The credentials that stand in the template, named by where.
+fn written_credentials(template: &Request) -> Vec<Named> {
+    let named = |place: &'static str| move |(number, secret)| (format!("{place}{number}"), secret);
     let query = template.sensitive_query().into_iter().map(|(_, value)| Secret::from(value));
-    query.chain(template.sensitive_headers()).collect()
+    let query = query.enumerate().map(named("query"));
+    let headers = template.sensitive_headers().enumerate().map(named("header"));
+    let body = template.sensitive_body().into_iter().enumerate().map(named("body"));
+    query.chain(headers).chain(body).collect()
 }
 
 impl Stream for Pages {

@@ -88,18 +88,12 @@ const EPOCHS_OF_A_TERM: u64 = 1 << 32;
 impl Plan {
     /// The checkpoints of what goes on, and of what is left alone, as this run's: stored before any output is
     /// touched, so that nothing which an overtaken run stores later undoes what was read here.
-    pub(super) fn claims(&self, sources: &[(Arc<str>, Definition)]) -> Vec<Checkpoint> {
-        let known = self.steps.iter().zip(sources).filter_map(|(step, (_, definition))| match step {
-            Step::Resume(last) | Step::Skip(last) => Some((last, definition)),
+    pub(super) fn claims(&self) -> Vec<Checkpoint> {
+        let known = self.steps.iter().filter_map(|step| match step {
+            Step::Resume(last) | Step::Skip(last) => Some(last),
             Step::First | Step::Afresh(_) => None,
         });
-        let claim = |(last, definition): (&Checkpoint, &Definition)| Checkpoint {
-            run: self.run.clone(),
-            epoch: self.epoch,
-            definition: definition.clone(),
-            ..last.clone()
-        };
-        known.map(claim).collect()
+        known.map(|last| Checkpoint { run: self.run.clone(), epoch: self.epoch, ..last.clone() }).collect()
     }
 }
 

@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         let now = pipeline.started_at.unwrap_or_else(SystemTime::now);
         let plan = plan(&*store, lease.term(), &definitions, now, pipeline.accept_changes).await?;
         lease.looked_at().await?;
-        store.save(&lease, &plan.claims(&definitions)).await?;
+        store.save(&lease, &plan.claims()).await?;
         let mut run = Self {
             pipeline,
             sink,

@@ -22,7 +22,7 @@ pub use position::Position;
 pub use secret::Secret;
 
 use crate::error::{Error, Result};
-use redact::{MASK, Redactor, is_sensitive};
+use redact::{MASK, Redactor, is_sensitive, is_sensitive_header};
 
 /// A shorter value may stand in a URL by chance: the name of a user, say.
 pub(crate) const TELLING: usize = 16;
@@ -106,7 +106,7 @@ impl Request {
                 "the value of the header {name} has a line break or a control character in it"
             ))
         })?;
-        value.set_sensitive(is_sensitive(name.as_str()));
+        value.set_sensitive(is_sensitive_header(name.as_str()));
         self.headers.append(name, value);
         Ok(self)
     }
@@ -194,6 +194,23 @@ impl Request {
     pub(crate) fn sensitive_headers(&self) -> impl Iterator<Item = Secret> {
         let values = self.headers.values().filter(|value| value.is_sensitive());
         values.filter_map(|value| value.to_str().ok()).map(Secret::from)
+    }
+
+    /// The strings in the body that are credentials by the names of their fields.
+    pub(crate) fn sensitive_body(&self) -> Vec<Secret> {
+        fn gather(value: &Value, secrets: &mut Vec<Secret>) {
+            match value {
+                Value::Array(items) => items.iter().for_each(|item| gather(item, secrets)),
+                Value::Object(fields) => fields.iter().for_each(|(name, value)| match value {
+                    Value::String(text) if is_sensitive(name) => secrets.push(Secret::new(text.as_str())),
+                    other => gather(other, secrets),
+                }),
+                _ => {}
+            }
+        }
+        let mut secrets = Vec::new();
+        self.body.iter().for_each(|body| gather(body, &mut secrets));
+        secrets
     }
 
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {

@@ -178,6 +178,14 @@ pub(crate) fn is_sensitive(name: &str) -> bool {
     WHOLE.contains(&plain.as_str()) || PART.iter().any(|part| plain.contains(part))
 }
 
+/// Whether a header of this name usually holds a secret. The position of a page never stands in a header of the
+/// request, so any token or key is one: `PRIVATE-TOKEN`, `X-Auth-Key`, `DD-APPLICATION-KEY`.
+pub(crate) fn is_sensitive_header(name: &str) -> bool {
+    const LAST: [&str; 5] = ["token", "key", "auth", "authorization", "cookie"];
+    let name = name.to_ascii_lowercase();
+    is_sensitive(&name) || LAST.iter().any(|last| name.ends_with(last))
+}
+
 /// Masks `name=value` and `"name": "value"` where the name usually holds a secret.
 fn mask_named_values(text: &str) -> String {
     let bytes = text.as_bytes();

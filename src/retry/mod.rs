@@ -13,14 +13,15 @@ use crate::error::{Error, ErrorKind, Transience};
 
 /// No wait is longer: so no sum of times can overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+const FINEST: Duration = Duration::from_millis(1);
 
 /// The rules of retrying.
 ///
 /// - A failure that may pass is retried after an exponential back-off with full jitter, up to
 ///   [`max_attempts`](Self::max_attempts) for one page; the count starts anew with the next page.
 /// - A wait that the server asks for (`Retry-After`, a used-up budget's reset) is kept to the letter. With a
-///   limit (429, 403 with a limit's marks, 503 with `Retry-After`) it uses up no attempt; a page that failed for
-///   another reason does. Waits have caps of their own: [`max_wait`](Self::max_wait)
+///   limit (429, 403 with a limit's marks, 503 with `Retry-After`), and if it is not shorter than [`base`](Self::base), it uses up no attempt; a
+///   page that failed for another reason does. Waits have caps of their own: [`max_wait`](Self::max_wait)
 ///   for one and [`max_total_wait`](Self::max_total_wait) for one page.
 /// - The retries at one host are at most a fifth of the requests there, plus a reserve of ten
 ///   ([`budget`](Self::budget)): a server that is down is not stormed.
@@ -143,9 +144,10 @@ impl RetryPolicy {
         if wait > self.max_wait {
             return Decision::GiveUp(Why::WaitTooLong(wait));
         }
-        if !wait.is_zero() && is_limit(error) {
-            // What is really waited counts: a server that asks for a millisecond, for ever, must come to an end too.
-            let delay = wait.max(self.backoff.delay(tries.failures, random));
+        // A wait shorter than the first back-off is none: a server that asks for a millisecond, for ever, is failing.
+        if !wait.is_zero() && wait >= self.backoff.base() && is_limit(error) {
+            // What is really waited counts, and a timer is no finer than this.
+            let delay = wait.max(self.backoff.delay(tries.failures, random)).max(FINEST);
             tries.waited = tries.waited.saturating_add(delay);
             if tries.waited > self.max_total_wait {
                 return Decision::GiveUp(Why::WaitedTooLong(tries.waited));

@@ -251,8 +251,9 @@ fn definition(request: &Request, records: &str, paginator: &dyn Paginate) -> Def
         *parts.entry(format!("query {name}")).or_default() += &meaning(&name, &value);
     }
     for (name, value) in request.headers() {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        *parts.entry(format!("header {name}")).or_default() += &meaning(name.as_str(), &value);
+        let (sensitive, value) = (value.is_sensitive(), String::from_utf8_lossy(value.as_bytes()));
+        let kept = if sensitive { String::new() } else { format!("{value}\n") };
+        *parts.entry(format!("header {name}")).or_default() += &kept;
     }
     for (part, meaning) in parts {
         definition = definition.with(part, meaning);

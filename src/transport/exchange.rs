@@ -1,13 +1,11 @@
 //! One page's exchange: redirects within the allowed origins, credentials for the home origin only, and
 //! errors that say where they happened without a secret in them.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{Method, StatusCode};
-use tokio::time::{Instant, sleep};
 use url::Url;
 
 use super::status;
@@ -17,14 +15,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::meter::Meter;
 use crate::request::origin::{Origins, Trust};
-use crate::request::place::{self, PLACE};
+use crate::request::place::{self, Named};
 use crate::request::redact::Redactor;
 use crate::request::{Request, Secret, TELLING};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
-/// A longer wait than this is not sat out between two redirects.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// No honest link or cursor is longer; servers refuse URLs of a fraction of that.
+const LONGEST_LINK: usize = 64 * 1024;
 const EXCERPT_CHARS: usize = 200;
 /// So much of a body is read for it.
 const EXCERPT_BYTES: usize = 16 * 1024;
@@ -35,12 +33,11 @@ pub(crate) struct Exchange {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) auth: Option<Arc<dyn Auth>>,
     pub(crate) origins: Origins,
-    /// Credentials that stand in the template's query. Like those of `auth` they are taken out of next
-    /// links, and put on again.
-    pub(crate) query: Vec<(String, String)>,
     /// The credentials that stand in the template: in its query, and in headers with telling names.
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) written: Vec<Named>,
     pub(crate) meter: Meter,
+    /// The redirect that a wait was kept for.
+    pub(crate) waited_for: Arc<Mutex<Option<Url>>>,
 }
 
 /// A successful answer, the URL that gave it, and its hints.
@@ -67,9 +64,6 @@ impl Exchange {
         let mut hints = Hints::default();
         loop {
             away |= self.leads_away(&mut hop).map_err(|error| self.place(error, &hop, None, hints))?;
-            if let Some(wait) = hints.retry_after.filter(|wait| !wait.is_zero()) {
-                self.pause(wait).await.map_err(|error| self.place(error, &hop, None, hints))?;
-            }
             let response = self.hop(&hop, away).await?;
             hints = Hints::read(&response.headers, response.received_at).behind(hints);
             let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
@@ -79,6 +73,10 @@ impl Exchange {
             }
             // RFC 9110 §15.4.4: "see other" is where the outcome of what was done stands.
             *acted |= response.status == StatusCode::SEE_OTHER && !hop.is_repeatable();
+            if !*acted && self.must_wait(hop.url(), &hints) {
+                let what = "the server asks to wait before its redirect is followed";
+                return Err(failed(Error::new(ErrorKind::RateLimited, what).transient(), &hop));
+            }
             seen.insert(hop.url().clone());
             hop = self.follow(&hop, &response).map_err(|error| failed(error, &hop))?;
             let fault = match (seen.contains(hop.url()), seen.len() > MOST_REDIRECTS) {
@@ -92,17 +90,16 @@ impl Exchange {
         }
     }
 
-    /// Waits before a redirect is followed, where it says how long (RFC 9110 §10.2.3). A long wait is not for the
-    /// middle of a request: it comes out as an error, and the policy decides.
-    async fn pause(&self, wait: Duration) -> Result<()> {
-        if wait > LONGEST_PAUSE {
-            let what = "the server asks to wait before its redirect is followed";
-            return Err(Error::new(ErrorKind::RateLimited, what).transient());
+    /// Whether a redirect asks for a wait (RFC 9110 §10.2.3) that was not kept yet. It is left to the policy, which
+    /// asks again when it is over; then the redirect is followed, whatever it says.
+    fn must_wait(&self, url: &Url, hints: &Hints) -> bool {
+        let mut waited = self.waited_for.lock().unwrap_or_else(PoisonError::into_inner);
+        if hints.retry_after.is_none_or(|wait| wait.is_zero()) || waited.as_ref() == Some(url) {
+            *waited = None;
+            return false;
         }
-        self.meter.wait_until(Instant::now() + wait);
-        sleep(wait).await;
-        self.meter.waited(wait);
-        Ok(())
+        *waited = Some(url.clone());
+        true
     }
 
     /// Whether a request leads to another origin, which was allowed. If so, it loses all that is nobody's business
@@ -120,14 +117,12 @@ impl Exchange {
         }
         let mut url = hop.url().clone();
         if let Some(query) = hop.url().query() {
-            let kept: Vec<&str> =
-                query.split('&').filter(|pair| !pair.ends_with(&format!("={PLACE}"))).collect();
+            let is_place = |pair: &&str| pair.split_once('=').is_some_and(|(_, value)| place::is_word(value));
+            let kept: Vec<&str> = query.split('&').filter(|pair| !is_place(pair)).collect();
             let kept = kept.join("&");
             url.set_query((!kept.is_empty()).then_some(&kept));
         }
-        let telling = self.all_secrets().into_iter().filter(|secret| secret.expose().len() >= TELLING);
-        let telling = Redactor::new(&telling.collect::<Vec<_>>());
-        if url.as_str().contains(PLACE) || telling.finds(url.as_str()) {
+        if !place::words(url.as_str()).is_empty() || self.repeats_a_credential(url.as_str()) {
             return refuse("the server points to another origin, by a URL with a credential in it");
         }
         *hop = hop.clone().at_url(url);
@@ -144,10 +139,13 @@ impl Exchange {
         let place = |error| self.place(error, hop, None, Hints::default());
         let mut outgoing = hop.clone();
         if !away {
-            outgoing = self.with_query(outgoing);
             if let Some(auth) = &self.auth {
+                // First, for it may bring credentials that are to be put in.
                 auth.authorize(&mut outgoing).await.map_err(place)?;
             }
+            let mut url = outgoing.url().clone();
+            place::put_in(&mut url, || self.sent());
+            outgoing = outgoing.at_url(url);
         }
         self.meter.request();
         let response = self.transport.send(&outgoing).await.map_err(|error| {
@@ -166,7 +164,7 @@ impl Exchange {
             return Err(Error::new(ErrorKind::Redirect, "a redirect without a readable Location"));
         };
         target.set_fragment(None);
-        let mut next = hop.clone().at_url(self.without_credentials(target));
+        let mut next = hop.clone().at_url(self.without_credentials(target, hop.url())?);
         match response.status.as_u16() {
             303 => {
                 next.set_method(Method::GET);
@@ -181,74 +179,45 @@ impl Exchange {
         Ok(next)
     }
 
-    /// Takes credentials out of a URL that came from the server: those of `auth`, and any parameter whose value
-    /// is one (Meta's links repeat the bearer token). Of a hand-written one its place stays, so that it can be
-    /// put on again just where the server had it; a parameter of that name with another value is the server's
-    /// own.
-    pub(crate) fn without_credentials(&self, mut url: Url) -> Url {
-        // A plus may stand for a blank.
-        let plain = |text: &str| text.replace('+', " ");
-        let given: Vec<Secret> = self.auth.iter().flat_map(|auth| auth.secrets()).collect();
-        let secrets: Vec<String> = given.iter().map(|secret| plain(secret.expose())).collect();
-        let mut names: Vec<String> = self.auth.iter().flat_map(|auth| auth.query_parameters()).collect();
-        let by_hand =
-            |name: &str, value: &str| self.query.iter().any(|(other, known)| other == name && known == value);
-        let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-        for (name, value) in &pairs {
-            if !value.is_empty() && secrets.contains(&plain(value)) && !by_hand(name, value) {
-                names.push(name.clone());
-            }
-        }
+    /// Takes credentials out of a URL that the server gave on a page at `base`: parameters that `auth` sets anew go,
+    /// anything else gets a place.
+    pub(crate) fn without_credentials(&self, mut url: Url, base: &Url) -> Result<Url> {
+        self.check_text(url.as_str(), base.as_str())?;
+        let names: HashSet<String> = self.auth.iter().flat_map(|auth| auth.query_parameters()).collect();
         if !names.is_empty() {
-            crate::request::remove_query(&mut url, |name| names.iter().any(|other| other == name));
-        }
-        if let Some(query) = url.query().filter(|_| !self.query.is_empty()) {
-            let kept: Vec<String> = query.split('&').map(|pair| self.with_place(pair)).collect();
-            let kept = kept.join("&");
-            url.set_query(Some(&kept));
+            crate::request::remove_query(&mut url, |name| names.contains(name));
         }
         let is_home = matches!(self.origins.check(&url), Ok(Trust::Home));
-        place::take_out(&mut url, &given, is_home);
-        url
+        place::take_out(&mut url, &self.sent(), is_home);
+        Ok(url)
     }
 
-    /// A pair of a query, or its name and a place for its value if it is a hand-written credential.
-    fn with_place(&self, pair: &str) -> String {
-        let decoded = url::form_urlencoded::parse(pair.as_bytes()).into_owned().next();
-        match decoded.filter(|pair| self.query.contains(pair)) {
-            Some(_) => format!("{}={PLACE}", pair.split('=').next().unwrap_or_default()),
-            None => pair.to_owned(),
+    /// Accepts a text that the server gave, unless it is no honest link or cursor: longer than any, or with a word in
+    /// it that stands for a credential, and did not come from what was asked.
+    pub(crate) fn check_text(&self, text: &str, asked: &str) -> Result<()> {
+        let refuse = |why: String| Err(Error::new(ErrorKind::Cursor, why));
+        if text.len() > LONGEST_LINK {
+            return refuse(format!("a link or cursor of {} bytes", text.len()));
         }
+        if !place::words(text).is_subset(&place::words(asked)) {
+            return refuse("the server writes a word that stands for a credential".into());
+        }
+        Ok(())
     }
 
-    /// Puts the credentials back into their places.
-    fn with_query(&self, request: Request) -> Request {
-        let mut url = request.url().clone();
-        place::put_in(&mut url, || self.auth.iter().flat_map(|auth| auth.secrets()).collect());
-        let request = request.at_url(url);
-        let Some(query) = request.url().query().filter(|query| query.contains(PLACE)) else { return request };
-        let mut used = HashMap::new();
-        let pairs: Vec<String> = query
-            .split('&')
-            .map(|pair| {
-                let Some(name) = pair.strip_suffix(PLACE).and_then(|name| name.strip_suffix('=')) else {
-                    return pair.to_owned();
-                };
-                let plain =
-                    url::form_urlencoded::parse(name.as_bytes()).into_owned().next().unwrap_or_default().0;
-                // Of several of one name, one after the other.
-                let index = used.entry(plain.clone()).and_modify(|index| *index += 1).or_insert(0_usize);
-                let value = self.query.iter().filter(|(other, _)| *other == plain).nth(*index);
-                let value = value.map(|(_, value)| value.as_str()).unwrap_or_default();
-                format!(
-                    "{name}={}",
-                    url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>()
-                )
-            })
-            .collect();
-        let mut url = request.url().clone();
-        url.set_query(Some(&pairs.join("&")));
-        request.at_url(url)
+    /// Whether a credential that is long enough not to stand there by chance is in a text, in whatever spelling.
+    pub(crate) fn repeats_a_credential(&self, text: &str) -> bool {
+        if text.len() < TELLING {
+            return false;
+        }
+        let telling = self.all_secrets().into_iter().filter(|secret| secret.expose().len() >= TELLING);
+        Redactor::new(&telling.collect::<Vec<_>>()).finds(text)
+    }
+
+    /// The credentials that go to the home origin with each request.
+    fn sent(&self) -> Vec<Named> {
+        let given = self.auth.iter().flat_map(|auth| auth.sent());
+        given.map(|(name, secret)| (name.to_owned(), secret)).chain(self.written.iter().cloned()).collect()
     }
 
     /// Wipes every credential that there is by now. Made when there is something to wipe, for a token may have come,
@@ -259,7 +228,7 @@ impl Exchange {
 
     fn all_secrets(&self) -> Vec<Secret> {
         let given = self.auth.iter().flat_map(|auth| auth.secrets());
-        given.chain(self.secrets.iter().cloned()).collect()
+        given.chain(self.written.iter().map(|(_, secret)| secret.clone())).collect()
     }
 
     /// Says where an error happened.
