@@ -87,7 +87,11 @@ fn resolves_as_a_url(way: Way, home: &str, link: &str) {
     let base = Url::parse(home).expect("a URL");
     // What the URL standard drops from the ends.
     let trimmed = link.trim_matches(|c| c <= ' ');
-    let (kinds, second) = match base.join(trimmed) {
+    let without_fragment = |mut url: Url| {
+        url.set_fragment(None);
+        url
+    };
+    let (kinds, second) = match base.join(trimmed).map(without_fragment) {
         _ if way == Way::Body && trimmed.is_empty() => (None, None),
         Err(_) => (Some(vec![ErrorKind::Cursor, ErrorKind::Redirect]), None),
         // A server that writes a place for a credential itself gets nothing.
@@ -101,8 +105,7 @@ fn resolves_as_a_url(way: Way, home: &str, link: &str) {
             assert_eq!(api.urls().len(), 1, "{way:?} {link:?}");
             return said_nothing(&given, TOKEN);
         }
-        Ok(mut url) => {
-            url.set_fragment(None);
+        Ok(url) => {
             let is_home = url.origin() == base.origin() && matches!(url.scheme(), "http" | "https");
             if !is_home || !url.username().is_empty() || url.password().is_some() {
                 (Some(vec![ErrorKind::Origin]), None)
