@@ -71,3 +71,31 @@ fn copy(fs: &dyn Fs, to: &Path, from: Option<(Box<dyn FsFile>, u64)>) -> io::Res
     copy.sync()?;
     Ok(copy)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Hold;
+    use crate::fs::Disk;
+
+    #[derive(Debug)]
+    struct Term(u64);
+
+    impl Hold for Term {
+        fn term(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_run_removes_copies_of_its_own_and_earlier_terms_and_never_a_successor_s() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".a.jsonl.1.copy", ".a.jsonl.2.copy", ".a.jsonl.3.copy", ".b.jsonl.1.copy"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        remove_copies(&Disk, dir.path(), "a.jsonl", &Lease::new(Term(2))).unwrap();
+        let mut left = Disk.names(dir.path()).unwrap();
+        left.sort();
+        assert_eq!(left, [".a.jsonl.3.copy", ".b.jsonl.1.copy"]);
+    }
+}
