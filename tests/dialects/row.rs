@@ -1,0 +1,119 @@
+//! One API: the server that behaves as it does, the source that pulls it, and the judgement.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use headwater::testing::Scripted;
+use headwater::{Mark, SourceBuilder};
+use serde_json::Value;
+
+/// How many records stand behind each server.
+pub(crate) const RECORDS: u64 = 1234;
+
+/// An API, and each of its documented dialects.
+pub(crate) struct Row {
+    pub(crate) api: &'static str,
+    pub(crate) ways: Vec<Way>,
+}
+
+impl Row {
+    pub(crate) fn new(api: &'static str, ways: impl IntoIterator<Item = Way>) -> Self {
+        Self { api, ways: ways.into_iter().collect() }
+    }
+}
+
+/// One dialect: what answers, and the source by configuration alone.
+pub(crate) struct Way {
+    /// Empty if the API has only one.
+    pub(crate) name: &'static str,
+    /// N next link, C cursor, K key of a record, O offset, G page number, W window, F fan-out.
+    pub(crate) primitive: &'static str,
+    pub(crate) server: Scripted,
+    pub(crate) source: SourceBuilder,
+    /// The path, in a record, of its number: 0 to 1,233, each once.
+    pub(crate) number: &'static str,
+    /// What the server has to say at the end, if it kept count of what it must not see.
+    pub(crate) check: Option<Box<dyn Fn() -> Result<(), String>>>,
+}
+
+/// What came of a pull.
+pub(crate) struct Verdict {
+    pub(crate) requests: usize,
+    pub(crate) records: usize,
+    /// `None` if each record came exactly once.
+    pub(crate) fault: Option<String>,
+}
+
+impl Way {
+    /// A dialect whose records have their number at `n`.
+    pub(crate) fn new(primitive: &'static str, server: Scripted, source: SourceBuilder) -> Self {
+        Self { name: "", primitive, server, source, number: "n", check: None }
+    }
+
+    /// Tells several dialects of one API apart.
+    pub(crate) fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Says where the number of a record stands.
+    pub(crate) fn number(mut self, path: &'static str) -> Self {
+        self.number = path;
+        self
+    }
+
+    /// Asks the server at the end whether it saw what it should.
+    pub(crate) fn checked(mut self, check: impl Fn() -> Result<(), String> + 'static) -> Self {
+        self.check = Some(Box::new(check));
+        self
+    }
+
+    /// Pulls it, and judges.
+    pub(crate) async fn pull(self) -> Verdict {
+        let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut records = 0;
+        let mut fault = None;
+        let source = self.source.transport(self.server.clone()).build();
+        let batches = source.and_then(|source| source.batches(Mark::start()));
+        match batches {
+            Err(error) => fault = Some(error.to_string()),
+            Ok(mut batches) => {
+                while let Some(batch) = batches.next().await {
+                    match batch {
+                        Err(error) => fault = Some(error.to_string()),
+                        Ok(batch) => {
+                            for record in batch.records() {
+                                records += 1;
+                                match number(record.as_str(), self.number) {
+                                    Some(number) => *seen.entry(number).or_default() += 1,
+                                    None => {
+                                        fault =
+                                            Some(format!("a record without its number: {}", record.as_str()))
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let missing = (0..RECORDS).filter(|number| !seen.contains_key(number)).count();
+        let twice = seen.values().filter(|times| **times > 1).count();
+        let strange = seen.keys().filter(|number| **number >= RECORDS).count();
+        if fault.is_none() && missing + twice + strange > 0 {
+            fault = Some(format!("{missing} missing, {twice} more than once, {strange} unknown"));
+        }
+        let checked = self.check.map_or(Ok(()), |check| check());
+        Verdict { requests: self.server.requests().len(), records, fault: fault.or(checked.err()) }
+    }
+}
+
+fn number(record: &str, path: &str) -> Option<u64> {
+    let record: Value = serde_json::from_str(record).ok()?;
+    let value = if path.is_empty() {
+        Some(&record)
+    } else {
+        path.split('.').try_fold(&record, |value, key| value.get(key))
+    }?;
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
