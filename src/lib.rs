@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The modules stand in the order of that picture, and each uses only those to its left: [`request`],
-//! [`auth`], [`page`], [`transport`], [`paginate`], [`limit`], [`retry`], [`pages`], [`records`],
+//! [`page`], [`transport`], [`auth`], [`paginate`], [`limit`], [`retry`], [`pages`], [`records`],
 //! [`checkpoint`], [`sink`], [`source`], [`pipeline`].
 //!
 //! # By hand: combinators
@@ -97,6 +97,7 @@
 pub mod auth;
 pub mod checkpoint;
 pub mod error;
+mod exchange;
 pub mod fs;
 pub mod hints;
 pub mod limit;

@@ -15,6 +15,15 @@ pub struct Mark {
     pub next: Option<Position>,
     /// How many pages lie before it.
     pub pages: u64,
+    /// How many records lie before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: u64,
+    /// Where the run began, if not at the start: with what the last run has kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Position>,
+    /// Where the next run begins, if not at the start: a token that a finished run has kept for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Position>,
     #[serde(default)]
     pub(crate) trail: Trail,
 }
@@ -38,11 +47,24 @@ impl Mark {
 
     /// At a position of one's own choice.
     pub fn at(position: Position) -> Self {
-        Self { next: Some(position), pages: 0, trail: Trail::default() }
+        Self { next: Some(position), pages: 0, rows: 0, began: None, after: None, trail: Trail::default() }
+    }
+
+    /// Where the run after this one, which is finished, begins: with what was kept for it, or at the start.
+    pub fn next_run(&self) -> Self {
+        match &self.after {
+            Some(position) => Self { began: Some(position.clone()), ..Self::at(position.clone()) },
+            None => Self::start(),
+        }
     }
 
     /// Whether there is no page after it.
     pub fn is_end(&self) -> bool {
         self.next.is_none()
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

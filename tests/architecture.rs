@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the picture in `src/lib.rs`.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 20] = [
     "hints",
     "error",
     "request",
     "mark",
     "meter",
-    "auth",
     "page",
     "transport",
+    "auth",
+    "exchange",
     "paginate",
     "limit",
     "retry",
@@ -21,6 +22,7 @@ const ORDER: [&str; 18] = [
     "checkpoint",
     "sink",
     "source",
+    "presets",
     "pipeline",
 ];
 /// They gather what the others have.

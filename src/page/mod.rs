@@ -13,7 +13,7 @@ pub use path::JsonPath;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
-use crate::mark::{Mark, Trail};
+use crate::mark::Mark;
 use crate::request::Position;
 use walk::{Found, Plan, Span, array_paths};
 
@@ -35,14 +35,12 @@ pub struct Page {
     pub number: u64,
     /// Where this page stands.
     pub position: Position,
-    /// Where the next page stands; `None` if this is the last one.
-    pub next: Option<Position>,
     /// What the answer said about waiting and about the budget that is left.
     pub hints: Hints,
     /// When the answer was complete (wall clock).
     pub fetched_at: SystemTime,
     pub(crate) host: String,
-    pub(crate) trail: Trail,
+    pub(crate) mark: Mark,
     pub(crate) selected: Option<Selected>,
 }
 
@@ -75,11 +73,10 @@ impl Page {
             headers: HeaderMap::new(),
             number,
             position,
-            next,
             hints: Hints::default(),
             fetched_at: SystemTime::now(),
             host: String::new(),
-            trail: Trail::default(),
+            mark: Mark { next, pages: number, ..Mark::start() },
             selected: None,
         };
         Plan::default().walk(utf8(&page.body)?).map_err(|error| not_json(&page.body, error))?;
@@ -99,7 +96,12 @@ impl Page {
 
     /// What stands behind this page.
     pub fn mark(&self) -> Mark {
-        Mark { next: self.next.clone(), pages: self.number, trail: self.trail.clone() }
+        self.mark.clone()
+    }
+
+    /// Where the next page stands; `None` if this is the last one.
+    pub fn next(&self) -> Option<&Position> {
+        self.mark.next.as_ref()
     }
 
     /// Finds the records at a path, unless that was already done when the page was fetched.
@@ -122,7 +124,7 @@ impl fmt::Debug for Page {
             .field("status", &self.status)
             .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
             .field("position", &self.position)
-            .field("next", &self.next)
+            .field("next", &self.mark.next)
             .field("bytes", &self.body.len())
             .field("records", &self.selected.as_ref().map(|selected| selected.spans.len()))
             .field("hints", &self.hints)

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::{Answered, Exchange};
 use crate::mark::Mark;
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, Selected, not_json, records_found, utf8, without_bom};
@@ -13,7 +14,6 @@ use crate::paginate::guard::Guard;
 use crate::paginate::{Answer, Paginate};
 use crate::request::origin::Origins;
 use crate::request::{Origin, Position, Request};
-use crate::transport::exchange::{Answered, Exchange};
 
 /// A page that is being asked for, and the state behind it.
 pub(super) type Step = BoxFuture<'static, Option<(Result<Page>, Fetch)>>;
@@ -88,7 +88,13 @@ impl Fetch {
             self.empty()?;
             let path = self.records.as_ref().and_then(|path| path.as_ref().ok()).cloned().unwrap_or_default();
             let selected = Selected { path, spans: Vec::new() };
-            return Ok(self.made(Bytes::from_static(b"[]"), position, None, answered, Some(selected)));
+            return Ok(self.made(
+                Bytes::from_static(b"[]"),
+                position,
+                (None, None),
+                answered,
+                Some(selected),
+            ));
         }
         let text = utf8(&body)?;
         let outline = match &self.plan {
@@ -103,7 +109,7 @@ impl Fetch {
             }
             _ => None,
         };
-        let next = self.paginator.next(&Answer {
+        let answer = Answer {
             url,
             position: &position,
             status: response.status,
@@ -111,8 +117,13 @@ impl Fetch {
             body: text,
             captures: &outline.captures,
             records: selected.as_ref().map(|selected| selected.spans.as_slice()),
-        })?;
+        };
+        let next = self.paginator.next(&answer)?;
         let next = next.map(|next| self.storable(next, url)).transpose()?;
+        let after = match next {
+            Some(_) => None,
+            None => self.paginator.finish(&answer)?.map(|after| self.storable(after, url)).transpose()?,
+        };
         // The last thing that can fail, and a failure here is for good: so it may change the guard.
         if let Some(guard) = &mut self.guard {
             let spans = selected.as_ref().map_or(&[][..], |selected| &selected.spans);
@@ -125,29 +136,33 @@ impl Fetch {
                 guard.position(next)?;
             }
         }
-        Ok(self.made(body, position, next, answered, selected))
+        Ok(self.made(body, position, (next, after), answered, selected))
     }
 
     fn made(
         &self,
         body: Bytes,
         position: Position,
-        next: Option<Position>,
+        (next, after): (Option<Position>, Option<Position>),
         answered: &Answered,
         selected: Option<Selected>,
     ) -> Page {
         let Answered { response, url, hints } = answered;
+        let rows = selected.as_ref().map_or(0, |selected| selected.spans.len() as u64);
+        let number = self.mark.pages + 1;
+        let trail = self.guard.as_ref().map_or_else(|| self.mark.trail.clone(), Guard::trail);
+        let began = self.mark.began.clone();
+        let mark = Mark { next, pages: number, rows: self.mark.rows + rows, began, after, trail };
         Page {
             body,
             status: response.status,
             headers: response.headers.clone(),
-            number: self.mark.pages + 1,
+            number,
             position,
-            next,
             hints: *hints,
             fetched_at: response.received_at,
             host: url.host_str().unwrap_or_default().to_owned(),
-            trail: self.guard.as_ref().map_or_else(|| self.mark.trail.clone(), Guard::trail),
+            mark,
             selected,
         }
     }

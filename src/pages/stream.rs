@@ -11,6 +11,7 @@ use super::fetch::{Fetch, Step};
 use super::{PageStream, Paged};
 use crate::auth::Auth;
 use crate::error::Result;
+use crate::exchange::Exchange;
 use crate::mark::Mark;
 use crate::meter::Meter;
 use crate::page::{JsonPath, Page};
@@ -20,7 +21,6 @@ use crate::request::origin::Origins;
 use crate::request::place::Named;
 use crate::request::{Origin, Request, Secret};
 use crate::transport::Transport;
-use crate::transport::exchange::Exchange;
 
 /// The pages of a source, one request each, as a stream.
 ///
@@ -190,7 +190,7 @@ impl Stream for Pages {
                     };
                     let ended = match &item {
                         None => true,
-                        Some(Ok(page)) => page.next.is_none(),
+                        Some(Ok(page)) => page.next().is_none(),
                         Some(Err(error)) => !error.is_transient(),
                     };
                     // Known as soon as the last item is out, so that no permit is spent on the `None`.

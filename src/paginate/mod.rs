@@ -77,6 +77,16 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
     /// about the end.
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>>;
 
+    /// Says where the next run begins, when [`next`](Paginate::next) has said that this page is the last: a token that
+    /// is kept for it. The default is `None`: it begins at the start.
+    ///
+    /// # Errors
+    /// `Cursor` if the dialect promises a token and it is not there.
+    fn finish(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
+        let _ = answer;
+        Ok(None)
+    }
+
     /// Whether a source that changes while it is read can be read exactly.
     fn consistency(&self) -> Consistency;
 

@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         for ((source, (name, definition)), step) in sources.into_iter().zip(definitions).zip(plan.steps) {
             let (committed, mark, records) = match &step {
                 Step::First => (Committed::Nothing, Mark::start(), 0),
-                Step::Afresh(last) => (Committed::Finished(&last.sink), Mark::start(), 0),
+                Step::Afresh(last) => (Committed::Finished(&last.sink), last.mark.next_run(), 0),
                 Step::Resume(last) => (Committed::Unfinished(&last.sink), last.mark.clone(), last.records),
                 Step::Skip(last) => (Committed::Unfinished(&last.sink), last.mark.clone(), last.records),
             };

@@ -1,16 +1,14 @@
 //! How one request becomes one answer.
 //!
 //! A [`Transport`] does exactly one exchange: no redirects, no retries, no credentials of its own. What is
-//! above it (`exchange.rs`) follows redirects inside the allowed origins and puts the credentials on each
+//! above it (`exchange/`) follows redirects inside the allowed origins and puts the credentials on each
 //! hop; retrying is the work of the stream adapters.
 
 mod body;
 mod builder;
 mod coding;
-pub(crate) mod exchange;
 mod failure;
 mod http;
-pub(crate) mod status;
 
 use std::fmt;
 use std::time::SystemTime;

@@ -60,7 +60,7 @@ fn read(lines: Vec<HeaderValue>) -> Result<Option<Url>, ErrorKind> {
     }
     let pages = Pages::new(Answers(headers), Request::get(PAGE).expect("a URL"), LinkHeader::new());
     let page = collected(futures::StreamExt::take(pages, 1)).remove(0).map_err(|error| error.kind())?;
-    Ok(page.next.map(|next| {
+    Ok(page.next().cloned().map(|next| {
         let Position::Url(next) = next else { panic!("{next} is no URL") };
         Url::parse(PAGE).and_then(|page| page.join(&next)).expect("a stored URL can be read")
     }))

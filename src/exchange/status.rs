@@ -2,9 +2,9 @@
 
 use http::StatusCode;
 
-use super::Response;
 use crate::error::{Error, ErrorKind, Result, Transience};
 use crate::hints::Hints;
+use crate::transport::Response;
 
 /// Accepts a successful answer, or says what the status means. `resumable` is whether a position other
 /// than the start was asked for.

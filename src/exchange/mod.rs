@@ -1,5 +1,7 @@
-//! One page's exchange: redirects within the allowed origins, credentials for the home origin only, and
+//! One page's exchange, above the transport: redirects within the allowed origins, credentials for the home origin only, and
 //! errors that say where they happened without a secret in them.
+
+mod status;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +10,6 @@ use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{Method, StatusCode};
 use url::Url;
 
-use super::status;
-use super::{Response, Transport};
 use crate::auth::Auth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
@@ -18,6 +18,7 @@ use crate::request::origin::{Origins, Trust};
 use crate::request::place::{self, Named};
 use crate::request::redact::Redactor;
 use crate::request::{Request, Secret, TELLING};
+use crate::transport::{Response, Transport};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;

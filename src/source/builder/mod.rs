@@ -1,14 +1,18 @@
-//! The parts of a source, put together.
+//! The parts of a source, put together. What is set has a file for each theme.
+
+mod access;
+mod limits;
+mod paging;
+mod request;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 
 use super::{Source, Start, Started, name};
-use crate::auth::{ApiKey, Auth, Basic, Bearer};
+use crate::auth::Auth;
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
 use crate::limit::Limiter;
@@ -16,8 +20,8 @@ use crate::page::JsonPath;
 use crate::pages::{Pages, PagesExt};
 use crate::paginate::Paginate;
 use crate::records::RecordsExt;
+use crate::request::Request;
 use crate::request::redact::is_sensitive;
-use crate::request::{Request, Secret};
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
 
@@ -63,77 +67,6 @@ impl SourceBuilder {
         self
     }
 
-    /// Adds a query parameter to the first request; see [`Request::query`].
-    pub fn query(self, name: &str, value: impl AsRef<str>) -> Self {
-        self.change(|request| Ok(request.query(name, value)))
-    }
-
-    /// Adds a header to every request; see [`Request::header`].
-    pub fn header(self, name: &str, value: impl AsRef<str>) -> Self {
-        self.change(|request| request.header(name, value))
-    }
-
-    /// Sets how long a whole request may take. The default is the transport's: 120 s.
-    pub fn timeout(self, timeout: Duration) -> Self {
-        self.change(|request| Ok(request.timeout(timeout)))
-    }
-
-    /// Sends credentials, to the origin of the URL only.
-    pub fn auth(mut self, auth: impl Auth + 'static) -> Self {
-        self.auth = Some(Ok(Arc::new(auth)));
-        self
-    }
-
-    fn try_auth<A: Auth + 'static>(mut self, auth: Result<A>) -> Self {
-        self.auth = Some(auth.map(|auth| Arc::new(auth) as Arc<dyn Auth>));
-        self
-    }
-
-    /// Sends `Authorization: Bearer <token>`.
-    pub fn bearer(self, token: impl Into<Secret>) -> Self {
-        self.try_auth(Bearer::new(token))
-    }
-
-    /// Sends a user name and a password.
-    pub fn basic(self, user: impl Into<Secret>, password: impl Into<Secret>) -> Self {
-        self.try_auth(Basic::new(user, password))
-    }
-
-    /// Sends an API key in a header.
-    pub fn api_key_header(self, name: &str, key: impl Into<Secret>) -> Self {
-        self.try_auth(ApiKey::header(name, key))
-    }
-
-    /// Sends an API key in the query.
-    pub fn api_key_query(self, name: &str, key: impl Into<Secret>) -> Self {
-        self.auth(ApiKey::query(name, key))
-    }
-
-    /// Says where the records are: a dotted path or a JSON Pointer; `""` if the page itself is the array.
-    pub fn records(mut self, path: impl Into<String>) -> Self {
-        self.records = Some(path.into());
-        self
-    }
-
-    /// Says how the API pages.
-    pub fn paginate(mut self, paginator: impl Paginate) -> Self {
-        self.paginator = Some(Arc::new(paginator));
-        self
-    }
-
-    /// Sets how often the API may be asked. The default is [`Limiter::unlimited`], which still does what
-    /// the server says.
-    pub fn rate_limit(mut self, limiter: Limiter) -> Self {
-        self.limiter = limiter;
-        self
-    }
-
-    /// Sets the rules of retrying. The default is [`RetryPolicy::exponential`].
-    pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.retry = policy;
-        self
-    }
-
     /// Sends over this transport. The default is one [`Http`](crate::Http) client for the whole pipeline.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
@@ -144,31 +77,6 @@ impl SourceBuilder {
     /// lets a source be one page ahead.
     pub fn prefetch(mut self, pages: usize) -> Self {
         self.prefetch = pages;
-        self
-    }
-
-    /// Allows next links and redirects to another origin; see [`Pages::allow_origin`].
-    pub fn allow_origin(mut self, url: impl Into<String>) -> Self {
-        self.allowed.push(url.into());
-        self
-    }
-
-    /// Switches off the guard against repeated positions and identical pages.
-    pub fn allow_repeats(mut self) -> Self {
-        self.allow_repeats = true;
-        self
-    }
-
-    /// Declares that an answer without a body is the end.
-    pub fn no_content_ends(mut self) -> Self {
-        self.no_content_ends = true;
-        self
-    }
-
-    /// Leaves scheme, host and port out of what the checkpoint remembers, so that a run goes on though the
-    /// API has another address now: behind a port-forward, say, or a mock on a free port.
-    pub fn ignore_origin_changes(mut self) -> Self {
-        self.ignore_origin_changes = true;
         self
     }
 

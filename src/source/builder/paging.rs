@@ -1,0 +1,32 @@
+//! How the API pages, and where the records are.
+
+use std::sync::Arc;
+
+use super::SourceBuilder;
+use crate::paginate::Paginate;
+
+impl SourceBuilder {
+    /// Says where the records are: a dotted path or a JSON Pointer; `""` if the page itself is the array.
+    pub fn records(mut self, path: impl Into<String>) -> Self {
+        self.records = Some(path.into());
+        self
+    }
+
+    /// Says how the API pages.
+    pub fn paginate(mut self, paginator: impl Paginate) -> Self {
+        self.paginator = Some(Arc::new(paginator));
+        self
+    }
+
+    /// Switches off the guard against repeated positions and identical pages.
+    pub fn allow_repeats(mut self) -> Self {
+        self.allow_repeats = true;
+        self
+    }
+
+    /// Declares that an answer without a body is the end.
+    pub fn no_content_ends(mut self) -> Self {
+        self.no_content_ends = true;
+        self
+    }
+}
