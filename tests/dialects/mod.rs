@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each row takes what it needs")]
 
 mod row;
+mod server;
 
 pub(crate) use row::{Row, Verdict};
 
