@@ -10,7 +10,8 @@ use std::process::Command;
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use support::{Server, assert_once_each, example, free_port, records, run, succeeded, text};
+use support::server::Server;
+use support::{assert_once_each, example, records, run, server_program, succeeded, text};
 
 const KEY: &str = "sk_test_12345";
 const CUSTOMERS: usize = 1_050;
@@ -21,41 +22,25 @@ const INVOICES: usize = 150;
 const NO_SAVING: &str = "import pickle\npickle.dump = lambda *args, **kwargs: None\n";
 
 struct LocalStripe {
-    url: String,
+    server: Server,
     client: reqwest::Client,
-    _server: Server,
-    _python_path: tempfile::TempDir,
 }
 
 impl LocalStripe {
     /// Starts it, empty; `None` if it is not installed.
     async fn start() -> Option<Self> {
-        let program =
-            support::server_program("localstripe", "HEADWATER_LOCALSTRIPE", "pip install localstripe")?;
-        let client = support::client();
-        let python_path = tempfile::tempdir().unwrap();
-        std::fs::write(python_path.path().join("sitecustomize.py"), NO_SAVING).unwrap();
-        let mut log = String::new();
-        // Someone else may have taken the port in the meantime.
-        for _ in 0..3 {
-            let port = free_port();
+        let program = server_program("localstripe", "HEADWATER_LOCALSTRIPE", "pip install localstripe")?;
+        let server = Server::start(|port, dir| {
+            std::fs::write(dir.join("sitecustomize.py"), NO_SAVING).unwrap();
             let mut command = Command::new(&program);
+            command.args(["--port", &port.to_string(), "--from-scratch"]).env("PYTHONPATH", dir);
             command
-                .args(["--port", &port.to_string(), "--from-scratch"])
-                .env("PYTHONPATH", python_path.path());
-            let mut server = Server::start(&mut command);
-            let url = format!("http://127.0.0.1:{port}");
-            if server.is_ready(&client, &url).await {
-                return Some(Self { url, client, _server: server, _python_path: python_path });
-            }
-            log = server.log();
-        }
-        panic!("localstripe does not start:\n{log}");
+        });
+        Some(Self { server: server.await, client: support::client() })
     }
 
     async fn create(&self, path: &str, object: &Value) -> Value {
-        let request =
-            self.client.post(format!("{}{path}", self.url)).bearer_auth(KEY).body(object.to_string());
+        let request = self.client.post(self.server.url(path)).bearer_auth(KEY).body(object.to_string());
         let response = request.send().await.expect("an answer");
         let status = response.status();
         let body = response.text().await.expect("a body");
@@ -73,7 +58,7 @@ impl LocalStripe {
     }
 
     async fn customer_of(&self, invoice: &str) -> String {
-        let request = self.client.get(format!("{}/v1/invoices/{invoice}", self.url)).bearer_auth(KEY);
+        let request = self.client.get(self.server.url(&format!("/v1/invoices/{invoice}"))).bearer_auth(KEY);
         let body = request.send().await.expect("an answer").text().await.expect("a body");
         let invoice: Value = serde_json::from_str(&body).expect("JSON");
         invoice["customer"].as_str().expect("a customer").to_owned()
@@ -110,7 +95,7 @@ async fn every_object_of_a_foreign_server_comes_exactly_once() {
     let out = tempfile::tempdir().unwrap();
     let output = run(example("stripe")
         .env("STRIPE_API_KEY", KEY)
-        .args(["--json", "--base-url", &stripe.url, "--output"])
+        .args(["--json", "--base-url", &stripe.server.url(""), "--output"])
         .arg(out.path()))
     .await;
     let report: Value = serde_json::from_str(&succeeded(&output)).unwrap();
@@ -131,7 +116,7 @@ async fn a_key_that_is_refused_ends_the_run_and_is_not_shown() {
     let out = tempfile::tempdir().unwrap();
     let output = run(example("stripe")
         .env("STRIPE_API_KEY", "wrong_key_54321")
-        .args(["--base-url", &stripe.url, "--output"])
+        .args(["--base-url", &stripe.server.url(""), "--output"])
         .arg(out.path()))
     .await;
     let (said, complained) = (text(&output.stdout), text(&output.stderr));

@@ -1,14 +1,15 @@
-//! What the tests that run whole programs share: the programs, servers in processes of their own, and the
-//! files that come out.
+//! What the tests that run whole programs and whole runs share: the programs, servers in processes of their own,
+//! and the files that come out.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod dropped;
 pub(crate) mod quickstart;
+pub(crate) mod server;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -96,51 +97,6 @@ pub(crate) fn server_program(name: &str, variable: &str, install: &str) -> Optio
         let _ = writeln!(std::io::stderr(), "\nSKIPPED: {what}");
     }
     found
-}
-
-/// A foreign server in a process of its own. It is killed when this is dropped.
-pub(crate) struct Server {
-    process: Child,
-    log: tempfile::NamedTempFile,
-}
-
-impl Server {
-    /// Starts it; what it says goes to a log.
-    pub(crate) fn start(command: &mut Command) -> Self {
-        let log = tempfile::NamedTempFile::new().expect("a file for the log");
-        let out = || log.reopen().expect("the log, for writing");
-        let process = command.stdin(Stdio::null()).stdout(out()).stderr(out()).spawn();
-        let process = process.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        Self { process, log }
-    }
-
-    /// Waits until it answers at a URL, with whatever status. False if it has ended instead.
-    pub(crate) async fn is_ready(&mut self, client: &reqwest::Client, url: &str) -> bool {
-        eventually("an answer of the server", async || match self.process.try_wait() {
-            Ok(None) => client.get(url).send().await.is_ok().then_some(true),
-            _ => Some(false),
-        })
-        .await
-    }
-
-    /// What it said.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.log.path()).unwrap_or_default()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // If it has ended by itself, there is nothing to kill.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its number").port()
 }
 
 /// A client for loopback.
