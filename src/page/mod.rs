@@ -1,6 +1,7 @@
 //! One answer of a source: complete, valid, and with its records already found.
 
 mod path;
+pub(crate) mod splice;
 pub(crate) mod walk;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
+use serde_json::Value;
 
 pub use path::JsonPath;
 
@@ -15,7 +17,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::mark::Mark;
 use crate::request::Position;
+use splice::{Fields, Spliced};
 use walk::{Found, Plan, Span, array_paths};
+
+/// How large a page may be, unless its transport says otherwise.
+pub(crate) const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// One page of a source.
 ///
@@ -42,6 +48,8 @@ pub struct Page {
     pub(crate) host: String,
     pub(crate) mark: Mark,
     pub(crate) selected: Option<Selected>,
+    /// How many bytes its records may come to, whatever is added to them.
+    pub(crate) cap: usize,
 }
 
 /// The records of a page, as they were found at a path.
@@ -49,6 +57,8 @@ pub struct Page {
 pub(crate) struct Selected {
     pub(crate) path: JsonPath,
     pub(crate) spans: Vec<Span>,
+    /// What the spans are of, where it is not the body: records to which fields were added.
+    pub(crate) text: Option<Bytes>,
 }
 
 impl Page {
@@ -67,6 +77,7 @@ impl Page {
         if u32::try_from(body.len()).is_err() {
             return Err(Error::new(ErrorKind::TooLarge, "a page must be smaller than 4 GiB"));
         }
+        let cap = MAX_PAGE_BYTES.max(body.len());
         let page = Self {
             body,
             status: StatusCode::OK,
@@ -78,6 +89,7 @@ impl Page {
             host: String::new(),
             mark: Mark { next, pages: number, ..Mark::start() },
             selected: None,
+            cap,
         };
         Plan::default().walk(utf8(&page.body)?).map_err(|error| not_json(&page.body, error))?;
         Ok(page)
@@ -111,9 +123,29 @@ impl Page {
             let outline =
                 Plan::new(Some(path), &[]).walk(text).map_err(|error| not_json(&self.body, error))?;
             let spans = records_found(outline.records, path, text)?;
-            self.selected = Some(Selected { path: path.clone(), spans });
+            self.selected = Some(Selected { path: path.clone(), spans, text: None });
         }
         Ok(self.selected.as_ref().map_or(&[], |selected| &selected.spans))
+    }
+
+    /// Adds fields to the records that were found.
+    pub(crate) fn add_fields(&mut self, fields: &[(String, Value)]) -> Result<()> {
+        let Some(selected) = self.selected.as_mut().filter(|_| !fields.is_empty()) else { return Ok(()) };
+        let fields = Fields::new(fields);
+        let mut text = Spliced::new(self.cap);
+        for record in selected.slices(&self.body) {
+            text.push(&fields, record)?;
+        }
+        (selected.spans, selected.text) = text.done();
+        Ok(())
+    }
+}
+
+impl Selected {
+    /// The text of the records, one by one.
+    pub(crate) fn slices<'a>(&'a self, body: &'a Bytes) -> impl Iterator<Item = &'a [u8]> {
+        let text = self.text.as_ref().unwrap_or(body);
+        self.spans.iter().map(|span| &text[span.start as usize..span.end as usize])
     }
 }
 

@@ -87,7 +87,7 @@ impl Fetch {
         if body.trim_ascii().is_empty() {
             self.empty()?;
             let path = self.records.as_ref().and_then(|path| path.as_ref().ok()).cloned().unwrap_or_default();
-            let selected = Selected { path, spans: Vec::new() };
+            let selected = Selected { path, spans: Vec::new(), text: None };
             return Ok(self.made(
                 Bytes::from_static(b"[]"),
                 position,
@@ -105,7 +105,7 @@ impl Fetch {
         let selected = match &self.records {
             Some(Ok(path)) => {
                 let spans = records_found(outline.records, path, text)?;
-                Some(Selected { path: path.clone(), spans })
+                Some(Selected { path: path.clone(), spans, text: None })
             }
             _ => None,
         };
@@ -164,6 +164,7 @@ impl Fetch {
             host: url.host_str().unwrap_or_default().to_owned(),
             mark,
             selected,
+            cap: self.exchange.transport.max_page_bytes(),
         }
     }
 

@@ -12,8 +12,6 @@
 //!
 //! Everything else stays byte for byte: digits of numbers, order of keys, escapes, duplicate keys.
 
-use std::collections::HashSet;
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,6 +25,7 @@ use pin_project::pin_project;
 
 use super::{Batch, Record};
 use crate::error::Result;
+use crate::page::splice::{inside, rename};
 
 const FIELDS: [&str; 2] = ["__source", "__ingested_at"];
 
@@ -82,8 +81,8 @@ impl Annotator {
     /// costs one copy.
     pub fn append_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         self.render(batch.fetched_at());
-        let look = Look::at(batch.page().body.as_ref());
-        out.reserve(batch.page().body.len() + batch.len() * self.suffix.len());
+        let look = Look::at(batch.text());
+        out.reserve(batch.text().len() + batch.len() * self.suffix.len());
         for record in batch.slices() {
             self.line(record, look, out);
         }
@@ -103,7 +102,7 @@ impl Annotator {
     }
 
     fn line(&self, record: &[u8], look: Look, out: &mut Vec<u8>) {
-        let Some(object) = record.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")) else {
+        let Some(object) = inside(record) else {
             out.extend_from_slice(b"{\"value\":");
             one_line(record, look.breaks, out);
             out.push(b',');
@@ -112,7 +111,7 @@ impl Annotator {
         };
         // What one record of a page has, the others need not have.
         let own_fields = look.own_fields && may_have_own_fields(record);
-        let renamed = if own_fields { rename_own_fields(record) } else { None };
+        let renamed = if own_fields { rename(record, |name| FIELDS.contains(&name)) } else { None };
         let object = renamed.as_deref().unwrap_or(object).trim_ascii_end();
         out.push(b'{');
         one_line(object, look.breaks, out);
@@ -140,64 +139,6 @@ fn may_have_own_fields(text: &[u8]) -> bool {
     let quoted = |at: usize| FIELDS.iter().any(|name| text[at + 1..].starts_with(name.as_bytes()));
     memmem::find_iter(text, b"\"__").any(quoted)
         || memmem::find_iter(text, b"\\u00").any(|at| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7')))
-}
-
-/// The inside of an object, with its own `__source` and `__ingested_at` renamed where they stand; `None` if it
-/// has neither.
-fn rename_own_fields(record: &[u8]) -> Option<Vec<u8>> {
-    let keys = top_level_keys(record);
-    let names: Vec<Option<String>> =
-        keys.iter().map(|span| serde_json::from_slice(&record[span.clone()]).ok()).collect();
-    let is_ours = |name: &Option<String>| name.as_deref().is_some_and(|name| FIELDS.contains(&name));
-    if !names.iter().any(is_ours) {
-        return None;
-    }
-    let taken: HashSet<&str> = names.iter().flatten().map(String::as_str).collect();
-    let mut out = Vec::with_capacity(record.len() + 32);
-    let mut done = 1;
-    for (span, name) in keys.iter().zip(&names).filter(|(_, name)| is_ours(name)) {
-        let mut name = name.clone().unwrap_or_default();
-        while taken.contains(name.as_str()) {
-            name.push_str("_original");
-        }
-        out.extend_from_slice(&record[done..span.start]);
-        // Our names and what is put behind them need no escapes.
-        out.extend_from_slice(format!("\"{name}\"").as_bytes());
-        done = span.end;
-    }
-    out.extend_from_slice(&record[done..record.len() - 1]);
-    Some(out)
-}
-
-/// Where the keys of an object stand, quotes and all. The object is valid JSON, so a quote, a bracket or a
-/// comma outside a string is what it seems to be.
-fn top_level_keys(object: &[u8]) -> Vec<Range<usize>> {
-    let mut keys = Vec::new();
-    let (mut depth, mut expects_key, mut at) = (0_usize, false, 0);
-    while at < object.len() {
-        match object[at] {
-            b'"' => {
-                let start = at;
-                at += 1;
-                while at < object.len() && object[at] != b'"' {
-                    at += if object[at] == b'\\' { 2 } else { 1 };
-                }
-                if depth == 1 && expects_key {
-                    keys.push(start..at + 1);
-                    expects_key = false;
-                }
-            }
-            b'{' | b'[' => {
-                depth += 1;
-                expects_key = depth == 1;
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b',' if depth == 1 => expects_key = true,
-            _ => {}
-        }
-        at += 1;
-    }
-    keys
 }
 
 /// The stream of [`RecordsExt::annotate`](super::RecordsExt::annotate).

@@ -4,9 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use futures::Stream;
 use futures::stream::FusedStream;
 use pin_project::pin_project;
+use serde_json::Value;
 
 use super::Record;
 use crate::error::Result;
@@ -49,24 +51,37 @@ impl Batch {
 
     /// The records, one by one.
     pub fn records(&self) -> impl Iterator<Item = Record> {
-        let (body, at) = (&self.page.body, self.page.fetched_at);
+        let (text, at) = (self.text(), self.page.fetched_at);
         self.spans()
             .iter()
-            .map(move |span| Record::slice(body.slice(span.start as usize..span.end as usize), at))
+            .map(move |span| Record::slice(text.slice(span.start as usize..span.end as usize), at))
     }
 
     /// The text of the records, one by one, borrowed.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        self.spans().iter().map(|span| &self.page.body[span.start as usize..span.end as usize])
+        let text = self.text();
+        self.spans().iter().map(|span| &text[span.start as usize..span.end as usize])
     }
 
     /// The record of this index.
     pub(crate) fn record(&self, index: usize) -> Option<Record> {
         let span = self.spans().get(index)?;
-        Some(Record::slice(
-            self.page.body.slice(span.start as usize..span.end as usize),
-            self.page.fetched_at,
-        ))
+        Some(Record::slice(self.text().slice(span.start as usize..span.end as usize), self.page.fetched_at))
+    }
+
+    /// Adds fields to each record, as an object's last; see [`Fields`](crate::page::splice::Fields) for the rules.
+    ///
+    /// # Errors
+    /// `TooLarge` if the records come to more than a page may have.
+    #[allow(dead_code, reason = "a parent's fields are copied with it")]
+    pub(crate) fn with_fields(mut self, fields: &[(String, Value)]) -> Result<Self> {
+        self.page.add_fields(fields)?;
+        Ok(self)
+    }
+
+    /// What the records are slices of.
+    pub(super) fn text(&self) -> &Bytes {
+        self.page.selected.as_ref().and_then(|selected| selected.text.as_ref()).unwrap_or(&self.page.body)
     }
 
     /// What stands behind the records.
@@ -144,5 +159,48 @@ impl<S: Stream<Item = Result<Page>>> Stream for Batches<S> {
 impl<S: Stream<Item = Result<Page>>> FusedStream for Batches<S> {
     fn is_terminated(&self) -> bool {
         self.ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::request::Position;
+
+    #[test]
+    fn a_batch_takes_fields_and_stays_a_batch() {
+        let body = r#"{"data":[{"id":1},{"id":2,"repo":"own"},7]}"#;
+        let page = Page::new(body, 1, Position::Start, None).unwrap();
+        let batch = Batch::new(page, &JsonPath::parse("data").unwrap()).unwrap();
+        let fields = [("repo".to_owned(), json!("a/b")), ("stars".to_owned(), json!(3))];
+        let batch = batch.with_fields(&fields).unwrap();
+        let expected = [
+            r#"{"id":1,"repo":"a/b","stars":3}"#,
+            r#"{"id":2,"repo_original":"own","repo":"a/b","stars":3}"#,
+            r#"{"value":7,"repo":"a/b","stars":3}"#,
+        ];
+        let records: Vec<_> = batch.records().map(|record| record.as_str().to_owned()).collect();
+        assert_eq!(records, expected);
+        assert_eq!(batch.slices().collect::<Vec<_>>(), expected.map(str::as_bytes));
+        assert_eq!(batch.page().text(), body);
+        // Once more, one level down.
+        let batch = batch.with_fields(&[("org".to_owned(), json!(null))]).unwrap();
+        assert_eq!(batch.record(0).unwrap().as_str(), r#"{"id":1,"repo":"a/b","stars":3,"org":null}"#);
+        let mut lines = Vec::new();
+        crate::Annotator::new("s").append_batch(&batch, &mut lines);
+        assert!(lines.starts_with(br#"{"id":1,"repo":"a/b","stars":3,"org":null,"__source":"s""#));
+    }
+
+    #[test]
+    fn fields_do_not_make_a_page_larger_than_a_page_may_be() {
+        let mut page = Page::new("[1,2,3]", 1, Position::Start, None).unwrap();
+        page.cap = 60;
+        let batch = Batch::new(page, &JsonPath::default()).unwrap();
+        let long = [("a".to_owned(), json!("x".repeat(20)))];
+        assert_eq!(batch.clone().with_fields(&long).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(batch.with_fields(&[("a".to_owned(), json!(1))]).unwrap().len(), 3);
     }
 }

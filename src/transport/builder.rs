@@ -7,6 +7,7 @@ use url::Url;
 
 use super::Http;
 use crate::error::{Error, Result};
+use crate::page::MAX_PAGE_BYTES;
 use crate::request::Secret;
 
 /// Spans of a document are 32 bits wide.
@@ -50,7 +51,7 @@ impl Default for HttpBuilder {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             timeout: Duration::from_secs(120),
-            max_page_bytes: 64 * 1024 * 1024,
+            max_page_bytes: MAX_PAGE_BYTES,
             user_agent: concat!("headwater/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxies: Proxies::Environment,
             roots: Vec::new(),

@@ -103,6 +103,10 @@ impl Transport for Http {
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response>> {
         Box::pin(self.exchange(request))
     }
+
+    fn max_page_bytes(&self) -> usize {
+        self.settings.max_page_bytes
+    }
 }
 
 impl fmt::Debug for Http {

@@ -21,6 +21,7 @@ pub use builder::HttpBuilder;
 pub use http::Http;
 
 use crate::error::Result;
+use crate::page::MAX_PAGE_BYTES;
 use crate::request::Request;
 
 /// One complete answer. `Debug` shows neither the body nor the values of the headers.
@@ -57,10 +58,20 @@ pub trait Transport: Send + Sync + 'static {
     /// `Connect`, `Tls`, `Timeout`, `Interrupted`, `TooLarge` or `Encoding`, with their transience and with the
     /// bytes that had come (`Context::received`); never an error for a status. An error must not quote the URL or a header.
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response>>;
+
+    /// How large a page may be, in bytes, whatever it is turned into and whatever is added to its records. The
+    /// default is 64 MiB.
+    fn max_page_bytes(&self) -> usize {
+        MAX_PAGE_BYTES
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for std::sync::Arc<T> {
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response>> {
         (**self).send(request)
+    }
+
+    fn max_page_bytes(&self) -> usize {
+        (**self).max_page_bytes()
     }
 }
