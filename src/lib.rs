@@ -101,7 +101,6 @@ mod exchange;
 pub mod fs;
 pub mod hints;
 pub mod limit;
-mod mark;
 mod meter;
 pub mod page;
 pub mod pages;
@@ -116,6 +115,9 @@ pub mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transport;
+
+// A position may be the state of many streams, with a mark for each: so the two are defined together.
+use request::mark;
 
 pub use error::{Error, ErrorKind, Result};
 pub use hints::Hints;

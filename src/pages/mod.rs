@@ -53,6 +53,26 @@ pub trait Paged: Stream<Item = Result<Page>> {
     fn meter(&self) -> Meter {
         Meter::new()
     }
+
+    /// Counts into these counters from now on: those of the stream that this one is a part of. Called before the
+    /// first poll.
+    fn count_into(&mut self, meter: &Meter) {
+        let _ = meter;
+    }
+}
+
+impl<S: Paged + Unpin + ?Sized> Paged for Box<S> {
+    fn select(&mut self, path: &JsonPath) {
+        (**self).select(path);
+    }
+
+    fn meter(&self) -> Meter {
+        (**self).meter()
+    }
+
+    fn count_into(&mut self, meter: &Meter) {
+        (**self).count_into(meter);
+    }
 }
 
 /// Marks a page stream that keeps the contract of the module: after a transient error, the next poll asks

@@ -110,6 +110,13 @@ impl<S: Paged + Send + 'static> Paged for Prefetch<S> {
     fn meter(&self) -> Meter {
         self.meter.clone()
     }
+
+    fn count_into(&mut self, meter: &Meter) {
+        if let Stage::Idle(inner, _) = &mut self.stage {
+            inner.count_into(meter);
+            self.meter = meter.clone();
+        }
+    }
 }
 
 impl<S> fmt::Debug for Prefetch<S> {

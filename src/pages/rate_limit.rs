@@ -97,6 +97,11 @@ impl<S: PageStream> Paged for RateLimit<S> {
     fn meter(&self) -> Meter {
         self.meter.clone()
     }
+
+    fn count_into(&mut self, meter: &Meter) {
+        self.inner.count_into(meter);
+        self.meter = meter.clone();
+    }
 }
 
 impl<S: PageStream> PageStream for RateLimit<S> {}

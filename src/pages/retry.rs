@@ -116,6 +116,11 @@ impl<S: PageStream> Paged for Retry<S> {
     fn meter(&self) -> Meter {
         self.meter.clone()
     }
+
+    fn count_into(&mut self, meter: &Meter) {
+        self.inner.count_into(meter);
+        self.meter = meter.clone();
+    }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Retry<S> {

@@ -235,6 +235,13 @@ impl Paged for Pages {
     fn meter(&self) -> Meter {
         self.meter.clone()
     }
+
+    fn count_into(&mut self, meter: &Meter) {
+        if let Stage::Idle(fetch) = &mut self.stage {
+            fetch.exchange.meter = meter.clone();
+            self.meter = meter.clone();
+        }
+    }
 }
 
 impl PageStream for Pages {}

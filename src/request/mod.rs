@@ -1,6 +1,7 @@
 //! What is asked of a server: the [`Request`] template, the [`Position`] of a page, the [`Origin`] that
 //! credentials are bound to, and the [`Secret`] that cannot be printed.
 
+pub(crate) mod mark;
 pub(crate) mod origin;
 pub(crate) mod place;
 mod position;

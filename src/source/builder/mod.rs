@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-use super::{Source, Start, Started, name};
+use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
 use crate::limit::Limiter;
+use crate::mark::Mark;
 use crate::page::JsonPath;
-use crate::pages::{Pages, PagesExt};
-use crate::paginate::Paginate;
+use crate::pages::{Paged, Pages, PagesExt};
+use crate::paginate::{Consistency, Paginate};
 use crate::records::RecordsExt;
 use crate::request::Request;
 use crate::request::redact::is_sensitive;
@@ -92,6 +93,17 @@ impl SourceBuilder {
     }
 
     fn put_together(self, name: Arc<str>) -> Result<Source> {
+        let Prepared { definition, consistency, records, open } = self.prepare(name.clone())?;
+        let start: Start = Box::new(move |mark, shared| {
+            let pages = open(mark, shared)?;
+            let meter = pages.meter();
+            Ok(Started { batches: pages.batches(&records).boxed(), meter })
+        });
+        Ok(Source { name, definition, consistency, start })
+    }
+
+    /// Puts it together up to its stream of pages.
+    fn prepare(self, name: Arc<str>) -> Result<Prepared> {
         let request = self.request?;
         let auth = self.auth.transpose()?;
         let records = self.records.ok_or_else(|| {
@@ -113,13 +125,12 @@ impl SourceBuilder {
             definition = definition.with("origin", request.url().origin().ascii_serialization());
         }
         let consistency = paginator.consistency();
-        let shared_name = name.clone();
-        let start: Start = Box::new(move |mark, shared| {
+        let open: Open = Box::new(move |mark, shared| {
             let transport = match self.transport {
                 Some(own) => own,
                 None => (shared.transport)()?,
             };
-            let mut pages = Pages::with_parts(transport, request, paginator).named(shared_name).resume(mark);
+            let mut pages = Pages::with_parts(transport, request, paginator).named(name).resume(mark);
             if let Some(auth) = auth {
                 pages = pages.shared_auth(auth);
             }
@@ -132,17 +143,26 @@ impl SourceBuilder {
             if self.no_content_ends {
                 pages = pages.no_content_ends();
             }
-            let meter = pages.meter();
             let pages = pages.rate_limit(self.limiter).retry(self.retry.with_budget_of(shared.retry));
-            let batches = match self.prefetch {
-                0 => pages.batches(&records).boxed(),
-                ahead => pages.prefetch(ahead).batches(&records).boxed(),
-            };
-            Ok(Started { batches, meter })
+            Ok(match self.prefetch {
+                0 => Box::new(pages),
+                ahead => Box::new(pages.prefetch(ahead)),
+            })
         });
-        Ok(Source { name, definition, consistency, start })
+        Ok(Prepared { definition, consistency, records, open })
     }
 }
+
+/// A source that is put together up to its stream of pages.
+struct Prepared {
+    definition: Definition,
+    consistency: Consistency,
+    records: String,
+    open: Open,
+}
+
+/// Opens the stream of pages at a mark.
+type Open = Box<dyn FnOnce(Mark, &mut Shared<'_>) -> Result<Box<dyn Paged + Send + Unpin>> + Send>;
 
 /// What the checkpoint remembers: everything that decides which records come, and no credential.
 fn definition(request: &Request, records: &str, paginator: &dyn Paginate) -> Definition {

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Position;
+use super::Position;
 
 /// Where a source goes on: what stands behind the records of a page.
 ///
 /// A mark reaches a sink only after all the records before it. Stored in a checkpoint and given to
 /// [`Pages::resume`](crate::Pages::resume), it goes on with the page after it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Mark {
     /// The position of the next page; `None` after the last.
@@ -30,7 +30,7 @@ pub struct Mark {
 
 /// The short memory of the guard against circles, so that a rerun does not walk into one again: hashes of
 /// the last page and of the last positions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Trail {
     pub(crate) page: Option<(usize, u64)>,
     pub(crate) positions: Vec<u64>,
