@@ -3,8 +3,16 @@
 #![allow(dead_code, reason = "each row takes what it needs")]
 #![allow(clippy::result_large_err, reason = "a refusal is an answer like any other")]
 
+mod clouds;
+mod exchanges;
+mod frameworks;
+mod offices;
+mod open_data;
+mod playgrounds;
+mod registries;
 mod row;
 mod server;
+mod wikis;
 
 pub(crate) use row::{Row, Verdict};
 
@@ -138,6 +146,15 @@ pub(crate) const APIS: [&str; 124] = [
 
 /// Every row, in the groups of their files.
 pub(crate) fn rows() -> Vec<Row> {
-    let groups: Vec<Vec<Row>> = vec![];
+    let groups: Vec<Vec<Row>> = vec![
+        open_data::rows_of_open_data(),
+        wikis::rows_of_wikis(),
+        playgrounds::rows_of_playgrounds(),
+        exchanges::rows_of_exchanges(),
+        registries::rows_of_registries(),
+        clouds::rows_of_clouds(),
+        frameworks::rows_of_frameworks(),
+        offices::rows_of_offices(),
+    ];
     groups.into_iter().flatten().collect()
 }

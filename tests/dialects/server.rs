@@ -30,6 +30,13 @@ pub(crate) fn number(request: &Request, name: &str, default: u64) -> Result<u64,
     text.parse().map_err(|_| refusal(400, &format!("{name} is {text:?}, not a whole number")))
 }
 
+/// The number in a token of the server's own, which begins so; 0 if there is none. One it never gave is refused.
+pub(crate) fn token(text: Option<String>, begins: &str) -> Result<u64, Reply> {
+    let Some(text) = text else { return Ok(0) };
+    let number = text.strip_prefix(begins).and_then(|digits| digits.parse().ok());
+    number.ok_or_else(|| refusal(400, &format!("{text:?} is no token of this server")))
+}
+
 /// A header, as text.
 pub(crate) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
@@ -61,9 +68,21 @@ pub(crate) fn cut(from: u64, size: u64) -> Range<u64> {
     from..from.saturating_add(size).min(RECORDS)
 }
 
+/// Places of a list, of which a stretch is never shown: a page that falls into it is short, or empty, and not the end.
+pub(crate) const PLACES: u64 = RECORDS + (HIDDEN.end - HIDDEN.start);
+const HIDDEN: Range<u64> = 300..1100;
+
+/// What is to be seen in so many places, and the place behind them.
+pub(crate) fn seen(from: u64, size: u64) -> (Vec<u64>, u64) {
+    let (from, end) = (from.min(PLACES), from.saturating_add(size).min(PLACES));
+    let shown = (from..end).filter(|place| !HIDDEN.contains(place));
+    let number = |place| if place < HIDDEN.start { place } else { place - (HIDDEN.end - HIDDEN.start) };
+    (shown.map(number).collect(), end)
+}
+
 /// These records, with nothing but their numbers.
-pub(crate) fn rows(range: Range<u64>) -> Vec<Value> {
-    range.map(|n| json!({ "n": n })).collect()
+pub(crate) fn rows(numbers: impl IntoIterator<Item = u64>) -> Vec<Value> {
+    numbers.into_iter().map(|n| json!({ "n": n })).collect()
 }
 
 /// A limit that is hit once. Whoever comes back before it is over is banned.
@@ -95,5 +114,20 @@ impl Limit {
         }
         demand(over.is_none_or(|over| now >= over), 400, "banned: back before the time that was said")?;
         Ok(false)
+    }
+}
+
+/// A budget of requests in any minute, as the server counts them.
+#[derive(Default)]
+pub(crate) struct Minute(Mutex<Vec<Instant>>);
+
+impl Minute {
+    /// Refuses the request if the minute had its share.
+    pub(crate) fn allow(&self, share: usize, limited: impl FnOnce() -> Reply) -> Result<(), Reply> {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        seen.retain(|at| now - *at < Duration::from_secs(60));
+        seen.push(now);
+        if seen.len() > share { Err(limited()) } else { Ok(()) }
     }
 }

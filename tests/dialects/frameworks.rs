@@ -1,0 +1,145 @@
+//! Frameworks that make an API out of tables.
+
+use headwater::Source;
+use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber};
+use serde_json::json;
+
+use super::row::{RECORDS, Row, Way};
+use super::server::{Answered, Limit, cut, demand, json_reply, number, param, rows, server, token};
+
+pub(crate) fn rows_of_frameworks() -> Vec<Row> {
+    vec![datasette(), rest_framework(), json_server()]
+}
+
+/// `next_url`, or `next` sent back as `_next`, which for compound keys holds commas and tildes; with `_shape=array`
+/// the `Link` header has it. More than 1,000 rows a page are refused (docs.datasette.io: JSON API, Pagination).
+fn datasette() -> Row {
+    let source = || Source::get("commits", "https://datasette.io/content/commits.json").query("_size", "max");
+    let url = source().query("_shape", "objects").records("rows").paginate(NextUrl::body("next_url"));
+    let next = source()
+        .query("_shape", "objects")
+        .records("rows")
+        .paginate(Cursor::body("next").into_query("_next"));
+    let link = source().query("_shape", "array").records("").paginate(headwater::paginate::LinkHeader::new());
+    Row::new(
+        "Datasette",
+        [
+            Way::new("N", server(|request, _| commits(request)), url).named("next_url"),
+            Way::new("C", server(|request, _| commits(request)), next).named("next"),
+            Way::new("N", server(|request, _| commits(request)), link).named("Link"),
+        ],
+    )
+}
+
+fn commits(request: &headwater::Request) -> Answered {
+    // The vendor's largest page has 1,000 rows: here 200, so that there are more pages than two.
+    let size = match param(request, "_size").as_deref() {
+        None => 100,
+        Some("max") => 200,
+        Some(_) => number(request, "_size", 100)?,
+    };
+    demand(size <= 200, 400, "_size must be <= 1000")?;
+    // A key of two columns, the first of which has a comma in it, as tilde-encoding writes it.
+    let next = param(request, "_next");
+    let first = next.map(|next| token(Some(next), "a~2Cb,")).transpose()?.map_or(0, |last| last + 1);
+    let range = cut(first, size);
+    let more = range.end < RECORDS;
+    let next = more.then(|| format!("a~2Cb,{}", range.end - 1));
+    let shape = param(request, "_shape").unwrap_or_default();
+    let encoded = next.as_ref().map(|next| next.replace('~', "%7E").replace(',', "%2C"));
+    let url = encoded.map(|next| {
+        format!("https://datasette.io/content/commits.json?_size={size}&_shape={shape}&_next={next}")
+    });
+    if shape == "array" {
+        let reply = json_reply(200, &rows(range).into());
+        return Ok(match url {
+            Some(url) => reply.header("link", &format!("<{url}>; rel=\"next\"")),
+            None => reply,
+        });
+    }
+    let body = json!({"ok": true, "rows": rows(range), "next": next, "next_url": url, "filtered_table_rows_count": RECORDS});
+    Ok(json_reply(200, &body))
+}
+
+/// Three pagination classes, each with `next`; a page past the end is 404 (django-rest-framework.org: Pagination,
+/// Throttling).
+fn rest_framework() -> Row {
+    let by_offset = || {
+        let limit = Limit::at(3, 42);
+        server(move |request, nth| {
+            limit.refuse(nth, || {
+                json_reply(429, &json!({"detail": "Request was throttled."})).header("retry-after", "42")
+            })?;
+            let (offset, limit) = (number(request, "offset", 0)?, number(request, "limit", 100)?.min(250));
+            let range = cut(offset, limit);
+            let next = (range.end < RECORDS)
+                .then(|| format!("https://django.example.com/items/?limit={limit}&offset={}", range.end));
+            Ok(json_reply(
+                200,
+                &json!({"count": RECORDS, "next": next, "previous": null, "results": rows(range)}),
+            ))
+        })
+    };
+    let items = || Source::get("items", "https://django.example.com/items/").records("results");
+    let cursors = server(|request, _| {
+        let range = cut(token(param(request, "cursor"), "cD0=")?, 100);
+        let next = (range.end < RECORDS)
+            .then(|| format!("https://django.example.com/items/?cursor=cD0%3D{}", range.end));
+        Ok(json_reply(200, &json!({"next": next, "previous": null, "results": rows(range)})))
+    });
+    Row::new(
+        "DRF (3 styles)",
+        [
+            Way::new("N", by_offset(), items().query("limit", "250").paginate(NextUrl::body("next")))
+                .named("limit and offset, next"),
+            Way::new("O", by_offset(), items().paginate(Offset::new(500).until_total("count")))
+                .named("limit and offset"),
+            Way::new("N", server(|request, _| numbered(request)), items().paginate(NextUrl::body("next")))
+                .named("page number, next"),
+            Way::new("N", cursors, items().paginate(NextUrl::body("next"))).named("cursor"),
+        ],
+    )
+}
+
+fn numbered(request: &headwater::Request) -> Answered {
+    let page = number(request, "page", 1)?;
+    let pages = RECORDS.div_ceil(100);
+    demand((1..=pages).contains(&page), 404, "Invalid page.")?;
+    let next = (page < pages).then(|| format!("https://django.example.com/items/?page={}", page + 1));
+    Ok(json_reply(
+        200,
+        &json!({"count": RECORDS, "next": next, "previous": null, "results": rows(cut((page - 1) * 100, 100))}),
+    ))
+}
+
+/// `next` is the number of the next page, `null` at the end; past the end the last page comes again (json-server 1.x,
+/// `src/service.ts`).
+fn json_server() -> Row {
+    let source = || Source::get("posts", "http://localhost:3000/posts").records("data");
+    let next = source()
+        .query("_page", "1")
+        .query("_per_page", "100")
+        .paginate(Cursor::body("next").into_query("_page"));
+    let pages = PageNumber::new().param("_page").size("_per_page", 100).until_page_count("pages");
+    Row::new(
+        "json-server 1.x",
+        [
+            Way::new("C", server(|request, _| posts(request)), next).named("next"),
+            Way::new("G", server(|request, _| posts(request)), source().paginate(pages)).named("pages"),
+        ],
+    )
+}
+
+fn posts(request: &headwater::Request) -> Answered {
+    let size = number(request, "_per_page", 10)?;
+    let pages = RECORDS.div_ceil(size);
+    let page = number(request, "_page", 1)?.clamp(1, pages);
+    let (prev, next) = ((page > 1).then(|| page - 1), (page < pages).then(|| page + 1));
+    let data = rows(cut((page - 1) * size, size));
+    Ok(json_reply(
+        200,
+        &json!({
+            "first": 1, "prev": prev, "next": next, "last": pages, "pages": pages, "items": RECORDS, "data": data,
+        }),
+    ))
+}

@@ -1,0 +1,88 @@
+//! Registries of packages and images, and what code hosts say.
+
+use headwater::Source;
+use headwater::paginate::{LinkHeader, NextUrl, Offset};
+use headwater::testing::Reply;
+use serde_json::json;
+
+use super::row::{RECORDS, Row, Way};
+use super::server::{Limit, credentials, cut, json_reply, number, param, rows, server, token};
+
+pub(crate) fn rows_of_registries() -> Vec<Row> {
+    vec![docker(), npm(), bitbucket()]
+}
+
+/// `Link` from the path on, for the catalogue and for the tags; a list is cut short at 100 where no `n` was sent, and
+/// an `n` above 1,000 is refused (distribution.github.io: HTTP API V2, Pagination).
+fn docker() -> Row {
+    let limit = Limit::at(2, 30);
+    let catalog = server(move |request, nth| {
+        limit.refuse(nth, || {
+            Reply::status(429).header("retry-after", "30").body(r#"{"errors":[{"code":"TOOMANYREQUESTS"}]}"#)
+        })?;
+        credentials(request, "authorization", "Bearer token-of-registry")?;
+        let size = number(request, "n", 100)?;
+        if size == 0 || size > 1000 {
+            return Err(json_reply(400, &json!({"errors": [{"code": "PAGINATION_NUMBER_INVALID"}]})));
+        }
+        // Names in the order of their letters, and `last` is the name before the page.
+        let first = param(request, "last").map(|last| token(Some(last), "team/")).transpose()?;
+        let range = cut(first.map_or(0, |last| last + 1), size);
+        let names: Vec<_> = range.clone().map(|n| format!("{n:04}")).collect();
+        let reply = json_reply(200, &json!({ "repositories": names }));
+        let link = format!("</v2/_catalog?last=team%2F{:04}&n={size}>; rel=\"next\"", range.end - 1);
+        Ok(if range.end < RECORDS { reply.header("link", &link) } else { reply })
+    });
+    let source = Source::get("repositories", "https://registry.example.com/v2/_catalog")
+        .bearer("token-of-registry")
+        .query("n", "500")
+        .records("repositories")
+        .paginate(LinkHeader::new());
+    Row::new("Docker Registry v2", [Way::new("N", catalog, source).number("").named("catalogue")])
+}
+
+/// Offsets in a search, 250 at most (github.com/npm/registry: REGISTRY-API.md, `GET -/v1/search`).
+fn npm() -> Row {
+    let limit = Limit::at(3, 0);
+    let search = server(move |request, nth| {
+        limit.refuse(nth, || Reply::status(429).body(r#"{"error":"too many requests"}"#))?;
+        let size = number(request, "size", 20)?.min(250);
+        let objects: Vec<_> = rows(cut(number(request, "from", 0)?, size))
+            .into_iter()
+            .map(|package| json!({"package": package}))
+            .collect();
+        Ok(json_reply(200, &json!({"objects": objects, "total": RECORDS})))
+    });
+    let source = Source::get("packages", "https://registry.npmjs.org/-/v1/search")
+        .query("text", "keywords:stream")
+        .records("objects")
+        .paginate(Offset::new(250).offset_param("from").limit_param("size").until_total("total"));
+    Row::new("npm registry", [Way::new("O", search, source).number("package.n").named("search")])
+}
+
+/// The next URL, whose `page` is a number or a hash and is not to be made up; more than 100 a page is refused
+/// (developer.atlassian.com: Bitbucket Cloud REST API, Pagination).
+fn bitbucket() -> Row {
+    let limit = Limit::at(6, 0);
+    let commits = server(move |request, nth| {
+        limit.refuse(nth, || Reply::status(429).body("Rate limit for this resource has been exceeded"))?;
+        credentials(request, "authorization", "Bearer token-of-bitbucket")?;
+        let size = number(request, "pagelen", 10)?;
+        if size > 100 {
+            return Err(json_reply(400, &json!({"type": "error", "error": {"message": "Invalid pagelen"}})));
+        }
+        let range = cut(token(param(request, "page"), "a5f0c3")?, size);
+        let mut body = json!({"pagelen": size, "values": rows(range.clone())});
+        if range.end < RECORDS {
+            let url = "https://api.bitbucket.org/2.0/repositories/team/code/commits";
+            body["next"] = json!(format!("{url}?pagelen={size}&page=a5f0c3{}", range.end));
+        }
+        Ok(json_reply(200, &body))
+    });
+    let source = Source::get("commits", "https://api.bitbucket.org/2.0/repositories/team/code/commits")
+        .bearer("token-of-bitbucket")
+        .query("pagelen", "100")
+        .records("values")
+        .paginate(NextUrl::body("next").missing_ends());
+    Row::new("Bitbucket Cloud", [Way::new("N", commits, source)])
+}

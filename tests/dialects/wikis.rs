@@ -1,0 +1,113 @@
+//! What many people write: wikis, blogs, forums, chat.
+
+use headwater::Source;
+use headwater::paginate::{Cursor, LinkHeader, NextUrl};
+use headwater::testing::Reply;
+use serde_json::json;
+
+use super::row::{RECORDS, Row, Way};
+use super::server::{
+    Limit, PLACES, credentials, cut, demand, header, json_reply, number, param, rows, seen, server, token,
+};
+
+pub(crate) fn rows_of_wikis() -> Vec<Row> {
+    vec![wordpress(), discourse(), matrix()]
+}
+
+/// Pages by number, with `Link` and `X-WP-TotalPages`; more than 100 a page, and a page past the end, are 400
+/// (developer.wordpress.org: REST API Handbook, Pagination).
+fn wordpress() -> Row {
+    let source = || Source::get("posts", "https://wordpress.org/news/wp-json/wp/v2/posts").records("");
+    let links = source().query("per_page", "100").paginate(LinkHeader::new());
+    Row::new("WordPress", [Way::new("N", wordpress_server(), links).named("Link")])
+}
+
+fn wordpress_server() -> headwater::testing::Scripted {
+    server(|request, _| {
+        let (page, size) = (number(request, "page", 1)?, number(request, "per_page", 10)?);
+        if !(1..=100).contains(&size) || page == 0 {
+            return Err(json_reply(400, &json!({"code": "rest_invalid_param", "data": {"status": 400}})));
+        }
+        let pages = RECORDS.div_ceil(size);
+        if page > pages {
+            let past = json!({"code": "rest_post_invalid_page_number", "data": {"status": 400}});
+            return Err(json_reply(400, &past));
+        }
+        let to = |page: u64, rel| {
+            format!(
+                "<https://wordpress.org/news/wp-json/wp/v2/posts?per_page={size}&page={page}>; rel=\"{rel}\""
+            )
+        };
+        let mut links = Vec::new();
+        if page > 1 {
+            links.push(to(page - 1, "prev"));
+        }
+        if page < pages {
+            links.push(to(page + 1, "next"));
+        }
+        Ok(json_reply(200, &rows(cut((page - 1) * size, size)).into())
+            .header("x-wp-total", &RECORDS.to_string())
+            .header("x-wp-totalpages", &pages.to_string())
+            .header("link", &links.join(", ")))
+    })
+}
+
+/// The path of the next topics, which lacks the `.json` of the first: without `Accept` it leads to a page for people
+/// (docs.discourse.org: listLatestTopics).
+fn discourse() -> Row {
+    let limit = Limit::at(7, 10);
+    let latest = server(move |request, nth| {
+        limit.refuse(nth, || Reply::status(429).header("retry-after", "10").body("Slow down"))?;
+        credentials(request, "api-key", "key-of-discourse")?;
+        demand(header(request, "api-username") == Some("reader"), 403, "invalid_access")?;
+        if !request.url().path().ends_with(".json") && header(request, "accept") != Some("application/json") {
+            return Ok(Reply::status(200).html("<!DOCTYPE html><title>Latest topics</title>"));
+        }
+        let page = number(request, "page", 0)?;
+        let range = cut(page * 30, 30);
+        let mut list = json!({"per_page": 30, "topics": rows(range.clone())});
+        if range.end < RECORDS {
+            list["more_topics_url"] = json!(format!("/latest?no_definitions=true&page={}", page + 1));
+        }
+        Ok(json_reply(200, &json!({ "topic_list": list })))
+    });
+    let topics = Source::get("topics", "https://meta.discourse.org/latest.json")
+        .api_key_header("Api-Key", "key-of-discourse")
+        .header("Api-Username", "reader")
+        .header("Accept", "application/json")
+        .records("topic_list.topics")
+        .paginate(NextUrl::body("topic_list.more_topics_url").missing_ends());
+    Row::new("Discourse", [Way::new("N", latest, topics).named("topics")])
+}
+
+/// `end` of a room's messages into `from`, `next_batch` of a directory into `since`; empty pages in between, and no
+/// token at the end (spec.matrix.org: Client-Server API, `GET /rooms/{roomId}/messages`, `GET /publicRooms`).
+fn matrix() -> Row {
+    let limit = Limit::at(5, 6);
+    let messages = server(move |request, nth| {
+        limit.refuse(nth, || {
+            let body = r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests","retry_after_ms":6000}"#;
+            Reply::status(429).header("retry-after", "6").body(body)
+        })?;
+        credentials(request, "authorization", "Bearer syt_token")?;
+        demand(param(request, "dir").as_deref() == Some("f"), 400, "M_MISSING_PARAM")?;
+        let place = token(param(request, "from"), "t")?;
+        let (numbers, end) = seen(place, number(request, "limit", 10)?.min(100));
+        let mut body = json!({"start": format!("t{place}"), "chunk": rows(numbers)});
+        // The token behind the last event leads to a page with nothing in it, and without a token.
+        if place < PLACES {
+            body["end"] = json!(format!("t{end}"));
+        }
+        Ok(json_reply(200, &body))
+    });
+    let room = Source::get(
+        "messages",
+        "https://matrix.org/_matrix/client/v3/rooms/!OGEhHVWSdvArJzumhm:matrix.org/messages",
+    )
+    .bearer("syt_token")
+    .query("dir", "f")
+    .query("limit", "100")
+    .records("chunk")
+    .paginate(Cursor::body("end").into_query("from").missing_ends());
+    Row::new("Matrix", [Way::new("C", messages, room).named("messages")])
+}
