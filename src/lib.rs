@@ -97,7 +97,7 @@
 pub mod auth;
 pub mod checkpoint;
 pub mod error;
-mod exchange;
+pub mod exchange;
 pub mod fs;
 pub mod hints;
 pub mod limit;

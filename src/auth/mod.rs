@@ -29,6 +29,19 @@ pub trait Auth: fmt::Debug + Send + Sync {
     /// Whatever keeps the credentials from being had. What [`secrets`](Self::secrets) names is wiped from its texts.
     fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>>;
 
+    /// Gets new credentials after the server has refused the request as it was sent (401, or an answer that a rule
+    /// takes for one); false if there is nothing to be renewed. The request is then sent once more.
+    ///
+    /// `refused` shows which credentials were refused: when several requests come back at once, only the first one
+    /// that brings the current credentials has to renew them. The default renews nothing.
+    ///
+    /// # Errors
+    /// Whatever keeps new credentials from being had.
+    fn renew<'a>(&'a self, refused: &'a Request) -> BoxFuture<'a, Result<bool>> {
+        let _ = refused;
+        Box::pin(async { Ok(false) })
+    }
+
     /// The values that must be wiped from errors, logs and reports.
     ///
     /// It is called again for every error, so it may change from one time to the next. Whoever gets tokens at run

@@ -1,6 +1,10 @@
 //! One page's exchange, above the transport: redirects within the allowed origins, credentials for the home origin only, and
-//! errors that say where they happened without a secret in them.
+//! errors that say where they happened without a secret in them. What an answer means is said by its status, or by the
+//! [`Rule`]s that a source declares ([`When`] … [`means`](When::means) a [`Verdict`]).
 
+mod judge;
+mod meaning;
+mod rule;
 mod status;
 
 use std::collections::HashSet;
@@ -19,6 +23,9 @@ use crate::request::place::{self, Named};
 use crate::request::redact::Redactor;
 use crate::request::{Request, Secret, TELLING};
 use crate::transport::{Response, Transport};
+pub(crate) use judge::Rules;
+pub(crate) use meaning::Meaning;
+pub use rule::{Rule, Verdict, When};
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
@@ -36,13 +43,16 @@ pub(crate) struct Exchange {
     pub(crate) origins: Origins,
     /// The credentials that stand in the template: in its query, and in headers with telling names.
     pub(crate) written: Vec<Named>,
+    /// What answers mean where their status does not say.
+    pub(crate) rules: Rules,
     pub(crate) meter: Meter,
     /// The redirect that a wait was kept for.
     pub(crate) waited_for: Arc<Mutex<Option<Url>>>,
 }
 
-/// A successful answer, the URL that gave it, and its hints.
+/// An answer that can be gone on with, the URL that gave it, and its hints.
 pub(crate) struct Answered {
+    pub(crate) meaning: Meaning,
     pub(crate) response: Response,
     pub(crate) url: Url,
     pub(crate) hints: Hints,
@@ -65,12 +75,13 @@ impl Exchange {
         let mut hints = Hints::default();
         loop {
             away |= self.leads_away(&mut hop).map_err(|error| self.place(error, &hop, None, hints))?;
-            let response = self.hop(&hop, away).await?;
+            let response = self.hop(&hop, away, resumable).await?;
             hints = Hints::read(&response.headers, response.received_at).behind(hints);
             let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
             if !response.status.is_redirection() || response.status == StatusCode::NOT_MODIFIED {
-                status::check(&response, &hints, resumable).map_err(|error| failed(error, &hop))?;
-                return Ok(Answered { response, url: hop.url().clone(), hints });
+                let meaning = self.meaning(&hop, &response, &hints, resumable);
+                let meaning = meaning.map_err(|error| failed(error, &hop))?;
+                return Ok(Answered { meaning, response, url: hop.url().clone(), hints });
             }
             // RFC 9110 §15.4.4: "see other" is where the outcome of what was done stands.
             *acted |= response.status == StatusCode::SEE_OTHER && !hop.is_repeatable();
@@ -136,7 +147,22 @@ impl Exchange {
         Ok(true)
     }
 
-    async fn hop(&self, hop: &Request, away: bool) -> Result<Response> {
+    /// Sends one request. If the credentials are refused, and can be renewed, it is sent once more: a server that does
+    /// not let us in has done nothing.
+    async fn hop(&self, hop: &Request, away: bool, resumable: bool) -> Result<Response> {
+        let (response, sent) = self.once(hop, away).await?;
+        let Some(auth) = self.auth.as_ref().filter(|_| !away && self.is_refused(&response, resumable)) else {
+            return Ok(response);
+        };
+        let renewed = auth.renew(&sent).await;
+        if !renewed.map_err(|error| self.place(error, hop, Some(&response), Hints::default()))? {
+            return Ok(response);
+        }
+        self.once(hop, away).await.map(|(response, _)| response)
+    }
+
+    /// One exchange, and the request as it was sent.
+    async fn once(&self, hop: &Request, away: bool) -> Result<(Response, Request)> {
         let place = |error| self.place(error, hop, None, Hints::default());
         let mut outgoing = hop.clone();
         if !away {
@@ -154,7 +180,7 @@ impl Exchange {
             place(error)
         })?;
         self.meter.received(response.body.len() as u64);
-        Ok(response)
+        Ok((response, outgoing))
     }
 
     // RFC 9110 §15.4: 303 turns into a GET, 307 and 308 keep the method, 301 and 302 keep it for GET.

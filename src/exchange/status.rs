@@ -6,6 +6,10 @@ use crate::error::{Error, ErrorKind, Result, Transience};
 use crate::hints::Hints;
 use crate::transport::Response;
 
+pub(super) const CHECK_THE_TOKEN: &str = "check that the token is valid and is sent the way the API wants it";
+pub(super) const START_AFRESH: &str =
+    "start this source afresh (`restart_on_expiry()` does so by itself): its old position cannot be resumed";
+
 /// Accepts a successful answer, or says what the status means. `resumable` is whether a position other
 /// than the start was asked for.
 pub(crate) fn check(response: &Response, hints: &Hints, resumable: bool) -> Result<()> {
@@ -36,12 +40,8 @@ pub(crate) fn check(response: &Response, hints: &Hints, resumable: bool) -> Resu
     };
     let error = Error::new(kind, message).with_transience(transience);
     Err(match kind {
-        ErrorKind::Unauthorized => {
-            error.advice("check that the token is valid and is sent the way the API wants it")
-        }
-        ErrorKind::CursorExpired => {
-            error.advice("start this source afresh: its old position cannot be resumed")
-        }
+        ErrorKind::Unauthorized => error.advice(CHECK_THE_TOKEN),
+        ErrorKind::CursorExpired => error.advice(START_AFRESH),
         _ => error,
     })
 }

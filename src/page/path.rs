@@ -48,6 +48,11 @@ impl JsonPath {
         &self.0
     }
 
+    /// A path of these segments.
+    pub(crate) fn of(segments: &[String]) -> Self {
+        Self(segments.to_vec())
+    }
+
     /// The path one level down.
     pub(crate) fn child(&self, segment: impl Into<String>) -> Self {
         let mut segments = self.0.clone();

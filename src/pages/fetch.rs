@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exchange::{Answered, Exchange};
-use crate::mark::Mark;
+use crate::exchange::{Answered, Exchange, Meaning, Rule};
+use crate::mark::{Mark, Validators};
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, Selected, not_json, records_found, utf8, without_bom};
 use crate::paginate::guard::Guard;
@@ -30,6 +30,7 @@ pub(super) struct Fetch {
     pub(super) mark: Mark,
     pub(super) guard: Option<Guard>,
     pub(super) no_content_ends: bool,
+    pub(super) conditional: bool,
 }
 
 impl Fetch {
@@ -42,6 +43,7 @@ impl Fetch {
             Some(path) => Some(path?),
             None => None,
         };
+        self.exchange.rules.iter().try_for_each(Rule::check)?;
         let mut origins = Origins::home(Origin::of(self.template.url())?);
         for origin in self.allowed.drain(..) {
             origins.allow(origin?)?;
@@ -59,42 +61,69 @@ impl Fetch {
     async fn page(&mut self) -> Result<Page> {
         self.prepare()?;
         let position = self.mark.next.clone().unwrap_or_default();
-        let request = self.paginator.request(&self.template, &position)?;
         let _in_flight = self.exchange.meter.fetching();
-        let resumable = position != Position::Start;
-        let asked = self.ask(request.clone(), position, resumable).await;
-        let page =
-            asked.map_err(|error| if request.is_repeatable() { error } else { unrepeatable(error) })?;
+        let page = self.ask(position).await?;
         self.mark = page.mark();
         Ok(page)
     }
 
-    async fn ask(&mut self, request: Request, position: Position, resumable: bool) -> Result<Page> {
-        let answered = self.exchange.send(request.clone(), resumable).await?;
-        self.read(position, &answered).map_err(|error| {
-            let asked = request.at_url(answered.url.clone());
-            self.exchange.place(error, &asked, Some(&answered.response), answered.hints)
+    async fn ask(&mut self, position: Position) -> Result<Page> {
+        let request = self.request(&position)?;
+        let answered = self.send(&request, &position).await?;
+        let Meaning::Instead(token) = &answered.meaning else {
+            let page = self.read(position, &answered);
+            return page.map_err(|error| self.placed(error, &request, &answered));
+        };
+        let instead = self.storable(Position::Cursor(token.clone()), &answered.url);
+        let instead = instead.map_err(|error| self.placed(error, &request, &answered))?;
+        let request = self.request(&instead)?;
+        let answered = self.send(&request, &instead).await?;
+        let page = match answered.meaning {
+            Meaning::Instead(_) => Err(Error::new(
+                ErrorKind::CursorExpired,
+                "the position has expired, and so has the token that was given in its place",
+            )),
+            _ => self.read(instead, &answered),
+        };
+        page.map_err(|error| self.placed(error, &request, &answered))
+    }
+
+    fn request(&self, position: &Position) -> Result<Request> {
+        let request = self.paginator.request(&self.template, position)?;
+        let is_first = *position == self.mark.first();
+        Ok(match &self.mark.validators {
+            Some(validators) if self.conditional && is_first => validators.sent_with(request),
+            _ => request,
         })
+    }
+
+    async fn send(&self, request: &Request, position: &Position) -> Result<Answered> {
+        let answered = self.exchange.send(request.clone(), *position != Position::Start).await;
+        answered.map_err(|error| if request.is_repeatable() { error } else { unrepeatable(error) })
+    }
+
+    /// Says where an error in an answer happened.
+    fn placed(&self, error: Error, request: &Request, answered: &Answered) -> Error {
+        let asked = request.clone().at_url(answered.url.clone());
+        let error = self.exchange.place(error, &asked, Some(&answered.response), answered.hints);
+        if request.is_repeatable() { error } else { unrepeatable(error) }
     }
 
     /// Turns an answer into a page: complete, valid, walked once.
     fn read(&mut self, position: Position, answered: &Answered) -> Result<Page> {
         let Answered { response, url, .. } = answered;
+        if matches!(answered.meaning, Meaning::Nothing | Meaning::Unchanged) {
+            // Nothing is new: the next run begins where this one did.
+            let after = self.mark.began.clone().filter(|_| answered.meaning == Meaning::Unchanged);
+            return Ok(self.without_records(position, after, answered));
+        }
         let body = without_bom(response.body.clone());
         if u32::try_from(body.len()).is_err() {
             return Err(Error::new(ErrorKind::TooLarge, "a page must be smaller than 4 GiB"));
         }
         if body.trim_ascii().is_empty() {
             self.empty()?;
-            let path = self.records.as_ref().and_then(|path| path.as_ref().ok()).cloned().unwrap_or_default();
-            let selected = Selected { path, spans: Vec::new(), text: None };
-            return Ok(self.made(
-                Bytes::from_static(b"[]"),
-                position,
-                (None, None),
-                answered,
-                Some(selected),
-            ));
+            return Ok(self.without_records(position, None, answered));
         }
         let text = utf8(&body)?;
         let outline = match &self.plan {
@@ -139,6 +168,13 @@ impl Fetch {
         Ok(self.made(body, position, (next, after), answered, selected))
     }
 
+    /// The last page, without records.
+    fn without_records(&self, position: Position, after: Option<Position>, answered: &Answered) -> Page {
+        let path = self.records.as_ref().and_then(|path| path.as_ref().ok()).cloned().unwrap_or_default();
+        let selected = Selected { path, spans: Vec::new(), text: None };
+        self.made(Bytes::from_static(b"[]"), position, (None, after), answered, Some(selected))
+    }
+
     fn made(
         &self,
         body: Bytes,
@@ -147,12 +183,19 @@ impl Fetch {
         answered: &Answered,
         selected: Option<Selected>,
     ) -> Page {
-        let Answered { response, url, hints } = answered;
+        let Answered { response, url, hints, meaning } = answered;
         let rows = selected.as_ref().map_or(0, |selected| selected.spans.len() as u64);
         let number = self.mark.pages + 1;
         let trail = self.guard.as_ref().map_or_else(|| self.mark.trail.clone(), Guard::trail);
         let began = self.mark.began.clone();
-        let mark = Mark { next, pages: number, rows: self.mark.rows + rows, began, after, trail };
+        let validators = match meaning {
+            Meaning::Page if self.conditional && position == self.mark.first() => {
+                Validators::of(&response.headers)
+            }
+            _ => self.mark.validators.clone(),
+        };
+        let rows = self.mark.rows + rows;
+        let mark = Mark { next, pages: number, rows, began, after, validators, trail };
         Page {
             body,
             status: response.status,

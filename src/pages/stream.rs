@@ -11,7 +11,7 @@ use super::fetch::{Fetch, Step};
 use super::{PageStream, Paged};
 use crate::auth::Auth;
 use crate::error::Result;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Rule, Rules};
 use crate::mark::Mark;
 use crate::meter::Meter;
 use crate::page::{JsonPath, Page};
@@ -80,6 +80,7 @@ impl Pages {
             // A template has an origin: `Request` sees to that.
             origins: Origins::home(home.unwrap_or_else(|_| unreachable!("a request has an origin"))),
             written: written_credentials(&template),
+            rules: Rules::default(),
             meter: meter.clone(),
             waited_for: Arc::default(),
         };
@@ -94,6 +95,7 @@ impl Pages {
             mark: Mark::start(),
             guard: Some(Guard::default()),
             no_content_ends: false,
+            conditional: false,
         };
         Self { stage: Stage::Idle(Box::new(fetch)), meter }
     }
@@ -154,6 +156,22 @@ impl Pages {
     /// (`Content-Length: 0`).
     pub fn no_content_ends(self) -> Self {
         self.change(|fetch| fetch.no_content_ends = true)
+    }
+
+    /// Declares what answers mean where their status does not say; the first rule that fits counts, before the status.
+    ///
+    /// A rule that cannot be read comes out as the stream's first item, a `Config` error.
+    pub fn rules(self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.change(|fetch| fetch.exchange.rules = Rules::new(rules.into_iter().collect()))
+    }
+
+    /// Asks for the first page only if it has changed since the last run (RFC 9110 §13): the `ETag` and `Last-Modified`
+    /// of the first page travel in the mark, and the run after this one sends them as `If-None-Match` and
+    /// `If-Modified-Since`. 304 is then an empty page, and the end.
+    ///
+    /// Only for lists whose first page changes whenever any of them does (Kinto), or that have one page.
+    pub fn conditional(self) -> Self {
+        self.change(|fetch| fetch.conditional = true)
     }
 
     /// The counters of this stream.

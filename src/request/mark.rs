@@ -1,8 +1,9 @@
 //! The mark behind a page: where to go on.
 
+use http::header::{ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
 
-use super::Position;
+use super::{Position, Request};
 
 /// Where a source goes on: what stands behind the records of a page.
 ///
@@ -24,6 +25,9 @@ pub struct Mark {
     /// Where the next run begins, if not at the start: a token that a finished run has kept for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Position>,
+    /// What the first page may be asked by, whether it has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) validators: Option<Validators>,
     #[serde(default)]
     pub(crate) trail: Trail,
 }
@@ -39,6 +43,38 @@ pub(crate) struct Trail {
     pub(crate) trap: Option<u64>,
 }
 
+/// The validators of an answer (RFC 9110 §8.8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Validators {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    modified: Option<String>,
+}
+
+impl Validators {
+    /// Those of an answer, if it has any that can be sent back as they are.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        const LONGEST: usize = 1024;
+        let text = |name| {
+            let value = headers.get(name)?.to_str().ok()?;
+            (value.len() <= LONGEST && !value.is_empty()).then(|| value.to_owned())
+        };
+        let found = Self { etag: text(ETAG), modified: text(LAST_MODIFIED) };
+        (found.etag.is_some() || found.modified.is_some()).then_some(found)
+    }
+
+    /// A request that asks whether they still hold (RFC 9110 §13.1.2, §13.1.3).
+    pub(crate) fn sent_with(&self, mut request: Request) -> Request {
+        for (name, value) in [(IF_NONE_MATCH, &self.etag), (IF_MODIFIED_SINCE, &self.modified)] {
+            if let Some(value) = value.as_ref().and_then(|value| HeaderValue::from_str(value).ok()) {
+                request.headers_mut().insert(name, value);
+            }
+        }
+        request
+    }
+}
+
 impl Mark {
     /// Before the first page.
     pub fn start() -> Self {
@@ -47,15 +83,26 @@ impl Mark {
 
     /// At a position of one's own choice.
     pub fn at(position: Position) -> Self {
-        Self { next: Some(position), pages: 0, rows: 0, began: None, after: None, trail: Trail::default() }
+        Self {
+            next: Some(position),
+            pages: 0,
+            rows: 0,
+            began: None,
+            after: None,
+            validators: None,
+            trail: Trail::default(),
+        }
     }
 
     /// Where the run after this one, which is finished, begins: with what was kept for it, or at the start.
     pub fn next_run(&self) -> Self {
-        match &self.after {
-            Some(position) => Self { began: Some(position.clone()), ..Self::at(position.clone()) },
-            None => Self::start(),
-        }
+        let begin = Self::at(self.after.clone().unwrap_or_default());
+        Self { began: self.after.clone(), validators: self.validators.clone(), ..begin }
+    }
+
+    /// Where the run began.
+    pub(crate) fn first(&self) -> Position {
+        self.began.clone().unwrap_or_default()
     }
 
     /// Whether there is no page after it.

@@ -1,6 +1,7 @@
 //! The parts of a source, put together. What is set has a file for each theme.
 
 mod access;
+mod answers;
 mod limits;
 mod paging;
 mod request;
@@ -15,6 +16,7 @@ use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
+use crate::exchange::Rule;
 use crate::limit::Limiter;
 use crate::mark::Mark;
 use crate::page::JsonPath;
@@ -41,6 +43,8 @@ pub struct SourceBuilder {
     allowed: Vec<String>,
     allow_repeats: bool,
     no_content_ends: bool,
+    rules: Vec<Rule>,
+    conditional: bool,
     ignore_origin_changes: bool,
 }
 
@@ -59,6 +63,8 @@ impl SourceBuilder {
             allowed: Vec::new(),
             allow_repeats: false,
             no_content_ends: false,
+            rules: Vec::new(),
+            conditional: false,
             ignore_origin_changes: false,
         }
     }
@@ -121,6 +127,13 @@ impl SourceBuilder {
             Request::get(url)?;
         }
         let mut definition = definition(&request, &records, &*paginator);
+        for rule in &self.rules {
+            rule.check()?;
+        }
+        if !self.rules.is_empty() {
+            let rules: Vec<String> = self.rules.iter().map(|rule| format!("{rule}\n")).collect();
+            definition = definition.with("rules", rules.concat());
+        }
         if !self.ignore_origin_changes {
             definition = definition.with("origin", request.url().origin().ascii_serialization());
         }
@@ -140,6 +153,10 @@ impl SourceBuilder {
             if self.allow_repeats {
                 pages = pages.allow_repeats();
             }
+            if self.conditional {
+                pages = pages.conditional();
+            }
+            pages = pages.rules(self.rules);
             if self.no_content_ends {
                 pages = pages.no_content_ends();
             }

@@ -1,0 +1,89 @@
+//! What is to be done with an answer: by the source's rules first, then by its status.
+
+use http::StatusCode;
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+
+use super::rule::{Rule, Verdict};
+use super::{Exchange, status};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hints::Hints;
+use crate::page::JsonPath;
+use crate::page::walk::Plan;
+use crate::request::Request;
+use crate::transport::Response;
+
+/// What an answer that is no failure means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// It is a page.
+    Page,
+    /// There are no records, and that is the end.
+    Nothing,
+    /// Nothing has changed since the validators that were sent (RFC 9110 §15.4.5).
+    Unchanged,
+    /// The page is to be asked for with this token instead.
+    Instead(String),
+}
+
+impl Exchange {
+    /// Says what an answer means, or what failed.
+    pub(super) fn meaning(
+        &self,
+        asked: &Request,
+        response: &Response,
+        hints: &Hints,
+        resumed: bool,
+    ) -> Result<Meaning> {
+        if let Some(rule) = self.rules.judge(response, resumed) {
+            return by_rule(rule, response);
+        }
+        let has_validators =
+            [IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().any(|name| asked.headers().contains_key(name));
+        if response.status == StatusCode::NOT_MODIFIED && has_validators {
+            return Ok(Meaning::Unchanged);
+        }
+        status::check(response, hints, resumed).map(|()| Meaning::Page)
+    }
+
+    /// Whether the server does not accept the credentials.
+    pub(super) fn is_refused(&self, response: &Response, resumed: bool) -> bool {
+        match self.rules.judge(response, resumed) {
+            Some(rule) => *rule.verdict() == Verdict::Renew,
+            None => response.status == StatusCode::UNAUTHORIZED,
+        }
+    }
+}
+
+fn by_rule(rule: &Rule, response: &Response) -> Result<Meaning> {
+    let (kind, what) = match rule.verdict() {
+        Verdict::Success => return Ok(Meaning::Page),
+        Verdict::NoRecords | Verdict::End => return Ok(Meaning::Nothing),
+        Verdict::ContinueAt(path) => return token(response, path).map(Meaning::Instead),
+        Verdict::Retry => (ErrorKind::Status, "the server failed"),
+        Verdict::Wait => (ErrorKind::RateLimited, "the server limits the rate"),
+        Verdict::Fail => (ErrorKind::Status, "the server refused the request"),
+        Verdict::Expired => (ErrorKind::CursorExpired, "the server no longer knows this position"),
+        Verdict::Renew => (ErrorKind::Unauthorized, "the credentials are missing, wrong or expired"),
+    };
+    let error = Error::new(kind, format!("{what} (by the rule: {rule})"));
+    Err(match kind {
+        ErrorKind::RateLimited => error.transient(),
+        ErrorKind::Status if *rule.verdict() == Verdict::Retry => error.transient(),
+        ErrorKind::CursorExpired => error.advice(status::START_AFRESH),
+        ErrorKind::Unauthorized => error.advice(status::CHECK_THE_TOKEN),
+        _ => error,
+    })
+}
+
+/// The token that an error gives in the place of one that has expired.
+fn token(response: &Response, path: &JsonPath) -> Result<String> {
+    let lost = || {
+        let what = format!("the position has expired, and there is no new token at \"{path}\" of the answer");
+        Error::new(ErrorKind::CursorExpired, what).advice(status::START_AFRESH)
+    };
+    let text = std::str::from_utf8(&response.body).map_err(|_| lost())?;
+    let outline = Plan::new(None, std::slice::from_ref(path)).walk(text).map_err(|_| lost())?;
+    let found = outline.captures.into_iter().next().flatten().ok_or_else(lost)?;
+    let token: String = serde_json::from_str(found.of(text)).map_err(|_| lost())?;
+    if token.is_empty() { Err(lost()) } else { Ok(token) }
+}

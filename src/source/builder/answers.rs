@@ -1,0 +1,37 @@
+//! What answers mean.
+
+use super::SourceBuilder;
+use crate::exchange::Rule;
+
+impl SourceBuilder {
+    /// Declares what an answer means where its status does not say. The first rule that fits counts, before the status:
+    ///
+    /// ```
+    /// use headwater::exchange::{Verdict, When};
+    /// use headwater::{Source, paginate::Cursor};
+    /// let channels = Source::get("channels", "https://slack.com/api/conversations.list")
+    ///     .records("channels")
+    ///     .paginate(Cursor::body("response_metadata.next_cursor").missing_ends())
+    ///     .rule(When::status(200).body("error", "ratelimited").means(Verdict::Wait))
+    ///     .rule(When::status(200).body("ok", false).means(Verdict::Fail))
+    ///     .build()?;
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Declares several rules; see [`rule`](Self::rule).
+    pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.rules.extend(rules);
+        self
+    }
+
+    /// Asks for the first page only if it has changed since the last run; see
+    /// [`Pages::conditional`](crate::Pages::conditional).
+    pub fn conditional(mut self) -> Self {
+        self.conditional = true;
+        self
+    }
+}

@@ -1,0 +1,209 @@
+//! What answers mean where their status does not say: a source's rules, on a paused clock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use headwater::auth::Auth;
+use headwater::exchange::{Rule, Verdict, When};
+use headwater::paginate::{Cursor, PageNumber, Single};
+use headwater::sink::Memory;
+use headwater::testing::{Reply, Scripted};
+use headwater::{ErrorKind, Pipeline, RetryPolicy, Secret, Source, SourceBuilder, request::Request};
+use tokio::time::Instant;
+
+const URL: &str = "https://api.example.com/items";
+
+fn by_cursor(api: &Scripted) -> SourceBuilder {
+    Source::get("items", URL)
+        .transport(api.clone())
+        .records("data")
+        .paginate(Cursor::body("next").into_query("after"))
+        .retry(RetryPolicy::exponential().base(Duration::ZERO).max_attempts(3))
+}
+
+fn by_number(api: &Scripted) -> SourceBuilder {
+    by_cursor(api).paginate(PageNumber::new())
+}
+
+/// How many records came, and the error that ended it.
+async fn pulled(source: SourceBuilder) -> (usize, Option<headwater::Error>) {
+    let mut batches = source.build().unwrap().batches(headwater::Mark::start()).unwrap();
+    let (mut records, mut end) = (0, None);
+    while let Some(batch) = batches.next().await {
+        match batch {
+            Ok(batch) => records += batch.len(),
+            Err(error) => end = Some(error),
+        }
+    }
+    (records, end)
+}
+
+fn page(next: &str) -> Reply {
+    Reply::json(format!(r#"{{"data":[{next},2],"next":{next}}}"#))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_a_200_is_no_page() {
+    let api = Scripted::new([page("\"a\""), Reply::json(r#"{"ok":false,"error":"invalid_auth","data":[]}"#)]);
+    let rule = When::status(200).body("ok", false).means(Verdict::Fail);
+    let (records, error) = pulled(by_cursor(&api).rule(rule)).await;
+    let error = error.unwrap();
+    assert_eq!((records, error.kind()), (2, ErrorKind::Status));
+    assert!(error.to_string().contains("by the rule: status 200, body ok = false means Fail"), "{error}");
+    assert!(error.to_string().contains("invalid_auth"), "the body is shown: {error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_comes_as_a_200_is_waited_for_and_costs_no_page() {
+    let limited = Reply::json(r#"{"ok":false,"error":"ratelimited"}"#).header("retry-after", "30");
+    let api = Scripted::new([
+        page("\"a\""),
+        limited.clone(),
+        limited.clone(),
+        limited.clone(),
+        limited,
+        page("null"),
+    ]);
+    let rule = When::status(200).body("error", "ratelimited").means(Verdict::Wait);
+    let began = Instant::now();
+    let (records, error) = pulled(by_cursor(&api).rule(rule)).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((records, began.elapsed().as_secs()), (4, 120), "told waits use up no attempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_comes_as_a_400_is_retried() {
+    let api = Scripted::new([Reply::status(400).body(r#"{"error":{"code":2}}"#), page("null")]);
+    let rule = When::status(400).body("error.code", 2).means(Verdict::Retry);
+    assert_eq!(pulled(by_cursor(&api).rule(rule.clone())).await.0, 2);
+    let api = Scripted::new([Reply::status(400).body(r#"{"error":{"code":100}}"#), page("null")]);
+    let error = pulled(by_cursor(&api).rule(rule)).await.1.unwrap();
+    assert_eq!(error.context().attempts, None, "another code is not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_end_is_the_end_and_never_the_first_page() {
+    let past = || When::status(404).means(Verdict::End);
+    let api = Scripted::new([page("0"), page("0").body(r#"{"data":[3]}"#), Reply::status(404)]);
+    let (records, error) = pulled(by_number(&api).rule(past())).await;
+    assert_eq!((records, error.map(|error| error.kind())), (3, None));
+    let api = Scripted::new([Reply::status(404)]);
+    let error = pulled(by_number(&api).rule(past())).await.1.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Status, "a wrong path is not an empty list");
+    let api = Scripted::new([page("0"), Reply::status(404)]);
+    let error = pulled(by_number(&api)).await.1.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Status, "nor is it without the rule");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_records_may_be_said_by_an_error() {
+    let api = Scripted::new([Reply::json(r#"{"error":{"code":"noRecordsMatch"}}"#)]);
+    let rule = When::any().body("error.code", "noRecordsMatch").means(Verdict::NoRecords);
+    assert_eq!(pulled(by_cursor(&api).rule(rule)).await.0, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_token_is_replaced_by_the_one_that_comes_with_the_error() {
+    let gone = || Reply::status(410).body(r#"{"code":410,"metadata":{"continue":"fresh"}}"#);
+    let path = headwater::JsonPath::parse("metadata.continue").unwrap();
+    let rule = || When::status(410).means(Verdict::ContinueAt(path.clone()));
+    let api = Scripted::new([page("\"stale\""), gone(), page("null")]);
+    let (records, error) = pulled(by_cursor(&api).rule(rule())).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(records, 4);
+    assert_eq!(api.urls()[1..], [format!("{URL}?after=stale"), format!("{URL}?after=fresh")]);
+    // A server that expires its own new tokens does not keep us for ever.
+    let api = Scripted::from_fn(move |_, number| if number == 1 { page("\"stale\"") } else { gone() });
+    let error = pulled(by_cursor(&api).rule(rule())).await.1.unwrap();
+    assert_eq!((error.kind(), api.urls().len()), (ErrorKind::CursorExpired, 3));
+    let api = Scripted::new([page("\"stale\""), Reply::status(410).body("{}")]);
+    let error = pulled(by_cursor(&api).rule(rule())).await.1.unwrap();
+    assert!(error.to_string().contains("no new token"), "{error}");
+}
+
+/// A token that is renewed when it is refused.
+#[derive(Debug, Default)]
+struct Renewing(AtomicU64);
+
+impl Auth for Renewing {
+    fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, headwater::Result<()>> {
+        *request = request.clone().query("token", self.0.load(Ordering::Relaxed).to_string());
+        Box::pin(async { Ok(()) })
+    }
+
+    fn renew<'a>(&'a self, refused: &'a Request) -> BoxFuture<'a, headwater::Result<bool>> {
+        assert!(refused.url().query().unwrap().contains("token="), "it shows what was refused");
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Ok(true) })
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_renewed_once() {
+    let api = Scripted::new([
+        Reply::status(401),
+        page("\"a\""),
+        Reply::json(r#"{"error":"token_expired"}"#),
+        page("null"),
+    ]);
+    let rule = || When::status(200).body("error", "token_expired").means(Verdict::Renew);
+    let (records, error) = pulled(by_cursor(&api).auth(Renewing::default()).rule(rule())).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((records, api.urls().len()), (4, 4));
+    let api = Scripted::from_fn(|_, _| Reply::status(401));
+    let error = pulled(by_cursor(&api).auth(Renewing::default()).rule(rule())).await.1.unwrap();
+    assert_eq!((error.kind(), api.urls().len()), (ErrorKind::Unauthorized, 2), "not for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_cannot_be_read_is_refused_before_anything_is_sent() {
+    let api = Scripted::new([]);
+    for rule in [When::any().body("a..b", 1), When::any().header_present("no header")] {
+        let error = by_cursor(&api).rule(rule.means(Verdict::Fail)).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn graphql_errors_are_known_by_their_codes() {
+    let throttled =
+        Reply::json(r#"{"errors":[{"extensions":{"code":"THROTTLED"}}]}"#).header("retry-after", "7");
+    let api = Scripted::new([throttled, page("null")]);
+    let began = Instant::now();
+    assert_eq!(pulled(by_cursor(&api).rules(Rule::graphql())).await.0, 2);
+    assert_eq!(began.elapsed().as_secs(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_has_not_changed_is_not_pulled_again() {
+    let api = Scripted::from_fn(|request, number| {
+        let asked = request.headers().get("if-none-match").map(|value| value.to_str().unwrap().to_owned());
+        match (number, asked.as_deref()) {
+            (1, None) => Reply::json(r#"{"data":[1,2]}"#).header("etag", "\"v1\""),
+            (2, Some("\"v1\"")) | (4, Some("\"v2\"")) => Reply::status(304),
+            (3, Some("\"v1\"")) => Reply::json(r#"{"data":[1,2,3]}"#).header("etag", "\"v2\""),
+            other => panic!("{other:?}"),
+        }
+    });
+    let sink = Memory::new();
+    let mut counts = Vec::new();
+    for _ in 0..4 {
+        let source =
+            Source::get("items", URL).transport(api.clone()).records("data").paginate(Single).conditional();
+        let run = Pipeline::new().source(source.build().unwrap()).sink(sink.clone());
+        counts.push(run.run().await.unwrap().source("items").unwrap().records);
+    }
+    assert_eq!(counts, [2, 0, 3, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn not_modified_is_an_error_where_nothing_was_asked() {
+    let api = Scripted::new([Reply::status(304)]);
+    assert_eq!(pulled(by_cursor(&api).conditional()).await.1.unwrap().kind(), ErrorKind::Status);
+}
