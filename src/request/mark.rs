@@ -44,7 +44,7 @@ pub(crate) struct Trail {
 }
 
 /// The validators of an answer (RFC 9110 §8.8).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Validators {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
