@@ -122,7 +122,7 @@ impl Exchange {
             return Ok(false);
         }
         let refuse = |why| Err(Error::new(ErrorKind::Origin, why));
-        if hop.body().is_some() {
+        if hop.has_body() {
             return refuse(
                 "the server points to another origin, and the request has a body that may be secret",
             );

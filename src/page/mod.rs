@@ -1,6 +1,5 @@
 //! One answer of a source: complete, valid, and with its records already found.
 
-mod path;
 pub(crate) mod splice;
 pub(crate) mod walk;
 
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
-pub use path::JsonPath;
+pub use crate::request::JsonPath;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;

@@ -7,7 +7,7 @@ use super::{Answer, Consistency, Paginate, RawJson, foreign, missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::page::walk::Plan;
-use crate::request::{Position, Request};
+use crate::request::{Position, Request, Target};
 
 /// Paging by a token: the server's own, or the key of the last record (keyset paging).
 ///
@@ -28,7 +28,7 @@ use crate::request::{Position, Request};
 #[must_use]
 pub struct Cursor {
     from: From,
-    into: Into,
+    into: Target,
     flag: Flag,
     missing_ends: bool,
 }
@@ -37,12 +37,6 @@ pub struct Cursor {
 enum From {
     Body(String),
     LastRecord(String),
-}
-
-#[derive(Debug, Clone)]
-enum Into {
-    Query(String),
-    Body(String),
 }
 
 impl Cursor {
@@ -58,7 +52,7 @@ impl Cursor {
     }
 
     fn new(from: From) -> Self {
-        Self { from, into: Into::Query("cursor".into()), flag: Flag::default(), missing_ends: false }
+        Self { from, into: Target::query("cursor"), flag: Flag::default(), missing_ends: false }
     }
 
     /// Sends the token as this query parameter.
@@ -66,9 +60,8 @@ impl Cursor {
         clippy::wrong_self_convention,
         reason = "reads as a sentence: a cursor from the body into the query"
     )]
-    pub fn into_query(mut self, name: impl std::convert::Into<String>) -> Self {
-        self.into = Into::Query(name.into());
-        self
+    pub fn into_query(self, name: impl std::convert::Into<String>) -> Self {
+        self.into_target(Target::query(name))
     }
 
     /// Sends the token at this path of the JSON body.
@@ -76,8 +69,17 @@ impl Cursor {
         clippy::wrong_self_convention,
         reason = "reads as a sentence: a cursor from the body into the body"
     )]
-    pub fn into_body(mut self, path: impl std::convert::Into<String>) -> Self {
-        self.into = Into::Body(path.into());
+    pub fn into_body(self, path: impl std::convert::Into<String>) -> Self {
+        self.into_target(Target::body(path))
+    }
+
+    /// Sends the token to this place.
+    #[allow(
+        clippy::wrong_self_convention,
+        reason = "reads as a sentence: a cursor from the body into the target"
+    )]
+    pub fn into_target(mut self, target: Target) -> Self {
+        self.into = target;
         self
     }
 
@@ -131,7 +133,7 @@ impl Cursor {
     fn token(&self, value: RawJson<'_>, path: &str) -> Result<Position> {
         // In a body a number stays a number, as far as it fits; in a query all is text.
         let number = value.text().parse::<i64>().ok().filter(|number| number.to_string() == value.text());
-        if let (Into::Body(_), Some(number)) = (&self.into, number) {
+        if let (true, Some(number)) = (self.into.keeps_types(), number) {
             return Ok(Position::Json(number.into()));
         }
         match value.as_token() {
@@ -171,6 +173,7 @@ impl Cursor {
 
 impl Paginate for Cursor {
     fn reads(&self) -> Result<Vec<JsonPath>> {
+        self.into.check()?;
         let from = match &self.from {
             From::Body(path) => Some(JsonPath::parse(path)?),
             From::LastRecord(path) => {
@@ -187,25 +190,12 @@ impl Paginate for Cursor {
 
     fn request(&self, template: &Request, position: &Position) -> Result<Request> {
         let token = match position {
-            Position::Start => return Ok(template.clone()),
+            Position::Start => return self.into.leave(template.clone()),
             Position::Cursor(token) => Value::String(token.clone()),
             Position::Json(token @ Value::Number(_)) => token.clone(),
             other => return Err(foreign(other, "cursor")),
         };
-        let mut request = template.clone();
-        match (&self.into, token) {
-            (Into::Query(name), Value::String(token)) => Ok(request.with_query(name, token)),
-            (Into::Query(name), token) => Ok(request.with_query(name, token.to_string())),
-            (Into::Body(path), token) => {
-                let path = JsonPath::parse(path)?;
-                let mut body = request
-                    .body_mut()
-                    .map(std::mem::take)
-                    .unwrap_or_else(|| Value::Object(Default::default()));
-                set(&mut body, &path, token)?;
-                Ok(request.json(body))
-            }
-        }
+        self.into.put(template.clone(), &token)
     }
 
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
@@ -227,26 +217,6 @@ impl Paginate for Cursor {
         let missing = if self.missing_ends { " missing ends" } else { "" };
         format!("cursor from {:?} into {:?}{}{missing}", self.from, self.into, self.flag.definition())
     }
-}
-
-/// Sets a value in a document, making the objects on the way.
-fn set(document: &mut Value, path: &JsonPath, value: Value) -> Result<()> {
-    let mut place = document;
-    for segment in path.segments() {
-        if place.is_null() {
-            *place = Value::Object(Default::default());
-        }
-        place = match place {
-            Value::Object(fields) => fields.entry(segment.as_str()).or_insert(Value::Null),
-            _ => {
-                return Err(Error::config(format!(
-                    "the body has no object at \"{path}\" to put the cursor into"
-                )));
-            }
-        };
-    }
-    *place = value;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,28 +1,37 @@
-//! What is asked of a server: the [`Request`] template, the [`Position`] of a page, the [`Origin`] that
-//! credentials are bound to, and the [`Secret`] that cannot be printed.
+//! What is asked of a server: the [`Request`] template, the [`Target`] where a value goes into it, the [`Bindings`] for
+//! its placeholders, the [`Position`] of a page, the [`Origin`] that credentials are bound to, and the [`Secret`] that
+//! cannot be printed.
 
+mod bindings;
+mod body;
+mod fill;
 pub(crate) mod mark;
 pub(crate) mod origin;
+mod path;
 pub(crate) mod place;
 mod position;
 mod reach;
 pub(crate) mod redact;
 mod secret;
 mod spelling;
+mod target;
 
 use std::fmt;
 use std::time::Duration;
 
+use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, header};
-use serde_json::Value;
 use url::Url;
 
+pub use bindings::Bindings;
 pub use origin::Origin;
+pub use path::JsonPath;
 pub use position::Position;
 pub use secret::Secret;
+pub use target::Target;
 
 use crate::error::{Error, Result};
+use body::Body;
 use redact::{MASK, Redactor, is_sensitive, is_sensitive_header};
 
 /// A shorter value may stand in a URL by chance: the name of a user, say.
@@ -43,8 +52,8 @@ pub struct Request {
     method: Method,
     url: Url,
     headers: HeaderMap,
-    body: Option<Value>,
-    repeatable: bool,
+    body: Option<Body>,
+    declared_repeatable: bool,
     timeout: Option<Duration>,
 }
 
@@ -76,8 +85,14 @@ impl Request {
         })?;
         check(&url)?;
         url.set_fragment(None);
-        let repeatable = method.is_idempotent();
-        Ok(Self { method, url, headers: HeaderMap::new(), body: None, repeatable, timeout: None })
+        Ok(Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            declared_repeatable: false,
+            timeout: None,
+        })
     }
 
     /// Adds a query parameter; the value is percent-encoded.
@@ -112,19 +127,11 @@ impl Request {
         Ok(self)
     }
 
-    /// Sets a JSON body, and `Content-Type: application/json` unless one was given.
-    #[must_use]
-    pub fn json(mut self, body: Value) -> Self {
-        self.body = Some(body);
-        self.headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-        self
-    }
-
     /// Declares that sending this request twice does no harm, so that it may be retried: a POST that only
     /// reads (RFC 9110 §9.2.2). GET, HEAD and the other idempotent methods are so from the start.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
-        self.repeatable = true;
+        self.declared_repeatable = true;
         self
     }
 
@@ -165,19 +172,9 @@ impl Request {
         &self.headers
     }
 
-    /// The JSON body.
-    pub fn body(&self) -> Option<&Value> {
-        self.body.as_ref()
-    }
-
-    /// The JSON body, to be changed.
-    pub fn body_mut(&mut self) -> Option<&mut Value> {
-        self.body.as_mut()
-    }
-
     /// Whether sending it twice does no harm.
     pub fn is_repeatable(&self) -> bool {
-        self.repeatable
+        self.declared_repeatable || self.method.is_idempotent()
     }
 
     /// How long the whole request may take, if it was set.
@@ -197,34 +194,12 @@ impl Request {
         values.filter_map(|value| value.to_str().ok()).map(Secret::from)
     }
 
-    /// The strings in the body that are credentials by the names of their fields.
-    pub(crate) fn sensitive_body(&self) -> Vec<Secret> {
-        fn gather(value: &Value, secrets: &mut Vec<Secret>) {
-            match value {
-                Value::Array(items) => items.iter().for_each(|item| gather(item, secrets)),
-                Value::Object(fields) => fields.iter().for_each(|(name, value)| match value {
-                    Value::String(text) if is_sensitive(name) => secrets.push(Secret::new(text.as_str())),
-                    other => gather(other, secrets),
-                }),
-                _ => {}
-            }
-        }
-        let mut secrets = Vec::new();
-        self.body.iter().for_each(|body| gather(body, &mut secrets));
-        secrets
-    }
-
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.headers
     }
 
     pub(crate) fn set_method(&mut self, method: Method) {
         self.method = method;
-    }
-
-    pub(crate) fn clear_body(&mut self) {
-        self.body = None;
-        self.headers.remove(header::CONTENT_TYPE);
     }
 
     pub(crate) fn describe(&self, redactor: &Redactor) -> String {

@@ -68,6 +68,33 @@ impl Source {
         SourceBuilder::new(name.into(), crate::request::Request::get(url))
     }
 
+    /// Starts the definition of a source that is asked for by POST: with [`json`](SourceBuilder::json) or
+    /// [`form`](SourceBuilder::form). If it only reads, declare it [`repeatable`](SourceBuilder::repeatable).
+    pub fn post(name: impl Into<String>, url: impl AsRef<str>) -> SourceBuilder {
+        SourceBuilder::new(name.into(), crate::request::Request::post(url))
+    }
+
+    /// Starts the definition of a source that is asked for by a GraphQL query.
+    ///
+    /// ```
+    /// use headwater::{Source, paginate::Cursor};
+    ///
+    /// let query = "query($after: String) { issues(first: 50, after: $after) {
+    ///     nodes { id title } pageInfo { hasNextPage endCursor } } }";
+    /// let issues = Source::graphql("linear_issues", "https://api.linear.app/graphql", query)
+    ///     .records("data.issues.nodes")
+    ///     .paginate(
+    ///         Cursor::body("data.issues.pageInfo.endCursor")
+    ///             .into_body("variables.after")
+    ///             .until_false("data.issues.pageInfo.hasNextPage"),
+    ///     )
+    ///     .build()?;
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    pub fn graphql(name: impl Into<String>, url: impl AsRef<str>, query: impl Into<String>) -> SourceBuilder {
+        SourceBuilder::new(name.into(), crate::request::Request::graphql(url, query))
+    }
+
     /// Starts the definition of a source from a request of any method.
     pub fn request(name: impl Into<String>, request: crate::request::Request) -> SourceBuilder {
         SourceBuilder::new(name.into(), Ok(request))

@@ -75,6 +75,8 @@ pub struct Seen {
     pub headers: HeaderMap,
     /// The JSON body.
     pub body: Option<Value>,
+    /// The fields of the form, if the body is one.
+    pub form: Vec<(String, String)>,
 }
 
 impl Scripted {
@@ -116,6 +118,7 @@ impl Scripted {
                 url: request.url().to_string(),
                 headers: request.headers().clone(),
                 body: request.body().cloned(),
+                form: request.form_fields().to_vec(),
             });
             seen.len() as u64
         };

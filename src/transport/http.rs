@@ -62,8 +62,8 @@ impl Http {
         if !request.headers().contains_key(ACCEPT_ENCODING) {
             outgoing = outgoing.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if let Some(body) = request.body() {
-            outgoing = outgoing.body(body.to_string());
+        if let Some(body) = request.encoded_body() {
+            outgoing = outgoing.body(body);
         }
         let mut incoming = outgoing.send().await.map_err(failure)?;
         let body = if incoming.status().is_success() {

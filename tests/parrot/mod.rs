@@ -86,7 +86,7 @@ fn scripted(script: Script) -> Scripted {
             nth,
             target: url[url::Position::BeforePath..].to_owned(),
             headers: headers.map(|(name, value)| format!("{name}: {}\n", text(value.as_bytes()))).collect(),
-            body: request.body().map(ToString::to_string).unwrap_or_default(),
+            body: request.encoded_body().unwrap_or_default(),
         };
         let said = script(&heard);
         let reply = Reply::status(said.status).body(said.body);

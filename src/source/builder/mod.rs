@@ -203,8 +203,8 @@ fn definition(request: &Request, records: &str, paginator: &dyn Paginate) -> Def
     for (part, meaning) in parts {
         definition = definition.with(part, meaning);
     }
-    if let Some(body) = request.body() {
-        definition = definition.with("body", body.to_string());
+    if let Some(body) = request.body_definition() {
+        definition = definition.with("body", body);
     }
     definition
 }
