@@ -125,6 +125,7 @@ async fn a_size_that_is_refused_is_an_error_that_says_so() {
     let first = Request::get(garden.url("/garden/plants.json?_size=1001")).unwrap();
     let pages = Pages::new(Http::new().unwrap(), first, NextUrl::body("next_url"));
     let error = pages.records("rows").try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Status, "{error}");
     assert!(error.to_string().contains("400"), "{error}");
     assert!(format!("{error:?}").contains("_size must be <= 1000"), "{error:?}");
 }

@@ -108,6 +108,7 @@ async fn a_page_number_behind_the_last_is_an_error_and_not_the_end() {
         }
     };
     assert_eq!(orders, ORDERS, "what came before it is there");
+    assert_eq!(error.kind(), ErrorKind::Status, "{error}");
     assert!(error.to_string().contains("404"), "{error}");
     assert!(records.next().await.is_none());
 }
