@@ -8,6 +8,7 @@ mod exchanges;
 mod frameworks;
 mod offices;
 mod open_data;
+mod platforms;
 mod playgrounds;
 mod registries;
 mod row;
@@ -147,6 +148,7 @@ pub(crate) const APIS: [&str; 124] = [
 /// Every row, in the groups of their files.
 pub(crate) fn rows() -> Vec<Row> {
     let groups: Vec<Vec<Row>> = vec![
+        platforms::rows(),
         open_data::rows_of_open_data(),
         wikis::rows_of_wikis(),
         playgrounds::rows_of_playgrounds(),

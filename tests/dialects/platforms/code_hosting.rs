@@ -1,0 +1,180 @@
+//! GitHub and GitLab.
+
+use std::time::Duration;
+
+use headwater::Source;
+use headwater::paginate::{LinkHeader, PageNumber};
+use headwater::testing::{Reply, Scripted};
+use serde_json::{Value, json};
+
+use super::row::{RECORDS, Row, Way};
+use super::vendor::{Limit, answer, iso, made, page, require, server};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![github(), gitlab_offset(), gitlab_keyset()]
+}
+
+fn issue(number: u64) -> Value {
+    json!({ "n": number, "id": 30_000 + number, "number": number + 1, "created_at": iso(made(number)) })
+}
+
+/// `Link: rel="next"`, whose path is another than the first one's (`/repositories/{id}/…`); sizes above 100 are clamped.
+/// A used-up budget is a 403 with `x-ratelimit-remaining: 0`, the secondary limit a 403 or 429 with `retry-after`
+/// (docs.github.com, "Using pagination in the REST API", "Rate limits for the REST API").
+fn github() -> Row {
+    let (primary, secondary) =
+        (Limit::at(4, Duration::from_secs(600)), Limit::at(7, Duration::from_secs(60)));
+    let check = {
+        let (primary, secondary) = (primary.clone(), secondary.clone());
+        move || primary.kept().and_then(|()| secondary.kept())
+    };
+    let list = server(move |asked| {
+        asked.authorized("Bearer ghp_token")?;
+        asked.says("x-github-api-version", "2022-11-28")?;
+        let page_number = asked.number("page", 1)?;
+        // The path by the name of the repository leads to the first page only.
+        let path = if page_number == 1 { "/repos/octo/hello/issues" } else { "/repositories/1296269/issues" };
+        asked.at("GET", path)?;
+        if let Some(wait) = primary.meets() {
+            let message = json!({ "message": "API rate limit exceeded for user ID 1." });
+            return Ok(answer(403, message)
+                .header("x-ratelimit-limit", "5000")
+                .header("x-ratelimit-remaining", "0")
+                .header("x-ratelimit-used", "5000")
+                .header("x-ratelimit-reset", &primary.after(wait).to_string()));
+        }
+        if let Some(wait) = secondary.meets() {
+            let message = json!({ "message": "You have exceeded a secondary rate limit." });
+            return Ok(answer(403, message).header("retry-after", &wait.as_secs().to_string()));
+        }
+        asked.asks("state", "all")?;
+        let size = asked.number("per_page", 30)?.min(100);
+        let rows = page((page_number - 1) * size, size, issue);
+        let reply = answer(200, rows.into());
+        let last = RECORDS.div_ceil(size);
+        if page_number >= last {
+            return Ok(reply);
+        }
+        let link = |page: u64, rel: &str| {
+            let path = "https://api.github.com/repositories/1296269/issues";
+            format!("<{path}?state=all&per_page={size}&page={page}>; rel=\"{rel}\"")
+        };
+        Ok(reply.header("link", &format!("{}, {}", link(page_number + 1, "next"), link(last, "last"))))
+    });
+    let source = Source::get("github", "https://api.github.com/repos/octo/hello/issues")
+        .bearer("ghp_token")
+        .header("Accept", "application/vnd.github+json")
+        .header("X-GitHub-Api-Version", "2022-11-28")
+        .query("state", "all")
+        .query("per_page", "100")
+        .records("")
+        .paginate(LinkHeader::new());
+    Row::new("GitHub REST", [Way::new("N", list, source).checked(check)])
+}
+
+/// What both styles of GitLab say about their limit (docs.gitlab.com, "Rate limits").
+fn too_many(limit: &Limit, wait: Duration) -> Reply {
+    let reset = limit.after(wait).to_string();
+    Reply::status(429)
+        .header("content-type", "text/plain")
+        .header("ratelimit-limit", "2000")
+        .header("ratelimit-observed", "2001")
+        .header("ratelimit-remaining", "0")
+        .header("ratelimit-reset", &reset)
+        .header("retry-after", &wait.as_secs().to_string())
+        .body("Retry later\n")
+}
+
+fn project(number: u64) -> Value {
+    json!({ "n": number, "id": 500 + number, "created_at": iso(made(number)) })
+}
+
+fn gitlab_list(limit: Limit) -> Scripted {
+    server(move |asked| {
+        asked.says("private-token", "glpat-token")?;
+        asked.at("GET", "/api/v4/projects/9/issues")?;
+        asked.asks("scope", "all")?;
+        if let Some(wait) = limit.meets() {
+            return Ok(too_many(&limit, wait));
+        }
+        let (at, size) = (asked.number("page", 1)?, asked.number("per_page", 20)?.min(100));
+        // Offsets above 50,000 are refused (doc/administration/instance_limits.md).
+        require(at * size <= 50_000, "Offset pagination has a maximum allowed offset of 50000")?;
+        let more = at * size < RECORDS;
+        let next = if more { (at + 1).to_string() } else { String::new() };
+        let link = |page: u64, rel: &str| {
+            let url = "https://gitlab.com/api/v4/projects/9/issues";
+            format!("<{url}?page={page}&per_page={size}&scope=all>; rel=\"{rel}\"")
+        };
+        let mut links = vec![link(1, "first"), link(RECORDS.div_ceil(size), "last")];
+        if more {
+            links.insert(0, link(at + 1, "next"));
+        }
+        Ok(answer(200, page((at - 1) * size, size, project).into())
+            .header("link", &links.join(", "))
+            .header("x-next-page", &next)
+            .header("x-page", &at.to_string())
+            .header("x-per-page", &size.to_string())
+            .header("x-total", &RECORDS.to_string())
+            .header("x-total-pages", &RECORDS.div_ceil(size).to_string()))
+    })
+}
+
+/// Ways: the `Link` header, the number of the page, and `x-next-page`, which is `""` on the last page. A limit is a
+/// 429 with `RateLimit-*` (the reset in epoch seconds) and `Retry-After`, in plain text (docs.gitlab.com, "REST API",
+/// "Offset-based pagination"; above 10,000 rows `x-total`, `x-total-pages` and `rel="last"` are left out).
+fn gitlab_offset() -> Row {
+    let source = || {
+        Source::get("gitlab", "https://gitlab.com/api/v4/projects/9/issues")
+            .api_key_header("PRIVATE-TOKEN", "glpat-token")
+            .query("scope", "all")
+            .records("")
+    };
+    let way = |primitive, source| {
+        let limit = Limit::at(5, Duration::from_secs(60));
+        Way::new(primitive, gitlab_list(limit.clone()), source).checked(move || limit.kept())
+    };
+    let link = source().query("per_page", "100").paginate(LinkHeader::new());
+    let number = source().paginate(PageNumber::new().size("per_page", 100));
+    Row::new("GitLab offset", [way("N", link).named("Link"), way("G", number).named("page")])
+}
+
+/// Only the `Link` header leads on; its last page is empty and has none (docs.gitlab.com, "REST API", "Keyset-based
+/// pagination": the `users` list asks for it above 50,000 rows only, not always).
+fn gitlab_keyset() -> Row {
+    let limit = Limit::at(9, Duration::from_secs(30));
+    let kept = limit.clone();
+    let list = server(move |asked| {
+        asked.says("private-token", "glpat-token")?;
+        asked.at("GET", "/api/v4/projects")?;
+        if let Some(wait) = limit.meets() {
+            return Ok(too_many(&limit, wait));
+        }
+        asked.asks("pagination", "keyset")?;
+        asked.asks("order_by", "id")?;
+        asked.asks("sort", "asc")?;
+        // The offset style is another one, and its numbers mean nothing here.
+        require(asked.query("page").is_none(), "page is not allowed with keyset pagination")?;
+        let size = asked.number("per_page", 20)?.min(100);
+        let at = match asked.number("id_after", 0)? {
+            0 => 0,
+            id => id - 500 + 1,
+        };
+        let rows = page(at, size, project);
+        let Some(last) = rows.last() else { return Ok(answer(200, json!([]))) };
+        let next = format!(
+            "<https://gitlab.com/api/v4/projects?id_after={}&order_by=id&pagination=keyset&per_page={size}&sort=asc>; rel=\"next\"",
+            last["id"]
+        );
+        Ok(answer(200, rows.into()).header("link", &next))
+    });
+    let source = Source::get("gitlab_projects", "https://gitlab.com/api/v4/projects")
+        .api_key_header("PRIVATE-TOKEN", "glpat-token")
+        .query("pagination", "keyset")
+        .query("order_by", "id")
+        .query("sort", "asc")
+        .query("per_page", "100")
+        .records("")
+        .paginate(LinkHeader::new());
+    Row::new("GitLab keyset", [Way::new("N", list, source).checked(move || kept.kept())])
+}
