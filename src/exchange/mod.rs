@@ -82,6 +82,8 @@ impl Exchange {
             hints = self.signals.read(&response).behind(hints);
             let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
             if !response.status.is_redirection() || response.status == StatusCode::NOT_MODIFIED {
+                hints.retry_after = hints.retry_after.max(self.least_wait(&response, resumable));
+                let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
                 let meaning = self.meaning(&hop, &response, &hints, resumable);
                 let meaning = meaning.map_err(|error| failed(error, &hop))?;
                 return Ok(Answered { meaning, response, url: hop.url().clone(), hints });
