@@ -1,6 +1,7 @@
 //! Frameworks that make an API out of tables.
 
 use headwater::Source;
+use headwater::exchange::{Verdict, When};
 use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber};
 use serde_json::json;
 
@@ -87,6 +88,7 @@ fn rest_framework() -> Row {
             .then(|| format!("https://django.example.com/items/?cursor=cD0%3D{}", range.end));
         Ok(json_reply(200, &json!({"next": next, "previous": null, "results": rows(range)})))
     });
+    let past = items().paginate(PageNumber::new()).rule(When::status(404).means(Verdict::End));
     Row::new(
         "DRF (3 styles)",
         [
@@ -96,6 +98,7 @@ fn rest_framework() -> Row {
                 .named("limit and offset"),
             Way::new("N", server(|request, _| numbered(request)), items().paginate(NextUrl::body("next")))
                 .named("page number, next"),
+            Way::new("G", server(|request, _| numbered(request)), past).named("page number past the end"),
             Way::new("N", cursors, items().paginate(NextUrl::body("next"))).named("cursor"),
         ],
     )

@@ -4,8 +4,11 @@
 #![allow(clippy::result_large_err, reason = "a refusal is an answer like any other")]
 
 mod clouds;
+mod clusters;
+mod earth;
 mod exchanges;
 mod frameworks;
+mod libraries;
 mod offices;
 mod open_data;
 mod platforms;
@@ -13,6 +16,8 @@ mod playgrounds;
 mod registries;
 mod row;
 mod server;
+mod stores;
+mod trades;
 mod wikis;
 
 pub(crate) use row::{Row, Verdict};
@@ -157,6 +162,11 @@ pub(crate) fn rows() -> Vec<Row> {
         clouds::rows_of_clouds(),
         frameworks::rows_of_frameworks(),
         offices::rows_of_offices(),
+        stores::rows_of_stores(),
+        clusters::rows_of_clusters(),
+        libraries::rows_of_libraries(),
+        trades::rows_of_trades(),
+        earth::rows_of_earth(),
     ];
     groups.into_iter().flatten().collect()
 }

@@ -1,14 +1,126 @@
 //! Sales, marketing and meetings.
 
-use headwater::Source;
 use headwater::paginate::Cursor;
+use headwater::testing::Reply;
+use headwater::{Request, Source};
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Limit, credentials, cut, demand, json_reply, number, param, rows, server, token};
+use super::server::{
+    Answered, Limit, PLACES, credentials, cut, demand, header, json_reply, number, param, rows, seen, server,
+    token,
+};
 
 pub(crate) fn rows_of_offices() -> Vec<Row> {
     vec![pipedrive()]
+}
+
+/// Products: the next link is nothing but a query, and the budget begins anew in so many milliseconds.
+fn products(request: &Request, nth: u64, [budget, limit]: &[Limit; 2]) -> Answered {
+    let used_up = budget.hit(nth)?;
+    let of_budget = |reply: Reply, left: &str, reset: &str| {
+        reply
+            .header("x-rate-limit-time-window-ms", "30000")
+            .header("x-rate-limit-time-reset-ms", reset)
+            .header("x-rate-limit-requests-quota", "150")
+            .header("x-rate-limit-requests-left", left)
+    };
+    // Of the two waits, the longer is meant.
+    limit.refuse(nth, || of_budget(Reply::status(429).header("x-retry-after", "5"), "0", "17000"))?;
+    credentials(request, "x-auth-token", "token-of-bigcommerce")?;
+    demand(header(request, "accept") == Some("application/json"), 406, "Not Acceptable")?;
+    let (page, size) = (number(request, "page", 1)?.max(1), number(request, "limit", 50)?.min(250));
+    let range = cut((page - 1) * size, size);
+    let pages = RECORDS.div_ceil(size);
+    let mut links = json!({"current": format!("?page={page}&limit={size}")});
+    if page < pages {
+        links["next"] = json!(format!("?page={}&limit={size}", page + 1));
+    }
+    let pagination = json!({
+        "total": RECORDS, "count": range.end - range.start, "per_page": size, "current_page": page,
+        "total_pages": pages, "links": links,
+    });
+    let reply = json_reply(200, &json!({"data": rows(range), "meta": {"pagination": pagination}}));
+    Ok(if used_up { of_budget(reply, "0", "12000") } else { of_budget(reply, "140", "15000") })
+}
+
+/// Users: the token goes along with all parameters of the first request. Too many a second is a 429 without a wait; too
+/// many a day is one that names the moment when the day is over.
+fn users(request: &Request, nth: u64, [second, day]: &[Limit; 2]) -> Answered {
+    let limited = |kind: &str| {
+        json_reply(
+            429,
+            &json!({"code": 429, "message": "You have reached the maximum rate limit for this API."}),
+        )
+        .header("x-ratelimit-category", "Medium")
+        .header("x-ratelimit-type", kind)
+        .header("x-ratelimit-limit", "60")
+        .header("x-ratelimit-remaining", "0")
+    };
+    second.refuse(nth, || limited("QPS"))?;
+    day.refuse(nth, || limited("Daily-limit").header("retry-after", "2026-05-17T10:05:00Z"))?;
+    credentials(request, "authorization", "Bearer token-of-zoom")?;
+    demand(
+        param(request, "status").as_deref() == Some("active"),
+        400,
+        "300: The next page token is invalid.",
+    )?;
+    let size = number(request, "page_size", 30)?.min(300);
+    let text = param(request, "next_page_token").filter(|token| !token.is_empty());
+    let range = cut(token(text, "w7587w4eiyfsudgf")?, size);
+    let next = if range.end < RECORDS { format!("w7587w4eiyfsudgf{}", range.end) } else { String::new() };
+    let body =
+        json!({"page_size": size, "total_records": RECORDS, "next_page_token": next, "users": rows(range)});
+    Ok(json_reply(200, &body))
+}
+
+fn failed(code: &str) -> Reply {
+    let error = json!({"requestId": "1607c", "success": false, "errors": [{"code": code, "message": "no"}]});
+    json_reply(200, &error)
+}
+
+/// Activities behind a token that another call makes out of a date; empty answers in between, and errors with 200.
+fn activities(request: &Request, nth: u64) -> Answered {
+    let path = request.url().path();
+    if path.ends_with("/activities/pagingtoken.json") {
+        demand(param(request, "sinceDatetime").is_some(), 400, "1003: sinceDatetime is missing")?;
+        let token = json!({"requestId": "1607c", "success": true, "nextPageToken": "GIYDAOBNGEYS0"});
+        return Ok(json_reply(200, &token));
+    }
+    if nth == 4 {
+        return Err(failed("606"));
+    }
+    credentials(request, "authorization", "Bearer token-of-marketo")?;
+    demand(
+        param(request, "activityTypeIds").as_deref() == Some("1"),
+        400,
+        "1003: activityTypeIds is missing",
+    )?;
+    let Some(at) = param(request, "nextPageToken") else { return Err(failed("1003")) };
+    let place = token(Some(at), "GIYDAOBNGEYS").map_err(|_| failed("1003"))?;
+    let (numbers, end) = seen(place, number(request, "batchSize", 300)?.min(300));
+    let mut body = json!({"requestId": "24fd", "success": true, "moreResult": end < PLACES});
+    body["nextPageToken"] = json!(format!("GIYDAOBNGEYS{end}"));
+    if !numbers.is_empty() {
+        body["result"] = rows(numbers).into();
+    }
+    Ok(json_reply(200, &body))
+}
+
+/// Leads: the token is absent at the end.
+fn leads(request: &Request, nth: u64) -> Answered {
+    if nth == 2 {
+        return Err(failed("606"));
+    }
+    credentials(request, "authorization", "Bearer token-of-marketo")?;
+    demand(param(request, "filterType").as_deref() == Some("listId"), 400, "1003: filterType is missing")?;
+    let range =
+        cut(token(param(request, "nextPageToken"), "PS5VL5WD")?, number(request, "batchSize", 300)?.min(300));
+    let mut body = json!({"requestId": "24fd", "success": true, "result": rows(range.clone())});
+    if range.end < RECORDS {
+        body["nextPageToken"] = json!(format!("PS5VL5WD{}", range.end));
+    }
+    Ok(json_reply(200, &body))
 }
 
 /// v1: an offset that the server gives, and a flag; v2: a cursor, `null` at the end (pipedrive.readme.io: Pagination;

@@ -1,6 +1,7 @@
 //! Portals of open data.
 
-use headwater::paginate::{LinkHeader, Offset};
+use chrono::{Days, NaiveDate};
+use headwater::paginate::{LinkHeader, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use super::row::{RECORDS, Row, Way};
 use super::server::{Answered, Limit, cut, demand, header, json_reply, number, param, refusal, rows, server};
 
 pub(crate) fn rows_of_open_data() -> Vec<Row> {
-    vec![ckan(), socrata(), openfda()]
+    vec![ckan(), socrata(), openfda(), neows()]
 }
 
 /// Offsets, as `start` and `rows` for data sets and as `offset` and `limit` for the rows of one; both sizes are
@@ -28,6 +29,17 @@ fn ckan() -> Row {
     Row::new("CKAN", [Way::new("O", packages, data_sets).named("package_search")])
 }
 
+/// The rows of one data set, by POST: at most 32,000 at once, here 300.
+fn datastore(request: &Request) -> Answered {
+    let body = request.body().unwrap_or(&Value::Null);
+    let known = body["resource_id"] == "5b3cf3a8-9a58-45ee-8e1a-4d98b8320c9a";
+    demand(known, 404, "Not Found Error: resource_id")?;
+    let (offset, limit) = (body["offset"].as_u64().unwrap_or(0), body["limit"].as_u64().unwrap_or(100));
+    let found =
+        json!({"total": RECORDS, "limit": limit.min(300), "records": rows(cut(offset, limit.min(300)))});
+    Ok(json_reply(200, &json!({"success": true, "result": found})))
+}
+
 /// `$limit` and `$offset`; without `$order` the rows come in another order each time (dev.socrata.com: Paging through
 /// Data). Since 2.1 the size has no maximum. Who sends no application token shares the budget of all others.
 fn socrata() -> Row {
@@ -42,6 +54,29 @@ fn socrata() -> Row {
         .records("")
         .paginate(Offset::new(500).offset_param("$offset").limit_param("$limit").until_short_page());
     Row::new("Socrata", [Way::new("O", soda, source).named("SODA 2")])
+}
+
+/// SODA 3: the query and the page in the body of a POST.
+fn soda_3(request: &Request, nth: u64) -> Answered {
+    limit_of_socrata(request, nth)?;
+    let body = request.body().unwrap_or(&Value::Null);
+    demand(body["query"].is_string(), 400, "query is missing")?;
+    let page = &body["page"];
+    let (number, size) =
+        (page["pageNumber"].as_u64().unwrap_or(1), page["pageSize"].as_u64().unwrap_or(1000));
+    demand(number > 0, 400, "pages start at 1")?;
+    Ok(json_reply(200, &rows(cut((number - 1) * size, size)).into()))
+}
+
+/// The same rows in CSV, under a line of names that also stands above none at all.
+fn soda_csv(request: &Request, nth: u64) -> Answered {
+    limit_of_socrata(request, nth)?;
+    let range = cut(number(request, "$offset", 0)?, number(request, "$limit", 1000)?);
+    let lines = ordered(request, nth, range)
+        .into_iter()
+        .map(|row| format!("\"{}\",\"THEFT, \"\"PETTY\"\"\"\n", row["n"]));
+    let body: String = ["\"n\",\"primary_type\"\n".to_owned()].into_iter().chain(lines).collect();
+    Ok(Reply::status(200).header("content-type", "text/csv; charset=UTF-8").body(body))
 }
 
 fn limit_of_socrata(request: &Request, nth: u64) -> Result<(), Reply> {
@@ -108,4 +143,85 @@ fn events(request: &Request) -> Answered {
     let found = json!({"meta": {"results": {"skip": skip, "limit": limit, "total": RECORDS}}, "results": rows(range)});
     let reply = json_reply(200, &found);
     Ok(if more { reply.header("link", &link) } else { reply })
+}
+
+/// Asteroids by page; those of some days, by windows of seven (api.nasa.gov: Asteroids - NeoWs).
+fn neows() -> Row {
+    let source = || Source::get("asteroids", "https://api.nasa.gov/neo/rest/v1/neo/browse");
+    let pages = PageNumber::new().start(0).size("size", 20).until_page_count("page.total_pages");
+    let browse = source()
+        .api_key_query("api_key", "key-of-nasa-01234567")
+        .records("near_earth_objects")
+        .paginate(pages);
+    Row::new("NASA NeoWs", [Way::new("G", server(asteroids), browse).named("browse by page")])
+}
+
+/// Twenty of them a day.
+fn discovered(n: u64) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default() + Days::new(n / 20)
+}
+
+/// Asteroids by page, with links of http that hold the key; or those of some days, at most seven behind the first, as a
+/// map from the day to a list, with a link to the days after them that never ends.
+fn asteroids(request: &Request, nth: u64) -> Answered {
+    if nth == 3 {
+        return Err(json_reply(429, &json!({"error": {"code": "OVER_RATE_LIMIT"}})));
+    }
+    demand(param(request, "api_key").as_deref() == Some("key-of-nasa-01234567"), 403, "API_KEY_MISSING")?;
+    demand(request.url().scheme() == "https", 400, "HTTPS_REQUIRED")?;
+    let url = "http://api.nasa.gov/neo/rest/v1";
+    if request.url().path().ends_with("/neo/browse") {
+        let (page, size) = (number(request, "page", 0)?, number(request, "size", 20)?.min(20));
+        let pages = RECORDS.div_ceil(size);
+        let mut links =
+            json!({"self": format!("{url}/neo/browse?page={page}&size={size}&api_key=key-of-nasa-01234567")});
+        if page + 1 < pages {
+            let next = format!("{url}/neo/browse?page={}&size={size}&api_key=key-of-nasa-01234567", page + 1);
+            links["next"] = json!(next);
+        }
+        let about = json!({"size": size, "total_elements": RECORDS, "total_pages": pages, "number": page});
+        let found = rows(cut(page * size, size));
+        return Ok(json_reply(200, &json!({"links": links, "page": about, "near_earth_objects": found})));
+    }
+    let day = |name: &str| {
+        let text = param(request, name).ok_or_else(|| refusal(400, "start_date and end_date are days"))?;
+        text.parse::<NaiveDate>().map_err(|_| refusal(400, "Expected format (yyyy-mm-dd)"))
+    };
+    let (start, end) = (day("start_date")?, day("end_date")?);
+    demand((end - start).num_days() <= 7, 400, "The Feed date limit is only 7 Days")?;
+    let mut days = serde_json::Map::new();
+    for day in start.iter_days().take_while(|day| *day <= end) {
+        let found = rows((0..RECORDS).filter(|n| discovered(*n) == day));
+        days.insert(day.to_string(), found.into());
+    }
+    let next =
+        format!("{url}/feed?start_date={end}&end_date={}&api_key=key-of-nasa-01234567", end + Days::new(7));
+    Ok(json_reply(200, &json!({"links": {"next": next}, "near_earth_objects": days}))
+        .header("x-ratelimit-limit", "1000")
+        .header("x-ratelimit-remaining", "980"))
+}
+
+/// Events of some days, both ends included, ten a day. The vendor's largest `skip` is 25,000: here 250.
+fn events_of_days(request: &Request) -> Answered {
+    demand(param(request, "api_key").as_deref() == Some("fda-key-0123456789"), 403, "API_KEY_MISSING")?;
+    let (skip, limit) = (number(request, "skip", 0)?, number(request, "limit", 1)?);
+    demand(skip <= 250, 400, "Skip value must 25000 or less.")?;
+    let search = param(request, "search").unwrap_or_default();
+    let days =
+        search.strip_prefix("receivedate:[").and_then(|days| days.strip_suffix(']')?.split_once(" TO "));
+    let (from, to) = days.ok_or_else(|| refusal(400, "search cannot be read"))?;
+    let day =
+        |text| NaiveDate::parse_from_str(text, "%Y%m%d").map_err(|_| refusal(400, "a day is no yyyymmdd"));
+    let (from, to) = (day(from)?, day(to)?);
+    let received = |n: u64| NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default() + Days::new(n / 10);
+    let all: Vec<u64> = (0..RECORDS).filter(|n| (from..=to).contains(&received(*n))).collect();
+    let found = rows(all.iter().copied().skip(skip as usize).take(limit as usize));
+    if found.is_empty() {
+        return Err(json_reply(
+            404,
+            &json!({"error": {"code": "NOT_FOUND", "message": "No matches found!"}}),
+        ));
+    }
+    let about = json!({"skip": skip, "limit": limit, "total": all.len()});
+    Ok(json_reply(200, &json!({"meta": {"results": about}, "results": found})))
 }

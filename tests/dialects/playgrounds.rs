@@ -1,15 +1,18 @@
 //! Open catalogues of books, films, creatures and news.
 
-use headwater::Source;
-use headwater::paginate::{NextUrl, Offset};
+use chrono::{Days, NaiveDate};
+use headwater::paginate::{NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
+use headwater::{Request, Source};
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Answered, Limit, cut, demand, header, json_reply, number, rows, server};
+use super::server::{
+    Answered, Limit, credentials, cut, demand, header, json_reply, number, param, rows, server,
+};
 
 pub(crate) fn rows_of_playgrounds() -> Vec<Row> {
-    vec![pokeapi(), open_library()]
+    vec![pokeapi(), tmdb(), open_library()]
 }
 
 /// Next links, `null` at the end; the list holds references, each of which is fetched (pokeapi.co/docs/v2).
@@ -22,7 +25,7 @@ fn pokeapi() -> Row {
     Row::new("PokeAPI", [Way::new("N", list, names).named("list").number("name")])
 }
 
-fn pokemon(request: &headwater::Request) -> Answered {
+fn pokemon(request: &Request) -> Answered {
     let (offset, limit) = (number(request, "offset", 0)?, number(request, "limit", 20)?);
     let range = cut(offset, limit);
     let url = |path: String| format!("https://pokeapi.co/api/v2/pokemon{path}");
@@ -32,13 +35,89 @@ fn pokemon(request: &headwater::Request) -> Answered {
     Ok(json_reply(200, &json!({"count": RECORDS, "next": next, "previous": null, "results": refs})))
 }
 
+/// People, ten a page; the links are of http, though they were asked for by https, and a page past the end is 404.
+fn people(request: &Request, nth: u64, limit: &Limit) -> Answered {
+    limit.refuse(nth, || {
+        json_reply(429, &json!({"detail": "Request was throttled."})).header("retry-after", "9")
+    })?;
+    demand(request.url().scheme() == "https" && request.url().path() == "/api/people/", 404, "Not found")?;
+    let (page, pages) = (number(request, "page", 1)?, RECORDS.div_ceil(10));
+    demand((1..=pages).contains(&page), 404, "Not found")?;
+    let next = (page < pages).then(|| format!("http://swapi.dev/api/people/?page={}", page + 1));
+    let found = rows(cut((page - 1) * 10, 10));
+    Ok(json_reply(200, &json!({"count": RECORDS, "next": next, "previous": null, "results": found})))
+}
+
+/// Films between two days, both among them, twenty a page, and no page beyond the last of `pages`.
+fn films(request: &Request, nth: u64, limit: &Limit, pages: u64) -> Answered {
+    limit.refuse(nth, || {
+        json_reply(429, &json!({"status_code": 25, "success": false})).header("retry-after", "4")
+    })?;
+    credentials(request, "authorization", "Bearer token-of-tmdb")?;
+    let page = number(request, "page", 1)?;
+    if !(1..=pages).contains(&page) {
+        let invalid = "Invalid page: Pages start at 1 and max at 500. They are expected to be an integer.";
+        return Err(json_reply(
+            400,
+            &json!({"status_code": 22, "status_message": invalid, "success": false}),
+        ));
+    }
+    let day = |name: &str| -> Result<Option<NaiveDate>, Reply> {
+        let text = param(request, name);
+        text.map(|text| text.parse().map_err(|_| json_reply(400, &json!({"status_code": 23})))).transpose()
+    };
+    let (from, to) = (day("primary_release_date.gte")?, day("primary_release_date.lte")?);
+    let within = |n: &u64| {
+        let released = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default() + Days::new(*n);
+        from.is_none_or(|from| from <= released) && to.is_none_or(|to| released <= to)
+    };
+    let all: Vec<u64> = (0..RECORDS).filter(within).collect();
+    let found = rows(all.iter().copied().skip((page as usize - 1) * 20).take(20));
+    let (total, count) = (all.len() as u64, (all.len() as u64).div_ceil(20));
+    Ok(json_reply(
+        200,
+        &json!({"page": page, "results": found, "total_pages": count, "total_results": total}),
+    ))
+}
+
+/// Page numbers up to 500, whatever `total_pages` says; beyond that, by days (developer.themoviedb.org: Discover, Movie;
+/// Errors, 22).
+fn tmdb() -> Row {
+    let source = || {
+        Source::get("films", "https://api.themoviedb.org/3/discover/movie")
+            .bearer("token-of-tmdb")
+            .query("sort_by", "primary_release_date.asc")
+            .records("results")
+    };
+    let limit = Limit::at(3, 4);
+    let all = source().paginate(PageNumber::new().until_page_count("total_pages"));
+    let server_of_all = server(move |request, nth| films(request, nth, &limit, 500));
+    Row::new("TMDB", [Way::new("G", server_of_all, all).named("pages")])
+}
+
+/// A list of ids, and an item of each, which is `null` where it was taken back.
+fn news(request: &Request) -> Answered {
+    let path = request.url().path();
+    if path == "/v0/user/whoishiring.json" {
+        // Every twenty-fifth of them is gone.
+        let ids: Vec<u64> = (0..RECORDS + RECORDS / 24).map(|place| 1000 + place).collect();
+        return Ok(json_reply(200, &json!({"id": "whoishiring", "karma": 1, "submitted": ids})));
+    }
+    let id = path.strip_prefix("/v0/item/").and_then(|rest| rest.strip_suffix(".json")?.parse::<u64>().ok());
+    let Some(place) = id.and_then(|id| id.checked_sub(1000)) else {
+        return Ok(json_reply(200, &json!(null)));
+    };
+    let gone = place % 25 == 24;
+    let item = json!({"id": place + 1000, "type": "story", "n": place - place / 25});
+    Ok(json_reply(200, if gone { &serde_json::Value::Null } else { &item }))
+}
+
 /// Pages of a search by number or offset; an author's works by a link from the path on, as far as 1,000 at once
 /// (openlibrary.org/dev/docs/api/search, /authors). Whoever does not say who they are is limited to one request a
 /// second.
 fn open_library() -> Row {
     let agent = "headwater (books@example.com)";
-    let known =
-        move |request: &headwater::Request| demand(header(request, "user-agent") == Some(agent), 403, "who?");
+    let known = move |request: &Request| demand(header(request, "user-agent") == Some(agent), 403, "who?");
     let works = server(move |request, _| {
         known(request)?;
         let (offset, limit) = (number(request, "offset", 0)?, number(request, "limit", 50)?.min(1000));

@@ -113,7 +113,10 @@ fn number(record: &str, path: &str) -> Option<u64> {
     let value = if path.is_empty() {
         Some(&record)
     } else {
-        path.split('.').try_fold(&record, |value, key| value.get(key))
+        path.split('.').try_fold(&record, |value, key| match key.parse::<usize>() {
+            Ok(index) if value.is_array() => value.get(index),
+            _ => value.get(key),
+        })
     }?;
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }

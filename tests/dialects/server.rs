@@ -89,13 +89,14 @@ pub(crate) fn rows(numbers: impl IntoIterator<Item = u64>) -> Vec<Value> {
 pub(crate) struct Limit {
     nth: u64,
     wait: Duration,
+    begun: Instant,
     over: Mutex<Option<Instant>>,
 }
 
 impl Limit {
     /// The request of this number is one too many, and the next may come after so many seconds.
     pub(crate) fn at(nth: u64, seconds: u64) -> Self {
-        Self { nth, wait: Duration::from_secs(seconds), over: Mutex::new(None) }
+        Self { nth, wait: Duration::from_secs(seconds), begun: Instant::now(), over: Mutex::new(None) }
     }
 
     /// Refuses the one request with the vendor's answer.
@@ -114,6 +115,16 @@ impl Limit {
         }
         demand(over.is_none_or(|over| now >= over), 400, "banned: back before the time that was said")?;
         Ok(false)
+    }
+}
+
+impl Limit {
+    /// When the wait is over, in seconds since 1970, by the clock of the script that was made along with this.
+    pub(crate) fn over_at(&self) -> u64 {
+        // 2026-05-17T10:00:00Z, at which every script begins.
+        const BEGIN: u64 = 1_779_012_000;
+        let over = *self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        BEGIN + over.map_or(0, |over| (over - self.begun).as_secs_f64().ceil() as u64)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What many people write: wikis, blogs, forums, chat.
 
 use headwater::Source;
-use headwater::paginate::{Cursor, LinkHeader, NextUrl};
+use headwater::exchange::{Verdict, When};
+use headwater::paginate::{Cursor, LinkHeader, NextUrl, PageNumber};
 use headwater::testing::Reply;
 use serde_json::json;
 
@@ -19,7 +20,15 @@ pub(crate) fn rows_of_wikis() -> Vec<Row> {
 fn wordpress() -> Row {
     let source = || Source::get("posts", "https://wordpress.org/news/wp-json/wp/v2/posts").records("");
     let links = source().query("per_page", "100").paginate(LinkHeader::new());
-    Row::new("WordPress", [Way::new("N", wordpress_server(), links).named("Link")])
+    let past = When::status(400).body("code", "rest_post_invalid_page_number");
+    let pages = source().paginate(PageNumber::new().size("per_page", 100)).rule(past.means(Verdict::End));
+    Row::new(
+        "WordPress",
+        [
+            Way::new("N", wordpress_server(), links).named("Link"),
+            Way::new("G", wordpress_server(), pages).named("page past the end"),
+        ],
+    )
 }
 
 fn wordpress_server() -> headwater::testing::Scripted {

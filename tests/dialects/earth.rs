@@ -1,0 +1,129 @@
+//! Health, and what is seen of the earth from above.
+
+use headwater::Request;
+use headwater::testing::Reply;
+use serde_json::{Value, json};
+
+use super::row::{RECORDS, Row};
+use super::server::{Answered, cut, demand, header, json_reply, number, param, rows, token};
+
+pub(crate) fn rows_of_earth() -> Vec<Row> {
+    vec![]
+}
+
+/// A bundle: links of all relations, the next of which leads to another path.
+fn bundle(request: &Request) -> Answered {
+    if header(request, "accept") != Some("application/fhir+json") {
+        return Ok(Reply::status(200).header("content-type", "application/fhir+xml").body("<Bundle/>"));
+    }
+    let base = "https://hapi.fhir.org/baseR4";
+    let (first, count) = match param(request, "_getpages").as_deref() {
+        Some("4f0c8d1e") => (number(request, "_getpagesoffset", 0)?, number(request, "_count", 20)?),
+        Some(_) => return Err(json_reply(410, &json!({"resourceType": "OperationOutcome"}))),
+        None => {
+            demand(request.url().path().ends_with("/Observation"), 404, "no such resource")?;
+            (0, number(request, "_count", 20)?.min(200))
+        }
+    };
+    let range = cut(first, count);
+    let mut links = vec![json!({"relation": "self", "url": format!("{base}/Observation?_count={count}")})];
+    if range.end < RECORDS {
+        let url = format!(
+            "{base}?_getpages=4f0c8d1e&_getpagesoffset={}&_count={count}&_bundletype=searchset",
+            range.end
+        );
+        links.push(json!({"relation": "next", "url": url}));
+    }
+    if first > 0 {
+        let url = format!(
+            "{base}?_getpages=4f0c8d1e&_getpagesoffset={}&_count={count}",
+            first.saturating_sub(count)
+        );
+        links.push(json!({"relation": "previous", "url": url}));
+    }
+    let matches = range.map(|n| {
+        json!({"fullUrl": format!("{base}/Observation/{n}"), "search": {"mode": "match"},
+               "resource": {"resourceType": "Observation", "id": n.to_string()}})
+    });
+    // What the server has to say about the search stands among what was found.
+    let said = json!({"search": {"mode": "outcome"}, "resource": {"resourceType": "OperationOutcome", "id": "said"}});
+    let entry: Vec<_> = matches.chain([said]).collect();
+    Ok(json_reply(
+        200,
+        &json!({"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entry}),
+    ))
+}
+
+const SEARCH: &str = "https://earth-search.aws.element84.com/v1/search";
+
+/// The vendor's largest page has 10,000 items, and a larger one is cut down to it; here 250.
+const ITEMS: u64 = 250;
+
+fn items(first: u64, limit: u64, next: impl FnOnce(u64) -> Value) -> Answered {
+    let range = cut(first, limit.min(ITEMS));
+    let mut links = vec![json!({"rel": "root", "href": "https://earth-search.aws.element84.com/v1"})];
+    if range.end < RECORDS {
+        links.push(next(range.end));
+    }
+    let context = json!({"type": "FeatureCollection", "links": links, "numberMatched": RECORDS,
+                         "numberReturned": range.end - range.start, "features": rows(range)});
+    Ok(json_reply(200, &context))
+}
+
+/// A search by GET: the link is a URL.
+fn search_by_get(request: &Request) -> Answered {
+    demand(
+        param(request, "collections").as_deref() == Some("sentinel-2-l2a"),
+        400,
+        "collections is missing",
+    )?;
+    items(token(param(request, "next"), "S2_")?, number(request, "limit", 10)?, |at| {
+        let href = format!("{SEARCH}?collections=sentinel-2-l2a&limit=10000&next=S2_{at}");
+        json!({"rel": "next", "method": "GET", "type": "application/geo+json", "href": href})
+    })
+}
+
+/// A search by POST: the link is the next request, as a change to the one before or as a whole.
+fn search_by_post(request: &Request, merge: bool) -> Answered {
+    let body = request.body().unwrap_or(&Value::Null);
+    demand(request.method() == "POST", 405, "Method Not Allowed")?;
+    demand(body["collections"] == json!(["sentinel-2-l2a"]), 400, "collections is missing")?;
+    let limit = body["limit"].as_u64().unwrap_or(10);
+    if merge {
+        return items(token(body["next"].as_str().map(str::to_owned), "S2_")?, limit, |at| {
+            let next = json!({ "next": format!("S2_{at}") });
+            json!({"rel": "next", "method": "POST", "href": SEARCH, "merge": true, "body": next})
+        });
+    }
+    items(token(header(request, "search-after").map(str::to_owned), "S2_")?, limit, |at| {
+        json!({"rel": "next", "method": "POST", "href": SEARCH, "headers": {"Search-After": format!("S2_{at}")},
+               "body": {"collections": ["sentinel-2-l2a"], "limit": limit}})
+    })
+}
+
+/// Features: what is not asked for as JSON is a page for people, and the next link has forgotten how the first was
+/// asked for.
+fn features(request: &Request, in_header: bool) -> Answered {
+    let asked = param(request, "f").as_deref() == Some("json");
+    if !asked && header(request, "accept") != Some("application/geo+json") {
+        return Ok(Reply::status(200).html("<!DOCTYPE html><title>Observations</title>"));
+    }
+    // The vendor's largest page has 10,000 features: here 500.
+    let (offset, limit) = (number(request, "offset", 0)?, number(request, "limit", 10)?.min(500));
+    let range = cut(offset, limit);
+    let url = "https://demo.pygeoapi.io/master/collections/obs/items";
+    let next = format!("{url}?offset={}&limit={limit}", range.end);
+    let mut links =
+        vec![json!({"rel": "self", "type": "application/geo+json", "href": format!("{url}?f=json")})];
+    let more = range.end < RECORDS;
+    if more && !in_header {
+        links.push(json!({"rel": "next", "type": "application/geo+json", "href": next}));
+    }
+    let body = json!({"type": "FeatureCollection", "numberMatched": RECORDS, "links": links, "features": rows(range)});
+    let reply = json_reply(200, &body);
+    Ok(if more && in_header {
+        reply.header("link", &format!("<{next}>; rel=\"next\"; type=\"application/geo+json\""))
+    } else {
+        reply
+    })
+}

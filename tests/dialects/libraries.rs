@@ -1,0 +1,150 @@
+//! Archives and encyclopedias.
+
+use headwater::Request;
+use headwater::testing::Reply;
+use serde_json::{Map, Value, json};
+
+use super::row::{RECORDS, Row};
+use super::server::{Answered, Limit, cut, json_reply, number, param, rows, token};
+
+pub(crate) fn rows_of_libraries() -> Vec<Row> {
+    vec![]
+}
+
+fn xml(body: &str) -> Reply {
+    let declaration = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
+    Reply::status(200)
+        .header("content-type", "text/xml; charset=UTF-8")
+        .body(format!("{declaration}\n{body}"))
+}
+
+fn oai(what: &str) -> Reply {
+    xml(&format!(
+        r#"<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-05-17T10:00:00Z</responseDate>
+<request>https://oaipmh.arxiv.org/oai</request>{what}</OAI-PMH>"#
+    ))
+}
+
+/// Records in XML, the token of the next of them, empty with the last. The token is an exclusive argument, and errors
+/// come with 200.
+fn list_records(request: &Request, nth: u64, limit: &Limit) -> Answered {
+    limit.refuse(nth, || Reply::status(503).header("retry-after", "25").body("busy"))?;
+    let error = |code: &str| oai(&format!("<error code=\"{code}\">no</error>"));
+    if param(request, "verb").as_deref() != Some("ListRecords") {
+        return Err(error("badVerb"));
+    }
+    let first = match param(request, "resumptionToken") {
+        Some(_) if request.url().query_pairs().count() > 2 => return Err(error("badArgument")),
+        Some(at) => token(Some(at), "6511260|").map_err(|_| error("badResumptionToken"))?,
+        None if param(request, "metadataPrefix").as_deref() == Some("oai_dc") => 0,
+        None => return Err(error("cannotDisseminateFormat")),
+    };
+    let range = cut(first, 100);
+    let next = if range.end < RECORDS { format!("6511260|{}", range.end) } else { String::new() };
+    let records: String = range
+        .map(|n| {
+            format!(
+                "<record><header><identifier>oai:arXiv.org:{n}</identifier></header><metadata>\
+                 <oai_dc:dc xmlns:oai_dc=\"http://www.openarchives.org/OAI/2.0/oai_dc/\" \
+                 xmlns:dc=\"http://purl.org/dc/elements/1.1/\"><dc:identifier>{n}</dc:identifier>\
+                 <dc:title>Streams &amp; sinks &lt;{n}&gt;</dc:title></oai_dc:dc></metadata></record>\n"
+            )
+        })
+        .collect();
+    let token = format!(
+        "<resumptionToken completeListSize=\"{RECORDS}\" cursor=\"{first}\">{next}</resumptionToken>"
+    );
+    Ok(oai(&format!("<ListRecords>{records}{token}</ListRecords>")))
+}
+
+/// Which modules a query has done with: what stands behind `||` in `continue`.
+fn done(request: &Request) -> Vec<String> {
+    let text = param(request, "continue").unwrap_or_default();
+    let done = text.split_once("||").map_or("", |(_, done)| done);
+    done.split('|').filter(|module| !module.is_empty()).map(str::to_owned).collect()
+}
+
+fn lagging(nth: u64, limit: &Limit) -> Result<(), Reply> {
+    limit.refuse(nth, || {
+        let error =
+            json!({"error": {"code": "maxlag", "info": "Waiting for db1: 6 seconds lagged", "lag": 6}});
+        json_reply(200, &error).header("retry-after", "5").header("x-database-lag", "6")
+    })
+}
+
+fn wiki_error(code: &str) -> Reply {
+    json_reply(200, &json!({"error": {"code": code, "info": "The query cannot be made."}}))
+}
+
+/// Two lists in one query. Each reply says in `continue` how the first query is to be changed for the next: a list that
+/// is at its end has no key any more, and is not asked for again only if its name is sent back.
+fn two_lists(request: &Request, nth: u64, limit: &Limit) -> Answered {
+    lagging(nth, limit)?;
+    if param(request, "list").as_deref() != Some("allpages|allcategories") {
+        return Err(wiki_error("unknown_list"));
+    }
+    let finished = done(request);
+    let mut query = Map::new();
+    let (mut more, mut ended) = (Map::new(), Vec::new());
+    for (list, prefix, numbers) in [("allpages", "ap", 0..800), ("allcategories", "ac", 800..RECORDS)] {
+        if finished.iter().any(|done| done == list) {
+            ended.push(list);
+            continue;
+        }
+        let size = number(request, &format!("{prefix}limit"), 10)?.min(500);
+        let next = param(request, &format!("{prefix}continue")).map(|next| token(Some(next), "Title_"));
+        let first = next.transpose()?.unwrap_or(numbers.start);
+        let end = (first + size).min(numbers.end);
+        query.insert(list.to_owned(), rows(first..end).into());
+        if end < numbers.end {
+            more.insert(format!("{prefix}continue"), json!(format!("Title_{end}")));
+        } else {
+            ended.push(list);
+        }
+    }
+    if more.is_empty() {
+        return Ok(json_reply(200, &json!({"batchcomplete": true, "query": query})));
+    }
+    more.insert("continue".into(), json!(format!("-||{}", ended.join("|"))));
+    Ok(json_reply(200, &json!({"continue": more, "query": query})))
+}
+
+/// Pages that a generator finds, twenty at a time, and the categories of them, fifty at a time: each reply has all
+/// twenty pages and some of their categories, until the batch is complete.
+fn generator(request: &Request, nth: u64, limit: &Limit) -> Answered {
+    lagging(nth, limit)?;
+    if param(request, "generator").as_deref() != Some("allpages") {
+        return Err(wiki_error("badgenerator"));
+    }
+    // Page p has the categories 10p to 10p + 9; every fourth behind the first few is a page without any.
+    let batch = token(param(request, "gapcontinue"), "Page_")?;
+    let (pages, categories) = (number(request, "gaplimit", 10)?, number(request, "cllimit", 10)?);
+    let end = (batch + pages) * 10;
+    let first = token(param(request, "clcontinue"), "Cat_")?.max(batch * 10);
+    let shown = first..(first + categories).min(end).min(RECORDS);
+    let found: Vec<Value> = (batch..batch + pages)
+        .take_while(|page| page * 10 < RECORDS)
+        .map(|page| {
+            let own = (page * 10).max(shown.start)..(page * 10 + 10).min(shown.end);
+            let mut found = json!({"pageid": page, "ns": 0, "title": format!("Page {page}")});
+            if !own.is_empty() {
+                found["categories"] = rows(own).into();
+            }
+            found
+        })
+        .collect();
+    let query = json!({ "pages": found });
+    if shown.end < end.min(RECORDS) {
+        let mut more = json!({"clcontinue": format!("Cat_{}", shown.end), "continue": "||"});
+        if batch > 0 {
+            more["gapcontinue"] = json!(format!("Page_{batch}"));
+        }
+        return Ok(json_reply(200, &json!({"continue": more, "query": query})));
+    }
+    let mut body = json!({"batchcomplete": true, "query": query});
+    if end < RECORDS {
+        body["continue"] =
+            json!({"gapcontinue": format!("Page_{}", batch + pages), "continue": "gapcontinue||"});
+    }
+    Ok(json_reply(200, &body))
+}

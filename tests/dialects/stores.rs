@@ -1,0 +1,90 @@
+//! Stores of documents that speak HTTP.
+
+use headwater::Request;
+use headwater::testing::Reply;
+use serde_json::{Value, json};
+
+use super::row::{RECORDS, Row};
+use super::server::{
+    Answered, Limit, credentials, cut, demand, json_reply, number, param, refusal, rows, token,
+};
+
+pub(crate) fn rows_of_stores() -> Vec<Row> {
+    vec![]
+}
+
+const READER: &str = "Basic cmVhZGVyOnNlY3JldA==";
+
+/// `_all_docs`: rows in the order of their keys, from `startkey` on, which is JSON and is itself among them.
+fn all_docs(request: &Request) -> Answered {
+    credentials(request, "authorization", READER)?;
+    let key = param(request, "startkey").map(|key| serde_json::from_str::<String>(&key));
+    let key = key.transpose().map_err(|_| refusal(400, "bad_request: invalid UTF-8 JSON"))?;
+    let first = token(key, "doc-")? + number(request, "skip", 0)?;
+    let range = cut(first, number(request, "limit", u64::MAX)?);
+    let rows: Vec<_> = range
+        .map(|n| json!({"id": format!("doc-{n:04}"), "key": format!("doc-{n:04}"), "value": {"rev": "1-x", "n": n}}))
+        .collect();
+    Ok(json_reply(200, &json!({"total_rows": RECORDS, "offset": first, "rows": rows})))
+}
+
+/// `_changes`: what came behind `since`; the last sequence is there also when nothing came.
+fn changes(request: &Request) -> Answered {
+    credentials(request, "authorization", READER)?;
+    let since = param(request, "since").filter(|since| since != "0");
+    let first = since.map(|since| token(Some(since.replace("-g1AAAAB", "")), "")).transpose()?.unwrap_or(0);
+    let range = cut(first, number(request, "limit", u64::MAX)?);
+    let sequence = |n: u64| format!("{n}-g1AAAAB");
+    let results: Vec<_> =
+        range.clone().map(|n| json!({"seq": sequence(n + 1), "id": format!("doc-{n:04}"), "n": n})).collect();
+    let body = json!({"results": results, "last_seq": sequence(range.end), "pending": RECORDS - range.end});
+    Ok(json_reply(200, &body))
+}
+
+/// `_find`: a bookmark also on the last page, and `nil` where there was nothing.
+fn find(request: &Request) -> Answered {
+    credentials(request, "authorization", READER)?;
+    let body = request.body().unwrap_or(&Value::Null);
+    demand(body["selector"].is_object(), 400, "missing_required_key: selector")?;
+    let first = token(body["bookmark"].as_str().map(str::to_owned), "g1AAAAC")?;
+    let range = cut(first, body["limit"].as_u64().unwrap_or(25));
+    let bookmark = if range.is_empty() { "nil".to_owned() } else { format!("g1AAAAC{}", range.end) };
+    Ok(json_reply(200, &json!({"docs": rows(range), "bookmark": bookmark})))
+}
+
+/// Pages by an absolute URL in a header; a success may ask for a pause.
+fn kinto(request: &Request, nth: u64, [busy, pause]: &[Limit; 2]) -> Answered {
+    busy.refuse(nth, || Reply::status(503).header("retry-after", "30").body(r#"{"errno":201}"#))?;
+    let pausing = pause.hit(nth)?;
+    demand(
+        param(request, "_sort").as_deref() == Some("last_modified"),
+        400,
+        "_sort is not that of the token",
+    )?;
+    let limit = number(request, "_limit", 10_000)?;
+    let range = cut(token(param(request, "_token"), "eyJ")?, limit);
+    let reply = json_reply(200, &json!({ "data": rows(range.clone()) })).header("etag", "\"1779012000000\"");
+    let reply = if pausing { reply.header("backoff", "10") } else { reply };
+    let url = format!("{}?_sort=last_modified&_limit={limit}&_token=eyJ{}", url_of_kinto(), range.end);
+    Ok(if range.end < RECORDS { reply.header("next-page", &url) } else { reply })
+}
+
+fn url_of_kinto() -> &'static str {
+    "https://firefox.settings.services.mozilla.com/v1/buckets/blocklists/collections/certificates/records"
+}
+
+/// Pages by number or offset; whatever is asked for, -1 among them, is cut down to the largest page without a word.
+fn directus(request: &Request) -> Answered {
+    credentials(request, "authorization", "Bearer token-of-directus")?;
+    const MOST: u64 = 100;
+    let limit = match param(request, "limit").as_deref() {
+        Some("-1") => MOST,
+        _ => number(request, "limit", MOST)?.min(MOST),
+    };
+    let offset = number(request, "offset", (number(request, "page", 1)?.max(1) - 1) * limit)?;
+    let mut body = json!({ "data": rows(cut(offset, limit)) });
+    if param(request, "meta").as_deref() == Some("filter_count") {
+        body["meta"] = json!({ "filter_count": RECORDS });
+    }
+    Ok(json_reply(200, &body))
+}

@@ -1,0 +1,182 @@
+//! Exchanges of shares and coins, and what happened on bank accounts.
+
+use chrono::DateTime;
+use headwater::Request;
+use headwater::testing::Reply;
+use serde_json::{Map, Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::row::{RECORDS, Row};
+use super::server::{
+    Answered, Limit, credentials, cut, demand, header, json_reply, number, param, refusal, rows, token,
+};
+
+pub(crate) fn rows_of_trades() -> Vec<Row> {
+    vec![]
+}
+
+/// 2026-01-01T00:00:00Z, in milliseconds.
+const NEW_YEAR: u64 = 1_767_225_600_000;
+
+/// Trades from an id on, that trade among them; without one, the newest.
+fn historical_trades(request: &Request, nth: u64, [limit, ban]: &[Limit; 2]) -> Answered {
+    let weight = (nth * 25).to_string();
+    let limited = |status: u16, seconds: &str| {
+        json_reply(status, &json!({"code": -1003, "msg": "Too much request weight used"}))
+            .header("retry-after", seconds)
+            .header("x-mbx-used-weight-1m", "6001")
+    };
+    limit.refuse(nth, || limited(429, "20"))?;
+    ban.refuse(nth, || limited(418, "120"))?;
+    credentials(request, "x-mbx-apikey", "key-of-binance")?;
+    demand(param(request, "symbol").as_deref() == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
+    let size = number(request, "limit", 500)?;
+    demand(size <= 1000, 400, "-1130: limit is at most 1000")?;
+    let trades: Vec<_> = cut(number(request, "fromId", RECORDS.saturating_sub(size))?, size)
+        .map(|id| json!({"id": id, "price": "97000.00", "time": NEW_YEAR + id}))
+        .collect();
+    Ok(json_reply(200, &trades.into()).header("x-mbx-used-weight-1m", &weight))
+}
+
+/// When a trade was made: most of them in the first hour.
+fn traded_at(n: u64) -> u64 {
+    if n < 1100 { NEW_YEAR + n * 3000 } else { NEW_YEAR + 3_600_000 + (n - 1100) * 50_000 }
+}
+
+/// Trades of less than an hour, both ends included, of which the first thousand come, and no word about the rest.
+fn aggregate_trades(request: &Request) -> Answered {
+    demand(param(request, "symbol").as_deref() == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
+    let (start, end) = (number(request, "startTime", 0)?, number(request, "endTime", u64::MAX)?);
+    demand(
+        end.saturating_sub(start) < 3_600_000,
+        400,
+        "-1127: More than 1 hours between startTime and endTime.",
+    )?;
+    let size = number(request, "limit", 500)?.min(1000);
+    let trades: Vec<_> = (0..RECORDS)
+        .filter(|n| (start..=end).contains(&traded_at(*n)))
+        .take(size as usize)
+        .map(|n| json!({"a": n, "p": "97000.00", "T": traded_at(n)}))
+        .collect();
+    Ok(json_reply(200, &trades.into()))
+}
+
+/// Candles from a time on, at most a thousand; they are arrays.
+fn klines(request: &Request) -> Answered {
+    demand(param(request, "interval").as_deref() == Some("1m"), 400, "-1102: interval was not sent")?;
+    let start = number(request, "startTime", NEW_YEAR + RECORDS * 60_000)?;
+    let first = start.saturating_sub(NEW_YEAR).div_ceil(60_000);
+    let candles: Vec<_> = cut(first, number(request, "limit", 500)?.min(1000))
+        .map(|n| {
+            json!([NEW_YEAR + n * 60_000, "97000.00", "97001.00", "96999.00", "97000.50", n.to_string()])
+        })
+        .collect();
+    Ok(json_reply(200, &candles.into()))
+}
+
+fn known_agent(request: &Request) -> Result<(), Reply> {
+    demand(header(request, "user-agent").is_some(), 400, "User-Agent header is required.")
+}
+
+/// Trades, newest first; the header holds the id of the last.
+fn latest_trades(request: &Request, nth: u64, limit: &Limit) -> Answered {
+    limit.refuse(nth, || json_reply(429, &json!({"message": "Public rate limit exceeded"})))?;
+    known_agent(request)?;
+    let size = number(request, "limit", 1000)?;
+    demand(size <= 1000, 400, "limit is at most 1000")?;
+    let behind = number(request, "after", RECORDS)?;
+    let from = behind.saturating_sub(size);
+    let trades: Vec<_> = (from..behind).rev().map(|n| json!({"trade_id": n, "price": "97000.00"})).collect();
+    let reply = json_reply(200, &trades.into()).header("cb-before", &behind.saturating_sub(1).to_string());
+    Ok(if from > 0 { reply.header("cb-after", &from.to_string()) } else { reply })
+}
+
+/// Candles between two times, at most 300, newest first, as arrays.
+fn candles(request: &Request) -> Answered {
+    known_agent(request)?;
+    let time = |name| {
+        let text = param(request, name).ok_or_else(|| refusal(400, "start and end belong together"))?;
+        DateTime::parse_from_rfc3339(&text).map_err(|_| refusal(400, "a time is not ISO 8601"))
+    };
+    let (start, end) = (time("start")?.timestamp() as u64, time("end")?.timestamp() as u64);
+    demand(number(request, "granularity", 60)? == 60, 400, "Unsupported granularity")?;
+    demand(end.saturating_sub(start) < 300 * 60, 400, "granularity too small for the requested time range")?;
+    let minute = |n: u64| NEW_YEAR / 1000 + n * 60;
+    let candles: Vec<_> = (0..RECORDS)
+        .filter(|n| (start..=end).contains(&minute(*n)))
+        .rev()
+        .map(|n| json!([minute(n), 96999.0, 97001.0, 97000.0, 97000.5, n]))
+        .collect();
+    Ok(json_reply(200, &candles.into()))
+}
+
+fn alpaca_key(request: &Request) -> Result<(), Reply> {
+    credentials(request, "apca-api-key-id", "key-of-alpaca")?;
+    credentials(request, "apca-api-secret-key", "secret-of-alpaca")
+}
+
+/// Bars of several symbols: a map from the symbol to its bars, one symbol behind the other.
+fn bars(request: &Request, nth: u64, budget: &Limit) -> Answered {
+    let used_up = budget.hit(nth)?;
+    alpaca_key(request)?;
+    demand(param(request, "timeframe").is_some(), 400, "timeframe is required")?;
+    let symbols = ["AAPL", "MSFT", "TSLA"];
+    demand(param(request, "symbols").as_deref() == Some("AAPL,MSFT,TSLA"), 400, "symbols is required")?;
+    // The vendor's largest page has 10,000 bars: here 300.
+    let range =
+        cut(token(param(request, "page_token"), "QUFQTHxN")?, number(request, "limit", 1000)?.min(300));
+    let end = range.end;
+    let mut of_symbols = Map::new();
+    for n in range {
+        let of_symbol = of_symbols.entry(symbols[(n / 412).min(2) as usize]).or_insert_with(|| json!([]));
+        of_symbol.as_array_mut().into_iter().for_each(|bars| bars.push(json!({"t": n, "c": 97.0, "n": n})));
+    }
+    let next = (end < RECORDS).then(|| format!("QUFQTHxN{end}"));
+    let reply = json_reply(200, &json!({"bars": of_symbols, "next_page_token": next}))
+        .header("x-ratelimit-limit", "200")
+        .header("x-ratelimit-remaining", if used_up { "0" } else { "150" });
+    Ok(reply.header("x-ratelimit-reset", &budget.over_at().to_string()))
+}
+
+/// Activities, 100 at most; the token is the id of the last.
+fn activities(request: &Request) -> Answered {
+    alpaca_key(request)?;
+    let size = number(request, "page_size", 100)?;
+    demand(size <= 100, 422, "page_size is at most 100")?;
+    let last = param(request, "page_token").map(|id| token(Some(id), "20260101000000000::")).transpose()?;
+    let found: Vec<_> = cut(last.map_or(0, |last| last + 1), size)
+        .map(|n| json!({"id": format!("20260101000000000::{n}"), "activity_type": "FILL", "n": n}))
+        .collect();
+    Ok(json_reply(200, &found.into()))
+}
+
+/// What was added, modified and removed since a cursor. Once there is a change while it is read; from then on none of
+/// the cursors between the first and that moment is good.
+fn transactions(request: &Request, nth: u64, changed: &AtomicBool) -> Answered {
+    let body = request.body().unwrap_or(&Value::Null);
+    let known =
+        header(request, "plaid-client-id") == Some("client") && header(request, "plaid-secret").is_some();
+    demand(known && body["access_token"] == "access-production-1", 400, "INVALID_ACCESS_TOKEN")?;
+    let count = body["count"].as_u64().unwrap_or(100);
+    demand((1..=500).contains(&count), 400, "INVALID_FIELD: count")?;
+    if nth == 4 {
+        changed.store(true, Ordering::SeqCst);
+    }
+    let cursor = body["cursor"].as_str().filter(|cursor| !cursor.is_empty()).map(str::to_owned);
+    let now = if changed.load(Ordering::SeqCst) { "CAES-" } else { "CAEB-" };
+    let Ok(first) = token(cursor, now) else {
+        let error = json!({"error_type": "TRANSACTIONS_ERROR", "error_code": "TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION"});
+        return Err(json_reply(400, &error));
+    };
+    let range = cut(first, count);
+    let (third, end) = ((range.end - range.start) / 3, range.end);
+    let (added, rest) = (range.start..range.start + third, range.start + third..range.end);
+    let (modified, removed) = (rest.start..rest.start + third, rest.start + third..rest.end);
+    Ok(json_reply(
+        200,
+        &json!({
+            "added": rows(added), "modified": rows(modified), "removed": rows(removed),
+            "next_cursor": format!("{now}{end}"), "has_more": end < RECORDS,
+        }),
+    ))
+}
