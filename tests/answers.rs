@@ -74,6 +74,20 @@ async fn a_limit_that_comes_as_a_200_is_waited_for_and_costs_no_page() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_that_tells_no_wait_is_given_the_one_of_the_vendor_s_document() {
+    let times = |limited: Reply| async {
+        let api = Scripted::new([page("\"a\""), limited, page("null")]);
+        let rule = When::status(429).means(Verdict::WaitFor(Duration::from_secs(30)));
+        let (records, error) = pulled(by_cursor(&api).rule(rule)).await;
+        assert_eq!((records, error.map(|error| error.kind())), (4, None));
+        api.times()[2].as_secs()
+    };
+    assert_eq!(times(Reply::status(429)).await, 30);
+    assert_eq!(times(Reply::status(429).header("retry-after", "5")).await, 30);
+    assert_eq!(times(Reply::status(429).header("retry-after", "45")).await, 45);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_that_comes_as_a_400_is_retried() {
     let api = Scripted::new([Reply::status(400).body(r#"{"error":{"code":2}}"#), page("null")]);
     let rule = When::status(400).body("error.code", 2).means(Verdict::Retry);

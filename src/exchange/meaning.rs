@@ -1,5 +1,7 @@
 //! What is to be done with an answer: by the source's rules first, then by its status.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
@@ -45,6 +47,14 @@ impl Exchange {
         status::check(response, hints, resumed).map(|()| Meaning::Page)
     }
 
+    /// How long a rule says that the server wants to be left alone.
+    pub(super) fn least_wait(&self, response: &Response, resumed: bool) -> Option<Duration> {
+        match self.rules.judge(response, resumed)?.verdict() {
+            Verdict::WaitFor(wait) => Some(*wait),
+            _ => None,
+        }
+    }
+
     /// Whether the server does not accept the credentials.
     pub(super) fn is_refused(&self, response: &Response, resumed: bool) -> bool {
         match self.rules.judge(response, resumed) {
@@ -60,7 +70,7 @@ fn by_rule(rule: &Rule, response: &Response) -> Result<Meaning> {
         Verdict::NoRecords | Verdict::End => return Ok(Meaning::Nothing),
         Verdict::ContinueAt(path) => return token(response, path).map(Meaning::Instead),
         Verdict::Retry => (ErrorKind::Status, "the server failed"),
-        Verdict::Wait => (ErrorKind::RateLimited, "the server limits the rate"),
+        Verdict::Wait | Verdict::WaitFor(_) => (ErrorKind::RateLimited, "the server limits the rate"),
         Verdict::Fail => (ErrorKind::Status, "the server refused the request"),
         Verdict::Expired => (ErrorKind::CursorExpired, "the server no longer knows this position"),
         Verdict::Renew => (ErrorKind::Unauthorized, "the credentials are missing, wrong or expired"),

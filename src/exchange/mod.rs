@@ -5,6 +5,7 @@
 mod judge;
 mod meaning;
 mod rule;
+mod signals;
 mod status;
 
 use std::collections::HashSet;
@@ -26,6 +27,7 @@ use crate::transport::{Response, Transport};
 pub(crate) use judge::Rules;
 pub(crate) use meaning::Meaning;
 pub use rule::{Rule, Verdict, When};
+pub(crate) use signals::Signals;
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;
@@ -46,6 +48,7 @@ pub(crate) struct Exchange {
     /// What answers mean where their status does not say.
     pub(crate) rules: Rules,
     pub(crate) meter: Meter,
+    pub(crate) signals: Signals,
     /// The redirect that a wait was kept for.
     pub(crate) waited_for: Arc<Mutex<Option<Url>>>,
 }
@@ -76,9 +79,11 @@ impl Exchange {
         loop {
             away |= self.leads_away(&mut hop).map_err(|error| self.place(error, &hop, None, hints))?;
             let response = self.hop(&hop, away, resumable).await?;
-            hints = Hints::read(&response.headers, response.received_at).behind(hints);
+            hints = self.signals.read(&response).behind(hints);
             let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
             if !response.status.is_redirection() || response.status == StatusCode::NOT_MODIFIED {
+                hints.retry_after = hints.retry_after.max(self.least_wait(&response, resumable));
+                let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
                 let meaning = self.meaning(&hop, &response, &hints, resumable);
                 let meaning = meaning.map_err(|error| failed(error, &hop))?;
                 return Ok(Answered { meaning, response, url: hop.url().clone(), hints });

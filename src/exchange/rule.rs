@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
@@ -25,6 +26,9 @@ pub enum Verdict {
     Retry,
     /// The server limits the rate. It is asked again when the wait that it tells is over, or with back-off.
     Wait,
+    /// The server limits the rate, and it is the vendor's document that says for how long (Airtable: 30 s, QuickBooks
+    /// Online: 60 s). If the answer tells a longer wait, that one is kept.
+    WaitFor(Duration),
     /// It is an error for good.
     Fail,
     /// The position is no longer known ([`ErrorKind::CursorExpired`](crate::ErrorKind::CursorExpired)).

@@ -191,7 +191,7 @@ impl Bucket {
 
     /// Learns from an answer; false if it says nothing about a budget. `unseen` requests are on their way.
     fn observe(&mut self, hints: &Hints, unseen: u64, now: Instant) -> bool {
-        if let Some(wait) = hints.retry_after.filter(|wait| !wait.is_zero()) {
+        if let Some(wait) = hints.retry_after.max(hints.backoff).filter(|wait| !wait.is_zero()) {
             let until = now + wait.min(self.max_wait);
             self.close(until);
             // After a pause the requests come at the rate, not in a burst: the bucket is as good as empty.

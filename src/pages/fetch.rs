@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exchange::{Answered, Exchange, Meaning, Rule};
+use crate::exchange::{Answered, Exchange, Meaning, Rule, Signals};
+use crate::hints::Signal;
 use crate::mark::{Mark, Validators};
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, Selected, not_json, records_found, utf8, without_bom};
@@ -27,6 +28,7 @@ pub(super) struct Fetch {
     pub(super) records: Option<Result<JsonPath>>,
     pub(super) plan: Option<Plan>,
     pub(super) allowed: Vec<Result<Origin>>,
+    pub(super) signals: Vec<Signal>,
     pub(super) mark: Mark,
     pub(super) guard: Option<Guard>,
     pub(super) no_content_ends: bool,
@@ -49,6 +51,7 @@ impl Fetch {
             origins.allow(origin?)?;
         }
         self.exchange.origins = origins;
+        self.exchange.signals = Signals::new(std::mem::take(&mut self.signals))?;
         self.plan = Some(Plan::new(records.as_ref(), &self.paginator.reads()?));
         self.records = records.map(Ok);
         if let (Some(guard), Some(next)) = (&mut self.guard, &self.mark.next) {

@@ -11,7 +11,8 @@ use super::fetch::{Fetch, Step};
 use super::{PageStream, Paged};
 use crate::auth::Auth;
 use crate::error::Result;
-use crate::exchange::{Exchange, Rule, Rules};
+use crate::exchange::{Exchange, Rule, Rules, Signals};
+use crate::hints::Signal;
 use crate::mark::Mark;
 use crate::meter::Meter;
 use crate::page::{JsonPath, Page};
@@ -82,6 +83,7 @@ impl Pages {
             written: written_credentials(&template),
             rules: Rules::default(),
             meter: meter.clone(),
+            signals: Signals::default(),
             waited_for: Arc::default(),
         };
         let fetch = Fetch {
@@ -92,6 +94,7 @@ impl Pages {
             records: None,
             plan: None,
             allowed: Vec::new(),
+            signals: Vec::new(),
             mark: Mark::start(),
             guard: Some(Guard::default()),
             no_content_ends: false,
@@ -172,6 +175,13 @@ impl Pages {
     /// Only for lists whose first page changes whenever any of them does (Kinto), or that have one page.
     pub fn conditional(self) -> Self {
         self.change(|fetch| fetch.conditional = true)
+    }
+
+    /// Declares where the API tells how long to wait, or how much is left of a budget, in a way of its own.
+    ///
+    /// A path or a header name that cannot be read comes out as the stream's first item, a `Config` error.
+    pub fn signal(self, signal: Signal) -> Self {
+        self.change(|fetch| fetch.signals.push(signal))
     }
 
     /// The counters of this stream.

@@ -52,7 +52,9 @@ fn as_told(headers: &HeaderMap, hints: &Hints) {
     let told: Vec<Option<u64>> = headers.get_all("retry-after").iter().map(plain).collect();
     let longest = told.iter().flatten().max().map(|seconds| Duration::from_secs(*seconds));
     assert!(hints.retry_after >= longest, "{hints:?} and {headers:?}");
-    let others = ["retry-after-ms", "x-ms-retry-after-ms"].iter().any(|name| headers.contains_key(*name));
+    let others = ["x-retry-after", "retry-after-ms", "x-ms-retry-after-ms"]
+        .iter()
+        .any(|name| headers.contains_key(*name));
     if told.iter().all(Option::is_some) && !others {
         assert_eq!(hints.retry_after, longest, "of several, the longest");
     }

@@ -1,6 +1,7 @@
 //! How often it may be asked, and how often again.
 
 use super::SourceBuilder;
+use crate::hints::Signal;
 use crate::limit::Limiter;
 use crate::retry::RetryPolicy;
 
@@ -9,6 +10,13 @@ impl SourceBuilder {
     /// the server says.
     pub fn rate_limit(mut self, limiter: Limiter) -> Self {
         self.limiter = limiter;
+        self
+    }
+
+    /// Declares where the API tells how long to wait, or how much is left of a budget, in a way of its own; see
+    /// [`Signal`].
+    pub fn signal(mut self, signal: Signal) -> Self {
+        self.signals.push(signal);
         self
     }
 

@@ -16,7 +16,8 @@ use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
-use crate::exchange::Rule;
+use crate::exchange::{Rule, Signals};
+use crate::hints::Signal;
 use crate::limit::Limiter;
 use crate::mark::Mark;
 use crate::page::JsonPath;
@@ -38,6 +39,7 @@ pub struct SourceBuilder {
     paginator: Option<Arc<dyn Paginate>>,
     limiter: Limiter,
     retry: RetryPolicy,
+    signals: Vec<Signal>,
     transport: Option<Arc<dyn Transport>>,
     prefetch: usize,
     allowed: Vec<String>,
@@ -58,6 +60,7 @@ impl SourceBuilder {
             paginator: None,
             limiter: Limiter::unlimited(),
             retry: RetryPolicy::exponential(),
+            signals: Vec::new(),
             transport: None,
             prefetch: 0,
             allowed: Vec::new(),
@@ -126,6 +129,7 @@ impl SourceBuilder {
         for url in &self.allowed {
             Request::get(url)?;
         }
+        Signals::new(self.signals.clone())?;
         let mut definition = definition(&request, &records, &*paginator);
         for rule in &self.rules {
             rule.check()?;
@@ -149,6 +153,9 @@ impl SourceBuilder {
             }
             for url in &self.allowed {
                 pages = pages.allow_origin(url);
+            }
+            for signal in self.signals {
+                pages = pages.signal(signal);
             }
             if self.allow_repeats {
                 pages = pages.allow_repeats();
