@@ -17,7 +17,8 @@ mod support;
 
 use std::process::Command;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
+use headwater::exchange::{Rule, Verdict, When};
 use headwater::prelude::*;
 use headwater::sink::Jsonl;
 use headwater::{Report, SourceBuilder};
@@ -69,6 +70,11 @@ fn numbers() -> Vec<String> {
     (1..=ORDERS).map(|number| number.to_string()).collect()
 }
 
+/// What the framework says of a page number behind the last.
+fn past_the_end() -> Rule {
+    When::status(404).body("detail", "Invalid page.").means(Verdict::End)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_of_paging_gives_every_order_once() {
     let (Some(shop), out) = (shop().await, tempfile::tempdir().unwrap()) else { return };
@@ -77,6 +83,8 @@ async fn each_way_of_paging_gives_every_order_once() {
         source(&shop, "offset", "/offset/").paginate(Offset::new(1_000).until_total("count")),
         source(&shop, "offset_to_the_empty_page", "/offset/").paginate(Offset::new(100)),
         source(&shop, "offset_by_link", "/offset/?limit=1000").paginate(NextUrl::body("next")),
+        // A 404 behind the last page.
+        source(&shop, "page", "/page/").paginate(PageNumber::new().size("size", 100)).rule(past_the_end()),
         source(&shop, "page_by_link", "/page/?size=1000").paginate(NextUrl::body("next")),
         source(&shop, "cursor", "/cursor/").paginate(NextUrl::body("next")),
         source(&shop, "token", "/tokens/")
@@ -90,12 +98,12 @@ async fn each_way_of_paging_gives_every_order_once() {
     for name in ["offset", "offset_by_link", "page_by_link", "cursor", "token"] {
         assert_eq!(requests(name), 13, "{name}");
     }
-    assert_eq!(requests("offset_to_the_empty_page"), 14);
-    assert_eq!(answers(&shop, 200).await, 79);
+    assert_eq!((requests("offset_to_the_empty_page"), requests("page")), (14, 14));
+    assert_eq!((answers(&shop, 200).await, answers(&shop, 404).await), (92, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_number_behind_the_last_is_an_error_and_not_the_end() {
+async fn a_page_number_behind_the_last_is_an_error_unless_a_rule_says_that_it_is_the_end() {
     let Some(shop) = shop().await else { return };
     let first = Request::get(shop.url("/page/")).unwrap();
     let pages = Pages::new(Http::new().unwrap(), first, PageNumber::new().size("size", 100));
@@ -111,6 +119,16 @@ async fn a_page_number_behind_the_last_is_an_error_and_not_the_end() {
     assert_eq!(error.kind(), ErrorKind::Status, "{error}");
     assert!(error.to_string().contains("404"), "{error}");
     assert!(records.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_not_there_is_an_error_though_404_ends_its_pages() {
+    let Some(shop) = shop().await else { return };
+    let first = Request::get(shop.url("/pages/")).unwrap();
+    let pages = Pages::new(Http::new().unwrap(), first, PageNumber::new())
+        .rules([When::status(404).means(Verdict::End)]);
+    let error = pages.records("results").try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Status, "{error}");
 }
 
 /// All ways of paging, twice, on one limiter, under the throttle of 20 requests in any second.
