@@ -16,6 +16,7 @@ mod playgrounds;
 mod registries;
 mod row;
 mod server;
+mod services;
 mod stores;
 mod trades;
 mod wikis;
@@ -167,6 +168,7 @@ pub(crate) fn rows() -> Vec<Row> {
         libraries::rows_of_libraries(),
         trades::rows_of_trades(),
         earth::rows_of_earth(),
+        services::rows(),
     ];
     groups.into_iter().flatten().collect()
 }

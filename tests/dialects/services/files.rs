@@ -1,0 +1,129 @@
+//! Figma, Dropbox, Box.
+
+use headwater::Source;
+use headwater::paginate::{Cursor, NextUrl};
+use headwater::testing::Reply;
+use serde_json::{Value, json};
+
+use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal};
+use super::row::{RECORDS, Row, Way};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![figma()]
+}
+
+/// Figma, REST API (github.com/figma/rest-api-spec): three dialects. Team components: a whole number at
+/// `meta.cursor.after`, 30 by default, at most 1,000. File versions: a URL at `pagination.next_page`, at most 50. Library
+/// analytics: `cursor`, while `next_page` is true. A 429 has `Retry-After`.
+fn figma() -> Row {
+    let pass = |limit: &Limit, asked: &Asked<'_>| {
+        asked.key("x-figma-token", "figd_token")?;
+        limit.pass(asked, |wait| {
+            Reply::status(429)
+                .header("retry-after", &wait.as_secs().to_string())
+                .header("x-figma-plan-tier", "pro")
+                .header("x-figma-rate-limit-type", "high")
+                .body(r#"{"status":429,"err":"Rate limit exceeded"}"#)
+        })
+    };
+    let source = |name: &str, url: &str| Source::get(name, url).api_key_header("x-figma-token", "figd_token");
+
+    let limit = Limit::told(2, 17);
+    let components_hit = limit.hit();
+    let components = serve(move |asked| {
+        asked.get("/v1/teams/77/components")?;
+        pass(&limit, asked)?;
+        asked.only(&["page_size", "after", "before"])?;
+        let size = asked.size("page_size", 30, 1000)?;
+        // The cursors are numbers of the server's own, and mean nothing.
+        let start = match asked.number("after", 0)? {
+            0 => 0,
+            after => after.checked_sub(31_000_000_000).ok_or_else(|| refuse(400, "Invalid cursor"))?,
+        };
+        let found = list(slice(start, size), |n| json!({"key": format!("c{n}"), "n": n}));
+        let mut cursor = json!({});
+        if start + size < RECORDS {
+            cursor["after"] = (31_000_000_000 + start + size).into();
+        }
+        if start > 0 {
+            cursor["before"] = (31_000_000_000 + start).into();
+        }
+        Ok(page(json!({"status": 200, "error": false, "meta": {"components": found, "cursor": cursor}})))
+    });
+    let components_source = source("components", "https://api.figma.com/v1/teams/77/components")
+        .query("page_size", "100")
+        .records("meta.components")
+        .paginate(Cursor::body("meta.cursor.after").into_query("after").missing_ends());
+
+    let limit = Limit::told(6, 3);
+    let versions_hit = limit.hit();
+    let versions = serve(move |asked| {
+        asked.get("/v1/files/fileKey/versions")?;
+        pass(&limit, asked)?;
+        asked.only(&["page_size", "before", "after"])?;
+        let size = asked.size("page_size", 30, 50)?;
+        // Newest first: `before` is the id of a version.
+        let end = RECORDS.min(asked.number("before", RECORDS)?);
+        let found: Vec<Value> =
+            (end.saturating_sub(size)..end).rev().map(|n| json!({"id": n.to_string()})).collect();
+        let mut pagination = json!({"prev_page": format!("https://api.figma.com/v1/files/fileKey/versions?page_size={size}&after={end}")});
+        if end > size {
+            let before = end - size;
+            pagination["next_page"] =
+                format!("https://api.figma.com/v1/files/fileKey/versions?page_size={size}&before={before}")
+                    .into();
+        }
+        Ok(page(json!({"versions": found, "pagination": pagination})))
+    });
+    let versions_source = source("versions", "https://api.figma.com/v1/files/fileKey/versions")
+        .query("page_size", "50")
+        .records("versions")
+        .paginate(NextUrl::body("pagination.next_page").missing_ends());
+
+    let limit = Limit::told(1, 5);
+    let analytics_hit = limit.hit();
+    let analytics = serve(move |asked| {
+        asked.get("/v1/analytics/libraries/libKey/component/actions")?;
+        pass(&limit, asked)?;
+        asked.only(&["group_by", "start_date", "end_date", "cursor"])?;
+        asked.wants("group_by", "component")?;
+        asked.wants("start_date", "2026-01-04")?;
+        let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("lib", &cursor))?;
+        let found = list(
+            slice(start, 1000),
+            |n| json!({"week": "2026-01-04", "component_key": format!("c{n}"), "n": n}),
+        );
+        let more = start + 1000 < RECORDS;
+        // The last page keeps a cursor; the flag decides.
+        Ok(page(json!({"rows": found, "next_page": more, "cursor": seal("lib", start + 1000)})))
+    });
+    let analytics_source =
+        source("actions", "https://api.figma.com/v1/analytics/libraries/libKey/component/actions")
+            .query("group_by", "component")
+            .query("start_date", "2026-01-04")
+            .records("rows")
+            .paginate(Cursor::body("cursor").into_query("cursor").until_false("next_page"));
+    Row::new(
+        "Figma",
+        [
+            Way::new("C", components, components_source).named("components").checked(components_hit),
+            Way::new("N", versions, versions_source).named("versions").number("id").checked(versions_hit),
+            Way::new("C", analytics, analytics_source).named("analytics").checked(analytics_hit),
+        ],
+    )
+}
+
+/// 1,234 entries that one may see, in the places of more.
+fn places() -> Vec<Option<u64>> {
+    let mut places = Vec::new();
+    for n in 0..RECORDS {
+        if n == 400 {
+            places.extend(vec![None; 450]);
+        }
+        if n % 6 == 5 {
+            places.push(None);
+        }
+        places.push(Some(n));
+    }
+    places
+}

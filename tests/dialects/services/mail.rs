@@ -1,0 +1,158 @@
+//! Mailchimp, SendGrid, Mailgun, Klaviyo.
+
+use std::time::Duration;
+
+use headwater::Source;
+use headwater::paginate::{NextUrl, Offset};
+use headwater::testing::Reply;
+use serde_json::{Value, json};
+
+use super::asked::{Limit, list, page, seal, serve, slice, unseal};
+use super::row::{RECORDS, Row, Way};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![mailchimp(), send_grid(), klaviyo()]
+}
+
+/// Mailchimp, "Pagination" and "Throttling" (mailchimp.com/developer/marketing/docs): `offset` and `count`, 10 by
+/// default, at most 1,000; `total_items`. A 429 comes at more than ten connections at once, and says nothing more.
+fn mailchimp() -> Row {
+    let limit = Limit::untold(2, 0);
+    let hit = limit.hit();
+    let server = serve(move |asked| {
+        asked.get("/3.0/lists/a1b2/members")?;
+        // base64 of "anystring:key-us6"
+        asked.key("authorization", "Basic YW55c3RyaW5nOmtleS11czY=")?;
+        limit.pass(asked, |_| {
+            let body = json!({"title": "Too Many Requests", "status": 429, "detail": "You have exceeded the limit of 10 simultaneous connections."});
+            Reply::status(429).body(body.to_string())
+        })?;
+        asked.only(&["count", "offset", "status", "fields"])?;
+        asked.wants("status", "subscribed")?;
+        let (size, start) = (asked.size("count", 10, 1000)?, asked.number("offset", 0)?);
+        let members = list(slice(start, size), |n| json!({"id": format!("{n:032x}"), "n": n}));
+        Ok(page(json!({"members": members, "list_id": "a1b2", "total_items": RECORDS})))
+    });
+    let source = Source::get("members", "https://us6.api.mailchimp.com/3.0/lists/a1b2/members")
+        .basic("anystring", "key-us6")
+        .query("status", "subscribed")
+        .records("members")
+        .paginate(Offset::new(1000).limit_param("count").until_total("total_items"));
+    Row::new("Mailchimp", [Way::new("O", server, source).checked(hit)])
+}
+
+/// SendGrid (github.com/twilio/sendgrid-oai): marketing lists have `_metadata.next`, a URL with a `page_token`, absent at
+/// the end; suppressions have `limit` (at most 500) and `offset` over a bare array, and no total. A 429 has
+/// `X-RateLimit-Reset` in epoch seconds.
+fn send_grid() -> Row {
+    let refused = |limit: &Limit, wait: Duration| {
+        Reply::status(429)
+            .header("x-ratelimit-limit", "600")
+            .header("x-ratelimit-remaining", "0")
+            .header("x-ratelimit-reset", &limit.epoch(wait).ceil().to_string())
+            .body(r#"{"errors":[{"field":null,"message":"too many requests"}]}"#)
+    };
+    let limit = Limit::told(3, 27);
+    let lists_hit = limit.hit();
+    let lists = serve(move |asked| {
+        asked.get("/v3/marketing/lists")?;
+        asked.bearer("SG.key")?;
+        limit.pass(asked, |wait| refused(&limit, wait))?;
+        asked.only(&["page_size", "page_token"])?;
+        let size = asked.size("page_size", 100, 1000)?;
+        let start = asked.query("page_token").map_or(Ok(0), |token| unseal("pt", &token))?;
+        let found = list(slice(start, size), |n| json!({"id": format!("{n:08x}-aa"), "n": n}));
+        let link = |token: &str| {
+            let url = url::Url::parse_with_params(
+                &format!("https://api.sendgrid.com/v3/marketing/lists?page_size={size}"),
+                [("page_token", token)],
+            );
+            url.expect("a token fits into a URL").to_string()
+        };
+        let mut metadata = json!({"self": link(&seal("pt", start)), "count": RECORDS});
+        if start + size < RECORDS {
+            metadata["next"] = link(&seal("pt", start + size)).into();
+        }
+        Ok(page(json!({"result": found, "_metadata": metadata})))
+    });
+    let lists_source = Source::get("lists", "https://api.sendgrid.com/v3/marketing/lists")
+        .bearer("SG.key")
+        .query("page_size", "250")
+        .records("result")
+        .paginate(NextUrl::body("_metadata.next").missing_ends());
+
+    let limit = Limit::told(2, 8);
+    let blocks_hit = limit.hit();
+    let blocks = serve(move |asked| {
+        asked.get("/v3/suppression/blocks")?;
+        asked.bearer("SG.key")?;
+        limit.pass(asked, |wait| refused(&limit, wait))?;
+        asked.only(&["limit", "offset", "start_time", "end_time"])?;
+        asked.wants("start_time", "1700000000")?;
+        let (size, start) = (asked.size("limit", 500, 500)?, asked.number("offset", 0)?);
+        Ok(page(
+            list(slice(start, size), |n| json!({"email": format!("{n}@example.com"), "created": n})).into(),
+        ))
+    });
+    let blocks_source = Source::get("blocks", "https://api.sendgrid.com/v3/suppression/blocks")
+        .bearer("SG.key")
+        .query("start_time", "1700000000")
+        .records("")
+        .paginate(Offset::new(500));
+    Row::new(
+        "SendGrid",
+        [
+            Way::new("N", lists, lists_source).named("lists").checked(lists_hit),
+            Way::new("O", blocks, blocks_source).named("suppressions").number("created").checked(blocks_hit),
+        ],
+    )
+}
+
+/// Klaviyo (developers.klaviyo.com, "Pagination" and "Rate limits"): JSON:API; `links.next` is null at the end, and the
+/// cursor stands nowhere else. `revision` on every page. `page[size]` is 20, at most 100. Two buckets, burst and steady, in
+/// one header; a 429 has `Retry-After`.
+fn klaviyo() -> Row {
+    let limit = Limit::told(4, 11);
+    let hit = limit.hit();
+    let server = serve(move |asked| {
+        asked.get("/api/profiles")?;
+        asked.key("authorization", "Klaviyo-API-Key pk_1")?;
+        asked.needs("revision", "2025-04-15")?;
+        let headers = |reply: Reply, remaining: &str, reset: u64| {
+            reply
+                .header("ratelimit-limit", "700, 75;w=1, 700;w=60")
+                .header("ratelimit-remaining", remaining)
+                .header("ratelimit-reset", &reset.to_string())
+        };
+        limit.pass(asked, |wait| {
+            let reply = Reply::status(429).header("retry-after", &wait.as_secs().to_string());
+            headers(reply.body(r#"{"errors":[{"status":429,"code":"throttled"}]}"#), "0", wait.as_secs())
+        })?;
+        asked.only(&["page[size]", "page[cursor]", "sort"])?;
+        asked.wants("sort", "-created")?;
+        let size = asked.size("page[size]", 20, 100)?;
+        let start = asked.query("page[cursor]").map_or(Ok(0), |cursor| unseal("bmV", &cursor))?;
+        let data = list(
+            slice(start, size),
+            |n| json!({"type": "profile", "id": format!("01H{n}"), "attributes": {"n": n}}),
+        );
+        let next: Value = if start + size < RECORDS {
+            let (size, cursor) = (size.to_string(), seal("bmV", start + size));
+            let pairs = [("page[size]", &*size), ("page[cursor]", &*cursor), ("sort", "-created")];
+            let url = url::Url::parse_with_params("https://a.klaviyo.com/api/profiles", pairs);
+            url.expect("a cursor fits into a URL").to_string().into()
+        } else {
+            Value::Null
+        };
+        let links = json!({"self": "https://a.klaviyo.com/api/profiles", "next": next, "prev": null});
+        Ok(headers(page(json!({"data": data, "links": links})), "650", 40))
+    });
+    let source = Source::get("profiles", "https://a.klaviyo.com/api/profiles")
+        .api_key_header("authorization", "Klaviyo-API-Key pk_1")
+        .header("revision", "2025-04-15")
+        .query("page[size]", "100")
+        .query("sort", "-created")
+        .records("data")
+        .paginate(NextUrl::body("links.next"));
+    Row::new("Klaviyo", [Way::new("N", server, source).number("attributes.n").checked(hit)])
+}

@@ -1,0 +1,291 @@
+//! Datadog, PagerDuty, Sentry, New Relic.
+
+use headwater::exchange::{Verdict, When};
+use headwater::paginate::{Cursor, LinkHeader, Offset, PageNumber};
+use headwater::testing::Reply;
+use headwater::{Source, SourceBuilder};
+use serde_json::{Value, json};
+
+use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal};
+use super::row::{RECORDS, Row, Way};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![datadog(), pager_duty_cursor(), sentry(), new_relic()]
+}
+
+/// Datadog API v2 (docs.datadoghq.com/api/latest; github.com/DataDog/datadog-api-client-python): logs by `page[cursor]`, in
+/// the query or in the body of a search, 10 by default, at most 1,000, `meta.page.after` absent at the end; incidents by
+/// `page[offset]`; users by `page[number]` from 0. Two keys with every request. A 429 has `X-RateLimit-Reset`, in seconds
+/// left.
+fn datadog() -> Row {
+    let common = |asked: &Asked<'_>, limit: &Limit| {
+        asked.key("dd-api-key", "ddApi")?;
+        asked.key("dd-application-key", "ddApp")?;
+        limit.pass(asked, |wait| {
+            Reply::status(429)
+                .header("x-ratelimit-limit", "300")
+                .header("x-ratelimit-period", "3600")
+                .header("x-ratelimit-remaining", "0")
+                .header("x-ratelimit-reset", &wait.as_secs().to_string())
+                .header("x-ratelimit-name", "logs_public_search_api")
+                .body(r#"{"errors":["Too many requests"]}"#)
+        })
+    };
+    let with = |source: SourceBuilder| {
+        source.api_key_header("dd-api-key", "ddApi").header("dd-application-key", "ddApp").records("data")
+    };
+    let log = |n: u64| json!({"id": format!("AQAAA{n}"), "type": "log", "attributes": {"n": n}});
+    let logs = move |start: u64, size: u64| {
+        let mut meta = json!({"status": "done", "elapsed": 12});
+        if start + size < RECORDS {
+            meta["page"] = json!({"after": seal("eyJhZnRlciI", start + size)});
+        }
+        Ok(page(json!({"data": list(slice(start, size), log), "meta": meta})))
+    };
+
+    let limit = Limit::told(2, 13);
+    let events_hit = limit.hit();
+    let events = serve(move |asked| {
+        asked.get("/api/v2/logs/events")?;
+        common(asked, &limit)?;
+        asked.only(&["filter[query]", "page[limit]", "page[cursor]"])?;
+        asked.wants("filter[query]", "service:web")?;
+        let start = asked.query("page[cursor]").map_or(Ok(0), |cursor| unseal("eyJhZnRlciI", &cursor))?;
+        logs(start, asked.size("page[limit]", 10, 1000)?)
+    });
+    let events_source = with(Source::get("logs", "https://api.datadoghq.com/api/v2/logs/events"))
+        .query("filter[query]", "service:web")
+        .query("page[limit]", "500")
+        .paginate(Cursor::body("meta.page.after").into_query("page[cursor]").missing_ends());
+
+    let limit = Limit::told(3, 2);
+    let search_hit = limit.hit();
+    let search = serve(move |asked| {
+        asked.post("/api/v2/logs/events/search")?;
+        common(asked, &limit)?;
+        if asked.field("/filter/query") != "service:web" {
+            return Err(refuse(400, "the cursor belongs to another query"));
+        }
+        let start = match asked.field("/page/cursor") {
+            Value::String(cursor) => unseal("eyJhZnRlciI", &cursor)?,
+            _ => 0,
+        };
+        match asked.field("/page/limit").as_u64().unwrap_or(10) {
+            size @ 1..=1000 => logs(start, size),
+            _ => Err(refuse(400, "page.limit must be at most 1000")),
+        }
+    });
+    let body = json!({"filter": {"query": "service:web"}, "page": {"limit": 400}});
+    let search_source = with(Source::post("logs", "https://api.datadoghq.com/api/v2/logs/events/search"))
+        .json(body)
+        .repeatable()
+        .paginate(Cursor::body("meta.page.after").into_body("page.cursor").missing_ends());
+
+    let limit = Limit::told(4, 5);
+    let incidents_hit = limit.hit();
+    let incidents = serve(move |asked| {
+        asked.get("/api/v2/incidents")?;
+        common(asked, &limit)?;
+        asked.only(&["page[size]", "page[offset]"])?;
+        let (size, start) = (asked.size("page[size]", 10, 100)?, asked.number("page[offset]", 0)?);
+        let data = list(slice(start, size), log);
+        let pagination =
+            json!({"offset": start, "size": data.len(), "next_offset": start + data.len() as u64});
+        Ok(page(json!({"data": data, "meta": {"pagination": pagination}})))
+    });
+    let incidents_source = with(Source::get("incidents", "https://api.datadoghq.com/api/v2/incidents"))
+        .paginate(Offset::new(100).offset_param("page[offset]").limit_param("page[size]"));
+
+    let limit = Limit::told(2, 6);
+    let users_hit = limit.hit();
+    let users = serve(move |asked| {
+        asked.get("/api/v2/users")?;
+        common(asked, &limit)?;
+        asked.only(&["page[size]", "page[number]", "sort"])?;
+        asked.wants("sort", "name")?;
+        let (size, number) = (asked.size("page[size]", 10, 100)?, asked.number("page[number]", 0)?);
+        let counts = json!({"total_count": RECORDS, "total_filtered_count": RECORDS});
+        Ok(page(json!({"data": list(slice(number * size, size), log), "meta": {"page": counts}})))
+    });
+    let users_source = with(Source::get("users", "https://api.datadoghq.com/api/v2/users"))
+        .query("sort", "name")
+        .paginate(PageNumber::new().param("page[number]").start(0).size("page[size]", 100));
+    Row::new(
+        "Datadog v2",
+        [
+            Way::new("C", events, events_source).named("logs").number("attributes.n").checked(events_hit),
+            Way::new("C", search, search_source)
+                .named("log search")
+                .number("attributes.n")
+                .checked(search_hit),
+            Way::new("O", incidents, incidents_source)
+                .named("incidents")
+                .number("attributes.n")
+                .checked(incidents_hit),
+            Way::new("G", users, users_source).named("users").number("attributes.n").checked(users_hit),
+        ],
+    )
+}
+
+fn pager_duty(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
+    asked.key("authorization", "Token token=y_NbAkKc")?;
+    asked.needs("accept", "application/vnd.pagerduty+json;version=2")?;
+    limit.pass(asked, |wait| {
+        Reply::status(429)
+            .header("ratelimit-limit", "960")
+            .header("ratelimit-remaining", "0")
+            .header("ratelimit-reset", &wait.as_secs().to_string())
+            .body(r#"{"error":{"message":"Rate Limit Exceeded","code":2020}}"#)
+    })
+}
+
+fn pager_duty_source(name: &str, url: &str) -> SourceBuilder {
+    Source::get(name, url)
+        .api_key_header("authorization", "Token token=y_NbAkKc")
+        .header("accept", "application/vnd.pagerduty+json;version=2")
+}
+
+/// PagerDuty, cursor-based pagination (the same page; `GET /audit/records`): `cursor`, `next_cursor` null at the end.
+fn pager_duty_cursor() -> Row {
+    let limit = Limit::told(2, 44);
+    let hit = limit.hit();
+    let server = serve(move |asked| {
+        asked.get("/audit/records")?;
+        pager_duty(asked, &limit)?;
+        asked.only(&["limit", "cursor", "since", "until"])?;
+        asked.wants("since", "2026-05-01")?;
+        let size = asked.size("limit", 100, 100)?;
+        let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("dXNlcjp", &cursor))?;
+        let next = (start + size < RECORDS).then(|| seal("dXNlcjp", start + size));
+        let records = list(slice(start, size), |n| json!({"id": format!("PDR{n}"), "n": n}));
+        Ok(page(json!({"records": records, "next_cursor": next, "limit": size})))
+    });
+    let source = pager_duty_source("audit", "https://api.pagerduty.com/audit/records")
+        .query("since", "2026-05-01")
+        .query("limit", "100")
+        .records("records")
+        .paginate(Cursor::body("next_cursor").into_query("cursor"));
+    Row::new("PagerDuty cursor", [Way::new("C", server, source).checked(hit)])
+}
+
+/// Sentry, "Paginating Results" and "Rate Limits" (docs.sentry.io/api): the next link never goes away; its parameter
+/// `results="false"` is the end, and whoever follows it all the same gets an empty page for ever. At most 100.
+fn sentry() -> Row {
+    let limit = Limit::told(3, 14);
+    let hit = limit.hit();
+    let server = serve(move |asked| {
+        asked.get("/api/0/projects/acme/web/issues/")?;
+        asked.bearer("sntrys")?;
+        limit.pass(asked, |wait| {
+            Reply::status(429)
+                .header("x-sentry-rate-limit-limit", "40")
+                .header("x-sentry-rate-limit-remaining", "0")
+                .header("x-sentry-rate-limit-reset", &limit.epoch(wait).ceil().to_string())
+                .header("x-sentry-rate-limit-concurrentlimit", "25")
+                .header("x-sentry-rate-limit-concurrentremaining", "24")
+                .body(r#"{"detail":"You are attempting to use this endpoint too frequently."}"#)
+        })?;
+        asked.only(&["query", "cursor", "per_page"])?;
+        asked.wants("query", "is:unresolved")?;
+        let start = match asked.query("cursor") {
+            None => 0,
+            Some(cursor) => {
+                let offset = cursor.strip_prefix("0:").and_then(|rest| rest.split_once(':'));
+                offset
+                    .and_then(|(offset, _)| offset.parse().ok())
+                    .ok_or_else(|| refuse(400, "Invalid cursor"))?
+            }
+        };
+        let issues = list(slice(start, 100), |n| json!({"id": n.to_string()}));
+        let link = |rel: &str, start: u64, previous: u8, results: bool| {
+            let cursor = format!("0:{start}:{previous}");
+            format!(
+                "<https://sentry.io/api/0/projects/acme/web/issues/?query=is%3Aunresolved&cursor={cursor}>; rel=\"{rel}\"; \
+                 results=\"{results}\"; cursor=\"{cursor}\""
+            )
+        };
+        let next = link("next", start + 100, 0, start + 100 < RECORDS);
+        let previous = link("previous", start.saturating_sub(100), 1, start > 0);
+        Ok(page(issues.into()).header("link", &format!("{previous}, {next}")).header("x-hits", "1234"))
+    });
+    let source = Source::get("issues", "https://sentry.io/api/0/projects/acme/web/issues/")
+        .bearer("sntrys")
+        .query("query", "is:unresolved")
+        .records("")
+        .paginate(LinkHeader::new().until_param("results", "false"));
+    Row::new("Sentry", [Way::new("N", server, source).number("id").checked(hit)])
+}
+
+/// New Relic. REST v2 (docs.newrelic.com/docs/apis/rest-api-v2/basic-functions/pagination-api-output): `page`, `Link`, and no
+/// next link at the end; some lists have no last one either. NerdGraph (docs.newrelic.com/docs/apis/nerdgraph): `nextCursor`
+/// null at the end, the cursor goes into `results(cursor:)`, 200 each; a limit is a 200 with errors.
+fn new_relic() -> Row {
+    let limit = Limit::untold(3, 1);
+    let rest_hit = limit.hit();
+    let rest = serve(move |asked| {
+        asked.get("/v2/applications.json")?;
+        asked.key("api-key", "NRAK")?;
+        limit.pass(asked, |_| Reply::status(429).body(r#"{"error":{"title":"Too many requests"}}"#))?;
+        asked.only(&["page", "filter[language]"])?;
+        asked.wants("filter[language]", "rust")?;
+        let number = asked.number("page", 1)?;
+        let start = (number - 1) * 200;
+        let found = list(slice(start, 200), |n| json!({"id": n, "name": "app"}));
+        let link = |rel: &str, number: u64| {
+            format!(
+                "<https://api.newrelic.com/v2/applications.json?filter%5Blanguage%5D=rust&page={number}>; rel=\"{rel}\""
+            )
+        };
+        let reply = page(json!({"applications": found, "links": {}}));
+        if start + 200 >= RECORDS {
+            return Ok(reply.header("link", &format!("{}, {}", link("first", 1), link("prev", number - 1))));
+        }
+        Ok(reply.header(
+            "link",
+            &format!("{}, {}", link("next", number + 1), link("last", RECORDS.div_ceil(200))),
+        ))
+    });
+    let rest_source = Source::get("applications", "https://api.newrelic.com/v2/applications.json")
+        .api_key_header("api-key", "NRAK")
+        .query("filter[language]", "rust")
+        .records("applications")
+        .paginate(LinkHeader::new());
+
+    let limit = Limit::untold(2, 1);
+    let graph_hit = limit.hit();
+    let graph = serve(move |asked| {
+        asked.post("/graphql")?;
+        asked.key("api-key", "NRAK")?;
+        limit.pass(asked, |_| {
+            let error =
+                json!({"message": "Too many requests", "extensions": {"errorClass": "TOO_MANY_REQUESTS"}});
+            page(json!({"data": {"actor": {"entitySearch": null}}, "errors": [error]}))
+        })?;
+        if asked.field("/variables/query") != "domain = 'APM'" {
+            return Err(refuse(400, "the cursor belongs to another query"));
+        }
+        let start = match asked.field("/variables/cursor") {
+            Value::String(cursor) => unseal("nrc", &cursor)?,
+            _ => 0,
+        };
+        let next = (start + 200 < RECORDS).then(|| seal("nrc", start + 200));
+        let results = json!({"nextCursor": next, "entities": list(slice(start, 200), |n| json!({"guid": format!("MX{n}"), "n": n}))});
+        Ok(page(json!({"data": {"actor": {"entitySearch": {"count": RECORDS, "results": results}}}})))
+    });
+    let query = "query ($query: String!, $cursor: String) { actor { entitySearch(query: $query) { count \
+                 results(cursor: $cursor) { nextCursor entities { guid name } } } } }";
+    let results = "data.actor.entitySearch.results";
+    let graph_source = Source::graphql("entities", "https://api.newrelic.com/graphql", query)
+        .variable("query", "domain = 'APM'")
+        .api_key_header("api-key", "NRAK")
+        .records(format!("{results}.entities"))
+        .paginate(Cursor::body(format!("{results}.nextCursor")).into_body("variables.cursor"))
+        .rule(When::any().body("errors.*.extensions.errorClass", "TOO_MANY_REQUESTS").means(Verdict::Retry));
+    Row::new(
+        "New Relic",
+        [
+            Way::new("N", rest, rest_source).named("REST").number("id").checked(rest_hit),
+            Way::new("C", graph, graph_source).named("NerdGraph").checked(graph_hit),
+        ],
+    )
+}

@@ -1,0 +1,195 @@
+//! Braintree, PayPal, Square, Adyen.
+
+use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber};
+use headwater::testing::Reply;
+use headwater::{Source, SourceBuilder};
+use serde_json::{Value, json};
+
+use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal};
+use super::row::{RECORDS, Row, Way};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![square(), adyen()]
+}
+
+/// Square, "Pagination" (developer.squareup.com/docs/build-basics/common-api-patterns/pagination): `cursor`, absent at the
+/// end; into the query, or into the body of a search. The filters must be repeated with it. The limit is advisory: there
+/// may be fewer, or more.
+fn square() -> Row {
+    let common = |asked: &Asked<'_>, limit: &Limit| {
+        asked.bearer("EAAA")?;
+        asked.needs("square-version", "2026-01-22")?;
+        limit.pass(asked, |_| {
+            let error = json!({"category": "RATE_LIMIT_ERROR", "code": "RATE_LIMITED"});
+            Reply::status(429).body(json!({"errors": [error]}).to_string())
+        })
+    };
+    let answer = |field: &str, start: u64, size: u64| {
+        let size = match start % 3 {
+            0 => size,
+            1 => size + 7,
+            _ => size / 2,
+        };
+        let mut body = json!({field: list(slice(start, size), |n| json!({"id": format!("sq{n}"), "n": n}))});
+        if start + size < RECORDS {
+            body["cursor"] = seal("sqc", start + size).into();
+        }
+        Ok(page(body))
+    };
+    let limit = Limit::untold(3, 1);
+    let payments_hit = limit.hit();
+    let payments = serve(move |asked| {
+        asked.get("/v2/payments")?;
+        common(asked, &limit)?;
+        asked.only(&["location_id", "limit", "cursor"])?;
+        asked.wants("location_id", "L1")?;
+        let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("sqc", &cursor))?;
+        answer("payments", start, asked.size("limit", 100, 100)?)
+    });
+    let limit = Limit::untold(2, 1);
+    let orders_hit = limit.hit();
+    let orders = serve(move |asked| {
+        asked.post("/v2/orders/search")?;
+        common(asked, &limit)?;
+        if asked.field("/location_ids") != json!(["L1"])
+            || asked.field("/query/filter/state_filter/states") != json!(["COMPLETED"])
+        {
+            return Err(refuse(400, "the cursor belongs to another query"));
+        }
+        let start = match asked.field("/cursor") {
+            Value::Null => 0,
+            cursor => unseal("sqc", cursor.as_str().unwrap_or_default())?,
+        };
+        match asked.field("/limit").as_u64().unwrap_or(500) {
+            size @ 1..=1000 => answer("orders", start, size),
+            _ => Err(refuse(400, "limit must be from 1 to 1000")),
+        }
+    });
+    let with = |source: SourceBuilder| source.bearer("EAAA").header("square-version", "2026-01-22");
+    let payments_source = with(Source::get("payments", "https://connect.squareup.com/v2/payments"))
+        .query("location_id", "L1")
+        .query("limit", "100")
+        .records("payments")
+        .paginate(Cursor::body("cursor").into_query("cursor").missing_ends());
+    let body = json!({"location_ids": ["L1"], "limit": 200, "query": {"filter": {"state_filter": {"states": ["COMPLETED"]}}}});
+    let orders_source = with(Source::post("orders", "https://connect.squareup.com/v2/orders/search"))
+        .json(body)
+        .repeatable()
+        .records("orders")
+        .paginate(Cursor::body("cursor").into_body("cursor").missing_ends());
+    Row::new(
+        "Square",
+        [
+            Way::new("C", payments, payments_source).named("query").checked(payments_hit),
+            Way::new("C", orders, orders_source).named("body").checked(orders_hit),
+        ],
+    )
+}
+
+/// Adyen (github.com/Adyen/adyen-openapi): three dialects by product. Management: `pageNumber`, `pageSize` (10, at most
+/// 100), `pagesTotal`, and `_links.next.href`. Balance platform: `offset`, `limit`, `hasNext`. Transfers: a `cursor` that
+/// stands in `_links.next.href` only.
+fn adyen() -> Row {
+    let common = |asked: &Asked<'_>, limit: &Limit| {
+        asked.key("x-api-key", "AQE")?;
+        limit.pass(asked, |_| Reply::status(429).body(r#"{"status":429,"title":"Too many requests"}"#))
+    };
+    let user = |n: u64| json!({"id": format!("S2-{n}"), "n": n});
+    let management = || {
+        let limit = Limit::untold(2, 0);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            asked.get("/v3/companies/Co/users")?;
+            common(asked, &limit)?;
+            asked.only(&["pageNumber", "pageSize"])?;
+            let (size, number) = (asked.size("pageSize", 10, 100)?, asked.number("pageNumber", 1)?);
+            let pages = RECORDS.div_ceil(size);
+            let link = |number: u64| json!({"href": format!("https://management-live.adyen.com/v3/companies/Co/users?pageNumber={number}&pageSize={size}")});
+            let mut links = json!({"first": link(1), "self": link(number), "last": link(pages)});
+            if number < pages {
+                links["next"] = link(number + 1);
+            }
+            let data = list(slice((number - 1) * size, size), user);
+            Ok(page(json!({"_links": links, "itemsTotal": RECORDS, "pagesTotal": pages, "data": data})))
+        });
+        (server, hit)
+    };
+    let users = || {
+        Source::get("users", "https://management-live.adyen.com/v3/companies/Co/users")
+            .api_key_header("x-api-key", "AQE")
+            .records("data")
+    };
+    let pages = PageNumber::new().param("pageNumber").size("pageSize", 100).until_page_count("pagesTotal");
+
+    let limit = Limit::untold(3, 0);
+    let holders_hit = limit.hit();
+    let holders = serve(move |asked| {
+        asked.get("/bcl/v2/balancePlatforms/BP/accountHolders")?;
+        common(asked, &limit)?;
+        asked.only(&["offset", "limit"])?;
+        let (size, start) = (asked.size("limit", 10, 100)?, asked.number("offset", 0)?);
+        let found = list(slice(start, size), user);
+        Ok(page(
+            json!({"accountHolders": found, "hasNext": start + size < RECORDS, "hasPrevious": start > 0}),
+        ))
+    });
+    let holders_source = Source::get(
+        "holders",
+        "https://balanceplatform-api-live.adyen.com/bcl/v2/balancePlatforms/BP/accountHolders",
+    )
+    .api_key_header("x-api-key", "AQE")
+    .records("accountHolders")
+    .paginate(Offset::new(100).until_false("hasNext"));
+
+    let limit = Limit::untold(4, 0);
+    let transfers_hit = limit.hit();
+    let transfers = serve(move |asked| {
+        asked.get("/btl/v4/transactions")?;
+        common(asked, &limit)?;
+        asked.only(&["balancePlatform", "createdSince", "createdUntil", "limit", "cursor"])?;
+        asked.wants("balancePlatform", "BP")?;
+        asked.wants("createdSince", "2026-01-01T00:00:00Z")?;
+        asked.wants("createdUntil", "2026-05-01T00:00:00Z")?;
+        let size = asked.size("limit", 10, 100)?;
+        let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("S2B", &cursor))?;
+        let mut body = json!({"data": list(slice(start, size), user)});
+        if start + size < RECORDS {
+            let (size, cursor) = (size.to_string(), seal("S2B", start + size));
+            let pairs = [
+                ("balancePlatform", "BP"),
+                ("createdSince", "2026-01-01T00:00:00Z"),
+                ("createdUntil", "2026-05-01T00:00:00Z"),
+                ("limit", &size),
+                ("cursor", &cursor),
+            ];
+            let url = url::Url::parse_with_params(
+                "https://balanceplatform-api-live.adyen.com/btl/v4/transactions",
+                pairs,
+            );
+            body["_links"] = json!({"next": {"href": url.expect("a cursor fits into a URL").as_str()}});
+        }
+        Ok(page(body))
+    });
+    let transfers_source =
+        Source::get("transactions", "https://balanceplatform-api-live.adyen.com/btl/v4/transactions")
+            .api_key_header("x-api-key", "AQE")
+            .query("balancePlatform", "BP")
+            .query("createdSince", "2026-01-01T00:00:00Z")
+            .query("createdUntil", "2026-05-01T00:00:00Z")
+            .query("limit", "100")
+            .records("data")
+            .paginate(NextUrl::body("_links.next.href").missing_ends());
+    let ((first, first_hit), (second, second_hit)) = (management(), management());
+    let next = NextUrl::body("_links.next.href").missing_ends();
+    Row::new(
+        "Adyen",
+        [
+            Way::new("N", first, users().query("pageSize", "100").paginate(next))
+                .named("_links")
+                .checked(first_hit),
+            Way::new("G", second, users().paginate(pages)).named("pageNumber").checked(second_hit),
+            Way::new("O", holders, holders_source).named("offset").checked(holders_hit),
+            Way::new("N", transfers, transfers_source).named("cursor").checked(transfers_hit),
+        ],
+    )
+}

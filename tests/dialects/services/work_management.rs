@@ -1,0 +1,184 @@
+//! Airtable, Asana, Trello, Monday, ClickUp, Linear.
+
+use std::time::Duration;
+
+use headwater::Source;
+use headwater::exchange::{Verdict, When};
+use headwater::hints::{At, Signal, Unit};
+use headwater::paginate::{Cursor, PageNumber};
+use headwater::testing::Reply;
+use serde_json::{Value, json};
+
+use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
+use super::row::{RECORDS, Row, Way};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![airtable(), trello(), click_up(), linear()]
+}
+
+/// Airtable, "List records" (airtable.com/developers/web/api/list-records) and "Rate limits": `offset` is a token, and
+/// absent on the last page. 429 names no wait: 30 s must pass. A token that is some minutes old is refused with 422.
+fn airtable() -> Row {
+    let limit = Limit::untold(4, 30);
+    let hit = limit.hit();
+    let server = serve(move |asked| {
+        asked.get("/v0/appHeadwater/Tasks")?;
+        asked.bearer("patKey")?;
+        limit.pass(asked, |_| {
+            let error = json!({"error": "RATE_LIMIT_REACHED", "message": "Rate limit exceeded. Please try again later"});
+            Reply::status(429).body(json!({"errors": [error]}).to_string())
+        })?;
+        asked.only(&["pageSize", "offset"])?;
+        let size = asked.size("pageSize", 100, 100)?;
+        let start = asked.query("offset").map_or(Ok(0), |token| unseal("itr", &token))?;
+        let records =
+            list(slice(start, size), |n| json!({"id": format!("rec{n:014}"), "fields": {"Number": n}}));
+        let mut body = json!({"records": records});
+        if start + size < RECORDS {
+            body["offset"] = seal("itr", start + size).into();
+        }
+        Ok(page(body))
+    });
+    let source = Source::get("tasks", "https://api.airtable.com/v0/appHeadwater/Tasks")
+        .bearer("patKey")
+        .query("pageSize", "100")
+        .records("records")
+        .paginate(Cursor::body("offset").into_query("offset").missing_ends())
+        .rule(When::status(429).means(Verdict::WaitFor(Duration::from_secs(30))));
+    Row::new("Airtable", [Way::new("C", server, source).number("fields.Number").checked(hit)])
+}
+
+/// Trello, "Nested resources: paging" and "Rate limits" (developer.atlassian.com/cloud/trello/guides/rest-api): newest
+/// first, `before` takes the last id, at most 1,000. A 429 says nothing, but every answer has
+/// `x-rate-limit-api-{key,token}-{interval-ms,max,remaining}`; that page does not mention them.
+fn trello() -> Row {
+    let limit = Limit::untold(2, 10);
+    let hit = limit.hit();
+    let id = |n: u64| format!("{:08x}a1b2c3d4e5f60718", 0x6800_0000 + n);
+    let server = serve(move |asked| {
+        asked.get("/1/boards/64b1/actions")?;
+        if asked.query("key").as_deref() != Some("trelloKey")
+            || asked.query("token").as_deref() != Some("trelloToken")
+        {
+            return Err(refuse(401, "invalid key"));
+        }
+        let headers = |reply: Reply, remaining: &str| {
+            let both = reply
+                .header("x-rate-limit-api-key-interval-ms", "10000")
+                .header("x-rate-limit-api-key-max", "300");
+            both.header("x-rate-limit-api-key-remaining", "299")
+                .header("x-rate-limit-api-token-interval-ms", "10000")
+                .header("x-rate-limit-api-token-max", "100")
+                .header("x-rate-limit-api-token-remaining", remaining)
+        };
+        limit.pass(asked, |_| {
+            let body = r#"{"error":"API_TOKEN_LIMIT_EXCEEDED","message":"Rate limit exceeded"}"#;
+            headers(Reply::status(429).body(body), "0")
+        })?;
+        asked.only(&["key", "token", "limit", "before", "since", "filter"])?;
+        asked.wants("filter", "all")?;
+        let size = asked.size("limit", 50, 1000)?;
+        let end = match asked.query("before") {
+            None => RECORDS,
+            Some(before) => {
+                (0..RECORDS).find(|n| id(*n) == before).ok_or_else(|| refuse(400, "invalid id"))?
+            }
+        };
+        let newest = (end.saturating_sub(size)..end).rev().map(|n| json!({"id": id(n), "data": {"n": n}}));
+        Ok(headers(page(newest.collect()), "99"))
+    });
+    let source = Source::get("actions", "https://api.trello.com/1/boards/64b1/actions")
+        .api_key_query("token", "trelloToken")
+        .query("key", "trelloKey")
+        .query("filter", "all")
+        .query("limit", "1000")
+        .records("")
+        .paginate(Cursor::last_record("id").into_query("before"))
+        .signal(Signal::wait(At::header("x-rate-limit-api-token-interval-ms"), Unit::Millis));
+    Row::new("Trello", [Way::new("K", server, source).number("data.n").checked(hit)])
+}
+
+/// ClickUp, "Get Tasks" and "Rate limits" (developer.clickup.com): pages from 0, 100 each, `last_page`. A 429 has
+/// `X-RateLimit-Reset` in epoch seconds.
+fn click_up() -> Row {
+    let limit = Limit::told(3, 41);
+    let hit = limit.hit();
+    let server = serve(move |asked| {
+        asked.get("/api/v2/list/901/task")?;
+        asked.key("authorization", "pk_42_CLICKUP")?;
+        limit.pass(asked, |wait| {
+            Reply::status(429)
+                .header("x-ratelimit-limit", "100")
+                .header("x-ratelimit-remaining", "0")
+                .header("x-ratelimit-reset", &limit.epoch(wait).ceil().to_string())
+                .body(r#"{"err":"Rate limit reached","ECODE":"APP_002"}"#)
+        })?;
+        asked.only(&["page", "include_closed"])?;
+        asked.wants("include_closed", "true")?;
+        let start = asked.number("page", 0)? * 100;
+        let tasks = list(slice(start, 100), |n| json!({"id": format!("86{n}"), "n": n}));
+        Ok(page(json!({"tasks": tasks, "last_page": start + 100 >= RECORDS})))
+    });
+    let source = Source::get("tasks", "https://api.clickup.com/api/v2/list/901/task")
+        .api_key_header("authorization", "pk_42_CLICKUP")
+        .query("include_closed", "true")
+        .records("tasks")
+        .paginate(PageNumber::new().start(0).until_true("last_page"));
+    Row::new("ClickUp", [Way::new("G", server, source).checked(hit)])
+}
+
+/// Linear, "Pagination" and "Rate limiting" (linear.app/developers): Relay connections, 50 by default, at most 250. A
+/// limit is a 400 with `RATELIMITED`; `X-RateLimit-{Requests,Complexity}-Reset` are epoch milliseconds.
+fn linear() -> Row {
+    let limit = Limit::told(3, 73);
+    let hit = limit.hit();
+    let server = serve(move |asked| {
+        asked.post("/graphql")?;
+        asked.key("authorization", "lin_api_key")?;
+        let headers = |reply: Reply, remaining: &str, wait: Duration| {
+            let reset = ((limit.epoch(wait) * 1000.0).ceil()).to_string();
+            reply
+                .header("x-complexity", "251")
+                .header("x-ratelimit-requests-limit", "1500")
+                .header("x-ratelimit-requests-remaining", remaining)
+                .header("x-ratelimit-requests-reset", &reset)
+                .header("x-ratelimit-complexity-limit", "250000")
+                .header("x-ratelimit-complexity-remaining", "200000")
+                .header("x-ratelimit-complexity-reset", &reset)
+        };
+        limit.pass(asked, |wait| {
+            let body =
+                r#"{"errors":[{"message":"Rate limit exceeded","extensions":{"code":"RATELIMITED"}}]}"#;
+            headers(Reply::status(400).body(body), "0", wait)
+        })?;
+        let size = match asked.field("/variables/first").as_u64() {
+            Some(size @ 1..=250) => size,
+            _ => return Err(refuse(400, "Argument Validation Error: first must not be greater than 250")),
+        };
+        let start = match asked.field("/variables/after") {
+            Value::String(token) => unseal("uuid", &token)?,
+            _ => 0,
+        };
+        let nodes = list(slice(start, size), |n| json!({"id": format!("ISS-{n}"), "n": n}));
+        let more = start + size < RECORDS;
+        let info = json!({"hasNextPage": more, "endCursor": seal("uuid", (start + size).min(RECORDS))});
+        Ok(headers(
+            page(json!({"data": {"issues": {"nodes": nodes, "pageInfo": info}}})),
+            "1400",
+            Duration::ZERO,
+        ))
+    });
+    let query = "query ($first: Int!, $after: String) { issues(first: $first, after: $after) \
+                 { nodes { id title } pageInfo { hasNextPage endCursor } } }";
+    let source = Source::graphql("issues", "https://api.linear.app/graphql", query)
+        .variable("first", 250)
+        .api_key_header("authorization", "lin_api_key")
+        .records("data.issues.nodes")
+        .paginate(
+            Cursor::body("data.issues.pageInfo.endCursor")
+                .into_body("variables.after")
+                .until_false("data.issues.pageInfo.hasNextPage"),
+        )
+        .rule(When::status(400).body("errors.*.extensions.code", "RATELIMITED").means(Verdict::Wait));
+    Row::new("Linear", [Way::new("C", server, source).checked(hit)])
+}
