@@ -18,32 +18,52 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use futures::TryStreamExt;
+use headwater::Shutdown;
+use headwater::pipeline::Event;
 use headwater::prelude::*;
 use headwater::sink::Jsonl;
 use serde_json::{Value, json};
 use support::server::{Server, python};
-use support::{assert_once_each, dropped, records, server_program};
+use support::{assert_once_each, dropped, ids_of, records, server_program};
 
 const ROWS: usize = 1_234;
 
-/// Starts it over the garden; `None` if it is not installed.
-async fn garden() -> Option<Server> {
-    let datasette = server_program("datasette", "HEADWATER_DATASETTE", "pip install datasette")?;
-    let sql = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/datasette/garden.sql");
-    let plant = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(open(sys.argv[2], encoding='utf-8').read())";
-    let server = Server::start(|port, dir| {
-        let file = dir.join("garden.db");
-        let planted = Command::new(python(&datasette)).args(["-c", plant]).arg(&file).arg(sql).status();
-        assert!(planted.expect("Python").success());
-        let mut command = Command::new(&datasette);
-        command.arg("serve").arg(file).args(["--port", &port.to_string()]);
-        command
-    });
-    Some(server.await)
+struct Garden {
+    server: Server,
+    python: PathBuf,
+}
+
+impl Garden {
+    /// Starts datasette over the garden; `None` if it is not installed.
+    async fn start() -> Option<Self> {
+        let datasette = server_program("datasette", "HEADWATER_DATASETTE", "pip install datasette")?;
+        let python = python(&datasette);
+        let sql = include_str!("datasette/garden.sql");
+        let server = Server::start(|port, dir| {
+            execute(&python, dir, sql);
+            let mut command = Command::new(&datasette);
+            command.arg("serve").arg(dir.join(FILE)).args(["--port", &port.to_string()]);
+            command
+        });
+        Some(Self { server: server.await, python })
+    }
+
+    fn url(&self, path: &str) -> String {
+        self.server.url(&format!("/garden/{path}"))
+    }
+}
+
+const FILE: &str = "garden.db";
+
+/// Runs SQL in the garden of a directory. Python has SQLite with it.
+fn execute(python: &Path, dir: &Path, sql: &str) {
+    let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+    let done = Command::new(python).args(["-c", script]).arg(dir.join(FILE)).arg(sql).status();
+    assert!(done.expect("Python").success());
 }
 
 /// What is pulled: a name, a path, and the columns.
@@ -57,9 +77,9 @@ const PLANTS: [&str; 3] = ["id", "name", "height"];
 const READINGS: [&str; 3] = ["station", "day", "value"];
 
 /// A list in each way that leads from page to page.
-fn sources(garden: &Server, list: &str, path: &str) -> Vec<Source> {
+fn sources(garden: &Garden, list: &str, path: &str) -> Vec<Source> {
     let source = |way: &str, shape: &str, rows: &str| {
-        Source::get(format!("{list}_{way}"), garden.url(&format!("/garden/{path}{shape}"))).records(rows)
+        Source::get(format!("{list}_{way}"), garden.url(&format!("{path}{shape}"))).records(rows)
     };
     let sources = [
         source("url_arrays", "", "rows").paginate(NextUrl::body("next_url")),
@@ -92,7 +112,7 @@ fn assert_complete(out: &Path, source: &str, columns: [&str; 3]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_row_of_each_list_comes_once_in_each_way_of_leading_on() {
-    let (Some(garden), out) = (garden().await, tempfile::tempdir().unwrap()) else { return };
+    let (Some(garden), out) = (Garden::start().await, tempfile::tempdir().unwrap()) else { return };
     for (list, path, columns) in LISTS {
         let sources = sources(&garden, list, path);
         let report = Pipeline::new().sources(sources).sink(Jsonl::dir(out.path())).run().await.unwrap();
@@ -105,7 +125,7 @@ async fn each_row_of_each_list_comes_once_in_each_way_of_leading_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_dropped_between_equal_values_goes_on_with_each_row_once() {
-    let (Some(garden), out) = (garden().await, tempfile::tempdir().unwrap()) else { return };
+    let (Some(garden), out) = (Garden::start().await, tempfile::tempdir().unwrap()) else { return };
     let sources = || LISTS.into_iter().flat_map(|(list, path, _)| sources(&garden, list, path));
     let pipeline = || Pipeline::new().sources(sources()).sink(Jsonl::dir(out.path()));
     let report = dropped::in_the_middle(130, pipeline).await;
@@ -120,9 +140,35 @@ async fn a_run_that_is_dropped_between_equal_values_goes_on_with_each_row_once()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_and_go_while_they_are_read_shift_nothing() {
+    let (Some(garden), out) = (Garden::start().await, tempfile::tempdir().unwrap()) else { return };
+    let plants = || {
+        let url = garden.url("plants.json?_shape=objects");
+        Source::get("plants", url).records("rows").paginate(NextUrl::body("next_url")).build().unwrap()
+    };
+    let (shutdown, sink) = (Shutdown::new(), || Jsonl::dir(out.path()));
+    let stop = shutdown.clone();
+    let run = Pipeline::new().source(plants()).sink(sink()).shutdown(shutdown);
+    let run = run.observe(move |event| {
+        if matches!(event, Event::Page { records: 400, .. }) {
+            stop.finish_pages();
+        }
+    });
+    let report = run.run().await.unwrap_err().report.unwrap();
+    assert!((400..1_000).contains(&report.records()), "it stopped in the middle: {report}");
+    // Of what was read, some goes; something comes that belongs before it. Of what is ahead, one row goes and one comes.
+    let change = "delete from plants where id between 10 and 150 or id = 1000; \
+                  insert into plants values (-1, 'before', 0), (0, 'before', 0), (2000, 'behind', 0);";
+    execute(&garden.python, garden.server.dir(), change);
+    Pipeline::new().source(plants()).sink(sink()).run().await.unwrap();
+    let expected = (1..=1_234).filter(|id| *id != 1_000).chain([2_000]).map(|id| id.to_string());
+    assert_eq!(ids_of(out.path(), "plants"), expected.collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_size_that_is_refused_is_an_error_that_says_so() {
-    let Some(garden) = garden().await else { return };
-    let first = Request::get(garden.url("/garden/plants.json?_size=1001")).unwrap();
+    let Some(garden) = Garden::start().await else { return };
+    let first = Request::get(garden.url("plants.json?_size=1001")).unwrap();
     let pages = Pages::new(Http::new().unwrap(), first, NextUrl::body("next_url"));
     let error = pages.records("rows").try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Status, "{error}");

@@ -12,6 +12,7 @@
 //!   trouble it, up to 1,000 of them (`offset_cutoff`). It is base64, with its `=` percent-encoded in the link.
 //! - The throttle counts the requests of the last second by client, over all views of a scope, and does not count
 //!   those that it refuses. `Retry-After` is in whole seconds, rounded up.
+//! - Without Django's `CommonMiddleware`, as here, answers have no `Content-Length`: the closed connection ends them.
 
 mod support;
 

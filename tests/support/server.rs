@@ -61,6 +61,11 @@ impl Server {
         format!("{}{path}", self.url)
     }
 
+    /// Its directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The JSON at a path.
     pub(crate) async fn get(&self, path: &str) -> Value {
         let response = client().get(self.url(path)).send().await.expect("an answer");
