@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headwater::paginate::{Cursor, LinkHeader, NextUrl, Offset};
 use headwater::testing::{Reply, Scripted};
-use headwater::{Request, Source, SourceBuilder};
+use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
@@ -139,8 +139,9 @@ fn jira_search() -> Row {
         .records("issues")
         .paginate(Cursor::body("nextPageToken").into_query("nextPageToken").until_true("isLast"));
     let body = json!({ "jql": jql, "fields": ["*navigable"], "maxResults": 5000 });
-    let request = Request::post(format!("{SITE}/rest/api/3/search/jql")).unwrap().json(body).repeatable();
-    let by_post = Source::request("issues", request)
+    let by_post = Source::post("issues", format!("{SITE}/rest/api/3/search/jql"))
+        .json(body)
+        .repeatable()
         .basic("me@example.com", "api_token")
         .records("issues")
         .paginate(Cursor::body("nextPageToken").into_body("nextPageToken").missing_ends());

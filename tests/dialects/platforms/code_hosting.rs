@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use headwater::Source;
-use headwater::paginate::{LinkHeader, PageNumber};
+use headwater::exchange::Rule;
+use headwater::paginate::{Cursor, LinkHeader, PageNumber};
 use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Limit, answer, iso, made, page, require, server};
+use super::vendor::{Limit, answer, iso, made, ok, page, place, range, require, server, token};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![github(), gitlab_offset(), gitlab_keyset()]
+    vec![github(), github_graphql(), gitlab_offset(), gitlab_keyset()]
 }
 
 fn issue(number: u64) -> Value {
@@ -70,6 +71,55 @@ fn github() -> Row {
         .records("")
         .paginate(LinkHeader::new());
     Row::new("GitHub REST", [Way::new("N", list, source).checked(check)])
+}
+
+/// The cursor is a variable of the query, and `hasNextPage` says whether it leads anywhere. A used-up budget of points is
+/// a 200 with `errors` and without `data`; the headers tell of it, as at REST, and the query can ask for `rateLimit`
+/// (docs.github.com, "Using pagination in the GraphQL API", "Rate limits and query limits for the GraphQL API"; `first`
+/// must be given, and is 100 at most).
+fn github_graphql() -> Row {
+    let limit = Limit::at(5, Duration::from_secs(1200));
+    let kept = limit.clone();
+    let api = server(move |asked| {
+        asked.authorized("Bearer ghp_token")?;
+        asked.at("POST", "/graphql")?;
+        require(!asked.has("/variables/first"), "first is written in the query")?;
+        let query = asked.body("/query").as_str().unwrap_or_default();
+        require(query.contains("issues(first: 100, after: $after)"), "no such query")?;
+        require(
+            asked.body("/variables/owner") == "octo",
+            "Variable $owner of type String! was provided invalid value",
+        )?;
+        if let Some(wait) = limit.meets() {
+            let errors =
+                [json!({ "type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1." })];
+            return Ok(answer(200, json!({ "errors": errors }))
+                .header("x-ratelimit-limit", "5000")
+                .header("x-ratelimit-remaining", "0")
+                .header("x-ratelimit-resource", "graphql")
+                .header("x-ratelimit-reset", &limit.after(wait).to_string()));
+        }
+        let at = asked.body("/variables/after").as_str().map_or(Ok(0), place)?;
+        let end = range(at, 100).end;
+        let issues = json!({
+            "totalCount": RECORDS, "nodes": page(at, 100, issue),
+            "pageInfo": { "hasNextPage": end < RECORDS, "endCursor": token(end) },
+        });
+        ok(json!({ "data": { "repository": { "issues": issues } } }))
+    });
+    let query = "query($owner: String!, $after: String) { repository(owner: $owner, name: \"hello\") {
+        issues(first: 100, after: $after) { totalCount nodes { id number } pageInfo { hasNextPage endCursor } } } }";
+    let source = Source::graphql("github_issues", "https://api.github.com/graphql", query)
+        .bearer("ghp_token")
+        .variable("owner", "octo")
+        .records("data.repository.issues.nodes")
+        .paginate(
+            Cursor::body("data.repository.issues.pageInfo.endCursor")
+                .into_body("variables.after")
+                .until_false("data.repository.issues.pageInfo.hasNextPage"),
+        )
+        .rules(Rule::graphql());
+    Row::new("GitHub GraphQL", [Way::new("C", api, source).checked(move || kept.kept())])
 }
 
 /// What both styles of GitLab say about their limit (docs.gitlab.com, "Rate limits").

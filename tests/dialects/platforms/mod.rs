@@ -2,12 +2,33 @@
 
 mod atlassian;
 mod code_hosting;
+mod communities;
+mod google;
+mod intercom;
+mod media;
+mod microsoft;
 mod payments;
+mod shops;
+mod social;
 mod vendor;
+mod zendesk;
 
 use super::row::{self, Row};
 
 /// Every row of these, in the groups of their files.
 pub(crate) fn rows() -> Vec<Row> {
-    [code_hosting::rows(), payments::rows(), atlassian::rows()].into_iter().flatten().collect()
+    let groups = [
+        code_hosting::rows(),
+        payments::rows(),
+        shops::rows(),
+        atlassian::rows(),
+        zendesk::rows(),
+        intercom::rows(),
+        google::rows(),
+        microsoft::rows(),
+        social::rows(),
+        communities::rows(),
+        media::rows(),
+    ];
+    groups.into_iter().flatten().collect()
 }

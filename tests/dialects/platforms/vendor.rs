@@ -119,6 +119,12 @@ impl<'a> Asked<'a> {
         Err(refuse(401, "these are no credentials of ours"))
     }
 
+    /// A field of a form.
+    pub(crate) fn form(&self, name: &str) -> Option<&str> {
+        let fields = self.request.form_fields();
+        fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
     /// The value at a pointer into the JSON body; `null` if there is none.
     pub(crate) fn body(&self, pointer: &str) -> &Value {
         self.request.body().and_then(|body| body.pointer(pointer)).unwrap_or(&NULL)

@@ -1,0 +1,143 @@
+//! Discord and Twitch.
+
+use std::time::Duration;
+
+use headwater::Source;
+use headwater::paginate::Cursor;
+use headwater::testing::{Reply, Scripted};
+use serde_json::{Value, json};
+
+use super::row::{RECORDS, Row, Way};
+use super::vendor::{
+    Asked, Limit, answer, iso, made, ok, page, place, range, refuse, require, seconds, server, token,
+};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![twitch()]
+}
+
+/// The epoch that snowflakes count from, in milliseconds.
+const DISCORD: i64 = 1_420_070_400_000;
+
+/// The id of a record: its time in milliseconds, above 22 bits of other things.
+fn snowflake(number: u64) -> u64 {
+    (((made(number) * 1000 - DISCORD) as u64) << 22) | (number & 0xfff)
+}
+
+/// The body says how long to wait, to the millisecond; `Retry-After` rounds it up. The limit is one of the route's bucket.
+fn discord_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
+    asked.authorized("Bot MTk4.token")?;
+    let Some(wait) = limit.meets() else { return Ok(()) };
+    let left = wait.as_secs_f64();
+    Err(answer(
+        429,
+        json!({ "message": "You are being rate limited.", "retry_after": left, "global": false }),
+    )
+    .header("retry-after", &left.ceil().to_string())
+    .header("x-ratelimit-limit", "5")
+    .header("x-ratelimit-remaining", "0")
+    .header("x-ratelimit-reset", &format!("{:.3}", limit.now() + left))
+    .header("x-ratelimit-reset-after", &format!("{left:.3}"))
+    .header("x-ratelimit-bucket", "80c17d2f203122d936070c88c8d10f33")
+    .header("x-ratelimit-scope", "user"))
+}
+
+fn id(asked: &Asked<'_>, name: &str) -> Result<Option<u64>, Reply> {
+    let Some(text) = asked.query(name) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| refuse(400, format!("{name}: Value {text:?} is not snowflake.")))
+}
+
+fn size(asked: &Asked<'_>, default: u64, most: u64) -> Result<u64, Reply> {
+    let size = asked.number("limit", default)?;
+    require((1..=most).contains(&size), format!("limit: int value should be between 1 and {most}."))?;
+    Ok(size)
+}
+
+/// Whatever the direction, the youngest of a page stands first.
+fn messages(limit: Limit) -> Scripted {
+    server(move |asked| {
+        discord_limited(asked, &limit)?;
+        asked.at("GET", "/api/v10/channels/41771983423143937/messages")?;
+        let size = size(asked, 50, 100)? as usize;
+        let (before, after) = (id(asked, "before")?, id(asked, "after")?);
+        require(before.is_none() || after.is_none(), "before and after exclude each other")?;
+        let mut numbers: Vec<u64> = match (before, after) {
+            (_, Some(after)) => (0..RECORDS).filter(|n| snowflake(*n) > after).take(size).collect(),
+            (before, _) => {
+                let older = (0..RECORDS).rev().filter(|n| before.is_none_or(|before| snowflake(*n) < before));
+                older.take(size).collect()
+            }
+        };
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        ok(numbers
+            .iter()
+            .map(|n| json!({ "n": n, "id": snowflake(*n).to_string() }))
+            .collect::<Vec<_>>()
+            .into())
+    })
+}
+
+fn members(limit: Limit) -> Scripted {
+    server(move |asked| {
+        discord_limited(asked, &limit)?;
+        asked.at("GET", "/api/v10/guilds/197038439483310086/members")?;
+        let (size, after) = (size(asked, 1, 1000)? as usize, id(asked, "after")?.unwrap_or(0));
+        let numbers = (0..RECORDS).filter(|n| snowflake(*n) > after).take(size);
+        ok(numbers
+            .map(|n| json!({ "n": n, "user": { "id": snowflake(n).to_string() } }))
+            .collect::<Vec<_>>()
+            .into())
+    })
+}
+
+/// Pins go by the time at which they were made, and have a flag.
+fn pins(limit: Limit) -> Scripted {
+    server(move |asked| {
+        discord_limited(asked, &limit)?;
+        asked.at("GET", "/api/v10/channels/41771983423143937/messages/pins")?;
+        let size = size(asked, 50, 50)?;
+        let before = asked.query("before").map_or(Ok(i64::MAX), seconds)?;
+        let older: Vec<u64> = (0..RECORDS).rev().filter(|n| made(*n) < before).collect();
+        let items: Vec<Value> = (older.iter().take(size as usize))
+            .map(|n| json!({ "pinned_at": iso(made(*n)), "message": { "n": n, "id": snowflake(*n).to_string() } }))
+            .collect();
+        ok(json!({ "items": items, "has_more": older.len() as u64 > size }))
+    })
+}
+
+/// `pagination` is an empty object at the end; the client's id must come with each page (dev.twitch.tv, "Twitch API
+/// Concepts": `Ratelimit-Reset` in epoch seconds; 20, at most 100 a page).
+fn twitch() -> Row {
+    let limit = Limit::at(3, Duration::from_secs(40));
+    let kept = limit.clone();
+    let followers = server(move |asked| {
+        asked.authorized("Bearer cfabdegwdoklmawdzdo98xt2fo512y")?;
+        asked.says("client-id", "uo6dggojyb8d6soh92zknwmi5ej1q2")?;
+        asked.at("GET", "/helix/channels/followers")?;
+        if let Some(wait) = limit.meets() {
+            return Ok(answer(429, json!({ "error": "Too Many Requests", "status": 429 }))
+                .header("ratelimit-limit", "800")
+                .header("ratelimit-remaining", "0")
+                .header("ratelimit-reset", &limit.after(wait).to_string()));
+        }
+        asked.asks("broadcaster_id", "123456")?;
+        let size = asked.number("first", 20)?;
+        require(
+            size <= 100,
+            "The parameter \"first\" was malformed: the value must be less than or equal to 100",
+        )?;
+        let at = asked.query("after").map_or(Ok(0), place)?;
+        let end = range(at, size).end;
+        let pagination = if end < RECORDS { json!({ "cursor": token(end) }) } else { json!({}) };
+        let data = page(at, size, |n| json!({ "n": n, "user_id": n.to_string() }));
+        ok(json!({ "total": RECORDS, "data": data, "pagination": pagination }))
+    });
+    let source = Source::get("followers", "https://api.twitch.tv/helix/channels/followers")
+        .bearer("cfabdegwdoklmawdzdo98xt2fo512y")
+        .header("Client-Id", "uo6dggojyb8d6soh92zknwmi5ej1q2")
+        .query("broadcaster_id", "123456")
+        .query("first", "100")
+        .records("data")
+        .paginate(Cursor::body("pagination.cursor").into_query("after").missing_ends());
+    Row::new("Twitch", [Way::new("C", followers, source).checked(move || kept.kept())])
+}

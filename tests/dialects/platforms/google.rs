@@ -1,0 +1,210 @@
+//! Google: the rule that all of its APIs keep (AIP-158), and three that have their own ways.
+
+use std::time::Duration;
+
+use headwater::Source;
+use headwater::exchange::{Verdict, When};
+use headwater::paginate::Cursor;
+use headwater::testing::{Reply, Scripted};
+use serde_json::{Value, json};
+
+use super::row::{RECORDS, Row, Way};
+use super::vendor::{Asked, Limit, Served, answer, ok, page, range, refuse, require, server};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![youtube()]
+}
+
+/// Page tokens are safe in a URL.
+fn token(at: u64) -> String {
+    format!("~!!~AI9FV7{at:05}")
+}
+
+fn place(token: &str) -> Result<u64, Reply> {
+    let at = token.strip_prefix("~!!~AI9FV7").and_then(|digits| digits.parse().ok());
+    at.ok_or_else(|| problem(400, "invalid", "Invalid Value"))
+}
+
+/// A refusal as Google writes it.
+fn problem(code: u16, reason: &str, message: &str) -> Reply {
+    let errors = [json!({ "domain": "usageLimits", "reason": reason, "message": message })];
+    answer(code, json!({ "error": { "code": code, "message": message, "errors": errors } }))
+}
+
+fn file(number: u64) -> Value {
+    json!({ "n": number, "kind": "drive#file", "id": format!("1f{number:05}"), "name": format!("{number}.txt") })
+}
+
+/// Drive: too large a size is brought down, an empty page may come in the middle, and all other arguments must be the
+/// same on each page.
+fn drive(limit: Limit) -> Scripted {
+    server(move |asked| {
+        asked.authorized("Bearer ya29.token")?;
+        asked.at("GET", "/drive/v3/files")?;
+        if limit.meets().is_some() {
+            return Err(problem(403, "userRateLimitExceeded", "User Rate Limit Exceeded"));
+        }
+        asked.asks("q", "trashed = false")?;
+        // The token comes only if it is among the fields.
+        asked.asks("fields", "nextPageToken,files(id,name)")?;
+        let size = asked.number("pageSize", 100)?.min(1000);
+        let token_asked = asked.query("pageToken");
+        let at = token_asked.map_or(Ok(0), |token| place(token.trim_end_matches('-')))?;
+        // Nobody says how far the server looks before it gives back what it has: nothing, twice in the middle.
+        let nothing = [400, 800].contains(&at) && token_asked.is_some_and(|token| !token.ends_with('-'));
+        let files = page(at, if nothing { 0 } else { size }, file);
+        let end = at + files.len() as u64;
+        let mut body = json!({ "files": files });
+        if end < RECORDS {
+            body["nextPageToken"] = json!(format!("{}{}", token(end), if nothing { "-" } else { "" }));
+        }
+        ok(body)
+    })
+}
+
+fn calendar(limit: Limit) -> Scripted {
+    server(move |asked| {
+        asked.authorized("Bearer ya29.token")?;
+        asked.at("GET", "/calendar/v3/calendars/primary/events")?;
+        if limit.meets().is_some() {
+            return Err(problem(429, "rateLimitExceeded", "Rate Limit Exceeded"));
+        }
+        asked.asks("singleEvents", "true")?;
+        let size = asked.number("maxResults", 250)?.min(2500);
+        let at = asked.query("pageToken").map_or(Ok(0), place)?;
+        let end = range(at, size).end;
+        let items =
+            page(at, size, |n| json!({ "n": n, "kind": "calendar#event", "id": format!("ev{n:05}") }));
+        let mut body = json!({ "kind": "calendar#events", "items": items });
+        match end < RECORDS {
+            true => body["nextPageToken"] = json!(token(end)),
+            false => body["nextSyncToken"] = json!("CPDAlvWDx70CEPDAlvWDx70CGAU="),
+        }
+        ok(body)
+    })
+}
+
+/// As AIP-158, with `maxResults` (5, at most 50); the total is a guess. The quota of a day is used up with a 403
+/// `quotaExceeded` (developers.google.com/youtube/v3, "PlaylistItems: list", "Implementation: Pagination").
+fn youtube() -> Row {
+    let limit = Limit::at(9, Duration::ZERO);
+    let kept = limit.clone();
+    let list = server(move |asked| {
+        asked.at("GET", "/youtube/v3/playlistItems")?;
+        if asked.query("key") != Some("AIza-key") {
+            return Err(problem(400, "badRequest", "API key not valid. Please pass a valid API key."));
+        }
+        if limit.meets().is_some() {
+            return Err(problem(
+                403,
+                "quotaExceeded",
+                "The request cannot be completed because you have exceeded your quota.",
+            ));
+        }
+        asked.asks("part", "snippet")?;
+        asked.asks("playlistId", "PL1")?;
+        let size = asked.number("maxResults", 5)?;
+        if size > 50 {
+            return Err(problem(
+                400,
+                "invalidValue",
+                "Invalid value for maxResults, must be between 0 and 50",
+            ));
+        }
+        let at = asked.query("pageToken").map_or(Ok(0), place)?;
+        let end = range(at, size).end;
+        let items =
+            page(at, size, |n| json!({ "n": n, "kind": "youtube#playlistItem", "id": format!("UE{n:05}") }));
+        // The total is an approximation, and changes from page to page.
+        let total = RECORDS - 3 + at % 5;
+        let mut body =
+            json!({ "items": items, "pageInfo": { "totalResults": total, "resultsPerPage": size } });
+        if end < RECORDS {
+            body["nextPageToken"] = json!(token(end));
+        }
+        ok(body)
+    });
+    let source = Source::get("playlist", "https://www.googleapis.com/youtube/v3/playlistItems")
+        .api_key_query("key", "AIza-key")
+        .query("part", "snippet")
+        .query("playlistId", "PL1")
+        .query("maxResults", "50")
+        .records("items")
+        .paginate(Cursor::body("nextPageToken").into_query("pageToken").missing_ends())
+        .rule(When::status(403).body("error.errors.*.reason", "quotaExceeded").means(Verdict::Wait));
+    Row::new("YouTube Data", [Way::new("C", list, source).checked(move || kept.kept())])
+}
+
+/// The real page has 10,000 rows; there are only 1,234 here.
+const ADS_PAGE: u64 = 400;
+
+fn ads_asked(asked: &Asked<'_>, limit: &Limit, verb: &str) -> Result<(), Reply> {
+    asked.authorized("Bearer ya29.token")?;
+    asked.says("developer-token", "dev-token")?;
+    asked.says("login-customer-id", "9876543210")?;
+    asked.at("POST", &format!("/v21/customers/1234567890/googleAds:{verb}"))?;
+    asked.only(&[])?;
+    require(
+        asked.body("/query") == "SELECT campaign.id FROM campaign",
+        "the query changed between two pages",
+    )?;
+    require(!asked.has("/pageSize"), "PAGE_SIZE_NOT_SUPPORTED")?;
+    let Some(wait) = limit.meets() else { return Ok(()) };
+    let delay = format!("{}s", wait.as_secs());
+    let quota = json!({ "errors": [{
+        "errorCode": { "quotaError": "RESOURCE_EXHAUSTED" },
+        "details": { "quotaErrorDetails": { "rateScope": "DEVELOPER", "retryDelay": delay } },
+    }] });
+    Err(answer(429, json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "details": [quota] } })))
+}
+
+fn campaign(number: u64) -> Value {
+    json!({ "n": number, "campaign": { "resourceName": format!("customers/1234567890/campaigns/{number}") } })
+}
+
+fn ads_search(limit: Limit) -> Scripted {
+    server(move |asked| {
+        ads_asked(asked, &limit, "search")?;
+        let at = asked.body("/pageToken").as_str().map_or(Ok(0), place)?;
+        let end = range(at, ADS_PAGE).end;
+        let mut body = json!({ "results": page(at, ADS_PAGE, campaign), "fieldMask": "campaign.id" });
+        if end < RECORDS {
+            body["nextPageToken"] = json!(token(end));
+        }
+        ok(body)
+    })
+}
+
+/// One answer has it all: an array of batches.
+fn ads_stream(limit: Limit) -> Scripted {
+    server(move |asked| {
+        ads_asked(asked, &limit, "searchStream")?;
+        let batches = (0..RECORDS.div_ceil(ADS_PAGE)).map(|batch| {
+            json!({ "results": page(batch * ADS_PAGE, ADS_PAGE, campaign), "fieldMask": "campaign.id" })
+        });
+        ok(batches.collect::<Vec<_>>().into())
+    })
+}
+
+/// Whole numbers of 64 bits are strings in Google's JSON, also in what is asked.
+fn int64(value: &Value, name: &str) -> Result<u64, Reply> {
+    match value {
+        Value::String(text) => text.parse().map_err(|_| refuse(400, format!("{name} is no int64"))),
+        other => Err(refuse(400, format!("{name} is {other}, not an int64"))),
+    }
+}
+
+fn report(asked: &Asked<'_>) -> Served {
+    let at = int64(asked.body("/offset"), "offset")?;
+    let size = int64(asked.body("/limit"), "limit")?.min(250_000);
+    let row = |n: u64| json!({ "n": n, "dimensionValues": [{ "value": format!("/page/{n}") }], "metricValues": [{ "value": "1" }] });
+    let mut body = json!({
+        "rowCount": RECORDS,
+        "propertyQuota": { "tokensPerHour": { "consumed": 1, "remaining": 39_999 } },
+    });
+    // An empty list is left out.
+    if at < RECORDS {
+        body["rows"] = page(at, size, row).into();
+    }
+    ok(body)
+}

@@ -1,0 +1,175 @@
+//! Spotify, Meta and LinkedIn.
+
+use std::time::Duration;
+
+use headwater::paginate::{Cursor, NextUrl, Offset};
+use headwater::testing::{Reply, Scripted};
+use headwater::{Source, SourceBuilder};
+use serde_json::{Value, json};
+
+use super::row::{RECORDS, Row, Way};
+use super::vendor::{Asked, Limit, answer, ok, page, place, range, refuse, require, server, token};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![spotify(), linkedin()]
+}
+
+fn spotify_limited(asked: &Asked<'_>, limit: &Limit) -> Result<u64, Reply> {
+    asked.authorized("Bearer BQC.token")?;
+    if let Some(wait) = limit.meets() {
+        let body = json!({ "error": { "status": 429, "message": "API rate limit exceeded" } });
+        return Err(answer(429, body).header("retry-after", &wait.as_secs().to_string()));
+    }
+    let size = asked.number("limit", 20)?;
+    require((1..=50).contains(&size), "Invalid limit")?;
+    Ok(size)
+}
+
+fn tracks(limit: Limit) -> Scripted {
+    server(move |asked| {
+        let size = spotify_limited(asked, &limit)?;
+        asked.at("GET", "/v1/playlists/37i9dQ/tracks")?;
+        asked.asks("market", "DE")?;
+        let at = asked.number("offset", 0)?;
+        let end = range(at, size).end;
+        let url = |at| {
+            format!("https://api.spotify.com/v1/playlists/37i9dQ/tracks?offset={at}&limit={size}&market=DE")
+        };
+        let items = page(at, size, |n| json!({ "n": n, "track": { "id": format!("t{n}") } }));
+        ok(json!({
+            "href": url(at), "limit": size, "offset": at, "total": RECORDS, "previous": null,
+            "next": (end < RECORDS).then(|| url(end)), "items": items,
+        }))
+    })
+}
+
+fn artists(limit: Limit) -> Scripted {
+    server(move |asked| {
+        let size = spotify_limited(asked, &limit)?;
+        asked.at("GET", "/v1/me/following")?;
+        asked.asks("type", "artist")?;
+        let at = match asked.query("after") {
+            None => 0,
+            Some(id) => {
+                let n = id.strip_prefix("0I2XqV").and_then(|digits| digits.parse::<u64>().ok());
+                n.map(|n| n + 1).ok_or_else(|| refuse(400, "Invalid cursor"))?
+            }
+        };
+        let end = range(at, size).end;
+        let items = page(at, size, |n| json!({ "n": n, "id": format!("0I2XqV{n:05}") }));
+        let after = (end < RECORDS).then(|| format!("0I2XqV{:05}", end - 1));
+        let next = (after.as_ref()).map(|after| {
+            format!("https://api.spotify.com/v1/me/following?type=artist&limit={size}&after={after}")
+        });
+        ok(json!({ "artists": {
+            "items": items, "limit": size, "total": RECORDS, "next": next, "cursors": { "after": after },
+        } }))
+    })
+}
+
+/// `next` is absolute and null at the end, beside `offset`, `limit` and `total`; some lists have `cursors.after` in their
+/// place (developer.spotify.com, "API calls", "Get Followed Artists", "Rate Limits": 429 with `Retry-After`; 20, at most
+/// 50 a page).
+fn spotify() -> Row {
+    let way = |primitive, served: fn(Limit) -> Scripted, source| {
+        let limit = Limit::at(12, Duration::from_secs(17));
+        Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
+    };
+    let source = |name, url: &str| -> SourceBuilder { Source::get(name, url).bearer("BQC.token") };
+    let playlist = || {
+        source("tracks", "https://api.spotify.com/v1/playlists/37i9dQ/tracks")
+            .query("market", "DE")
+            .records("items")
+    };
+    let next = playlist().query("limit", "50").paginate(NextUrl::body("next"));
+    let offset = playlist().paginate(Offset::new(50).until_total("total"));
+    let following = source("artists", "https://api.spotify.com/v1/me/following")
+        .query("type", "artist")
+        .query("limit", "50")
+        .records("artists.items")
+        .paginate(Cursor::body("artists.cursors.after").into_query("after"));
+    Row::new(
+        "Spotify",
+        [
+            way("N", tracks, next).named("next"),
+            way("O", tracks, offset).named("offset"),
+            way("C", artists, following).named("cursors.after"),
+        ],
+    )
+}
+
+/// The token may come as a parameter or as a header; the links carry it in either case.
+fn feed(limit: Limit) -> Scripted {
+    server(move |asked| {
+        let bearer = asked.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let given = [bearer, asked.query("access_token")];
+        if !given.contains(&Some("EAAB.token.of.a.page.0123456789"))
+            || given.iter().flatten().any(|given| *given != "EAAB.token.of.a.page.0123456789")
+        {
+            let error =
+                json!({ "message": "Invalid OAuth access token.", "type": "OAuthException", "code": 190 });
+            return Ok(answer(400, json!({ "error": error })));
+        }
+        asked.at("GET", "/v21.0/1234/feed")?;
+        if limit.meets().is_some() {
+            let error = json!({ "message": "(#32) Page request limit reached", "type": "OAuthException", "code": 32 });
+            return Ok(answer(400, json!({ "error": error }))
+                .header("x-app-usage", r#"{"call_count":100,"total_cputime":25,"total_time":25}"#));
+        }
+        asked.asks("fields", "id,created_time")?;
+        let size = asked.number("limit", 25)?.min(100);
+        let after = asked.query("after");
+        let at = after.map_or(Ok(0), |after| place(after.trim_end_matches('Z')))?;
+        // Posts that may not be seen are taken out of the page, be it all of them.
+        let hidden = at == 300 && after.is_some_and(|after| !after.ends_with('Z'));
+        let data = page(
+            at,
+            if hidden { 0 } else { size - at % 5 },
+            |n| json!({ "n": n, "id": format!("1234_{n}") }),
+        );
+        let end = at + data.len() as u64;
+        let cursor = format!("{}{}", token(end), if hidden { "Z" } else { "" });
+        let mut paging = json!({ "cursors": { "before": token(at), "after": cursor } });
+        if end < RECORDS {
+            let cursor: String = url::form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+            paging["next"] = json!(format!(
+                "https://graph.facebook.com/v21.0/1234/feed?access_token=EAAB.token.of.a.page.0123456789&fields=id%2Ccreated_time&limit={size}&after={cursor}"
+            ));
+        }
+        Ok(answer(200, json!({ "data": data, "paging": paging }))
+            .header("x-app-usage", r#"{"call_count":28,"total_cputime":25,"total_time":25}"#))
+    })
+}
+
+/// `start` and `count`; fewer elements than `count` are the end, and nothing else says so (learn.microsoft.com/linkedin,
+/// "Pagination"; 10 a page).
+fn linkedin() -> Row {
+    let limit = Limit::at(7, Duration::ZERO);
+    let kept = limit.clone();
+    let list = server(move |asked| {
+        asked.authorized("Bearer AQX.token")?;
+        asked.says("x-restli-protocol-version", "2.0.0")?;
+        asked.says("linkedin-version", "202601")?;
+        asked.at("GET", "/rest/organizationAcls")?;
+        asked.asks("q", "roleAssignee")?;
+        if limit.meets().is_some() {
+            return Ok(answer(429, json!({ "status": 429, "code": "TOO_MANY_REQUESTS" })));
+        }
+        let (at, size) = (asked.number("start", 0)?, asked.number("count", 10)?);
+        require(size <= 100, "count must be 100 at most")?;
+        // Behind the end there is nothing to ask for.
+        if at > RECORDS {
+            return Err(refuse(400, "start is behind the end"));
+        }
+        let elements: Vec<Value> = page(at, size, |n| json!({ "n": n, "role": "ADMINISTRATOR" }));
+        ok(json!({ "elements": elements, "paging": { "start": at, "count": size, "links": [] } }))
+    });
+    let source = Source::get("acls", "https://api.linkedin.com/rest/organizationAcls")
+        .bearer("AQX.token")
+        .header("X-Restli-Protocol-Version", "2.0.0")
+        .header("LinkedIn-Version", "202601")
+        .query("q", "roleAssignee")
+        .records("elements")
+        .paginate(Offset::new(100).offset_param("start").limit_param("count").until_short_page());
+    Row::new("LinkedIn index", [Way::new("O", list, source).checked(move || kept.kept())])
+}
