@@ -4,7 +4,7 @@
 //!
 //! | headers | of | read as |
 //! |---|---|---|
-//! | `Retry-After` | RFC 9110 §10.2.3 | a wait: seconds, also with a fraction, or an HTTP-date in any of the three forms of §5.6.7 |
+//! | `Retry-After` | RFC 9110 §10.2.3 | a wait: seconds, also with a fraction, an HTTP-date in any of the three forms of §5.6.7, or an ISO 8601 date (Zoom) |
 //! | `retry-after-ms`, `x-ms-retry-after-ms`, `X-Retry-After` | Azure; BigCommerce | a wait in milliseconds; in seconds |
 //! | `Backoff`, `X-Backoff`, `X-Weave-Backoff` | Kinto, Zotero, Mozilla | seconds to keep still, though the answer is good |
 //! | `RateLimit`, `RateLimit-Policy` | draft-ietf-httpapi-ratelimit-headers; Cloudflare | a budget for each policy; quotas in bytes or in concurrent requests are no budget |
@@ -156,11 +156,10 @@ impl Hints {
 }
 
 fn retry_after(told: &Told<'_>) -> Option<Duration> {
-    let date = |value: &str| time::until(httpdate::parse_http_date(value.trim()).ok()?, told.now);
     let seconds = ["retry-after", "x-retry-after"]
         .into_iter()
         .flat_map(|name| told.all(name))
-        .filter_map(|value| time::seconds(value).or_else(|| date(value)));
+        .filter_map(|value| time::seconds(value).or_else(|| time::date(value, told.now)));
     let millis = ["retry-after-ms", "x-ms-retry-after-ms"]
         .into_iter()
         .filter_map(|name| told.text(name))
@@ -201,6 +200,8 @@ mod tests {
             ("Sunday, 17-May-26 10:02:00 GMT", 120.0),
             ("Sun May 17 10:02:00 2026", 120.0),
             ("Sun, 17 May 2026 09:00:00 GMT", 0.0),
+            // Zoom: "Rate limits", when the day's share is used up.
+            ("2026-05-17T10:02:00Z", 120.0),
         ] {
             assert_eq!(
                 read(&[("Retry-After", value)]).retry_after,

@@ -1,6 +1,7 @@
 //! Sales, marketing and meetings.
 
-use headwater::paginate::Cursor;
+use chrono::DateTime;
+use headwater::paginate::{Cursor, NextUrl, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::json;
@@ -12,7 +13,36 @@ use super::server::{
 };
 
 pub(crate) fn rows_of_offices() -> Vec<Row> {
-    vec![pipedrive()]
+    vec![bigcommerce(), zoom(), pipedrive()]
+}
+
+/// The next link, which is a query alone, or the number of pages; the budget of a window counts down in milliseconds, and
+/// of two waits the longer is meant (docs.bigcommerce.com: REST Management, Pagination; API rate limits).
+fn bigcommerce() -> Row {
+    let source = || {
+        Source::get("products", "https://api.bigcommerce.com/stores/aycv93/v3/catalog/products")
+            .api_key_header("X-Auth-Token", "token-of-bigcommerce")
+            .header("Accept", "application/json")
+            .records("data")
+    };
+    let limits = || [Limit::at(3, 12), Limit::at(6, 17)];
+    let (of_links, of_pages) = (limits(), limits());
+    let links =
+        source().query("limit", "100").paginate(NextUrl::body("meta.pagination.links.next").missing_ends());
+    let pages = PageNumber::new().size("limit", 100).until_page_count("meta.pagination.total_pages");
+    Row::new(
+        "BigCommerce v3",
+        [
+            Way::new("N", server(move |request, nth| products(request, nth, &of_links)), links)
+                .named("next link"),
+            Way::new(
+                "G",
+                server(move |request, nth| products(request, nth, &of_pages)),
+                source().paginate(pages),
+            )
+            .named("pages"),
+        ],
+    )
 }
 
 /// Products: the next link is nothing but a query, and the budget begins anew in so many milliseconds.
@@ -44,6 +74,19 @@ fn products(request: &Request, nth: u64, [budget, limit]: &[Limit; 2]) -> Answer
     Ok(if used_up { of_budget(reply, "0", "12000") } else { of_budget(reply, "140", "15000") })
 }
 
+/// A token, empty at the end, along with all parameters of the first request (developers.zoom.us: Pagination; Rate
+/// limits).
+fn zoom() -> Row {
+    let limits = [Limit::at(2, 0), Limit::at(4, 300)];
+    let source = Source::get("users", "https://api.zoom.us/v2/users")
+        .bearer("token-of-zoom")
+        .query("status", "active")
+        .query("page_size", "300")
+        .records("users")
+        .paginate(Cursor::body("next_page_token").into_query("next_page_token"));
+    Row::new("Zoom", [Way::new("C", server(move |request, nth| users(request, nth, &limits)), source)])
+}
+
 /// Users: the token goes along with all parameters of the first request. Too many a second is a 429 without a wait; too
 /// many a day is one that names the moment when the day is over.
 fn users(request: &Request, nth: u64, [second, day]: &[Limit; 2]) -> Answered {
@@ -58,7 +101,10 @@ fn users(request: &Request, nth: u64, [second, day]: &[Limit; 2]) -> Answered {
         .header("x-ratelimit-remaining", "0")
     };
     second.refuse(nth, || limited("QPS"))?;
-    day.refuse(nth, || limited("Daily-limit").header("retry-after", "2026-05-17T10:05:00Z"))?;
+    day.refuse(nth, || {
+        let over = DateTime::from_timestamp(day.over_at().cast_signed(), 0).unwrap_or_default();
+        limited("Daily-limit").header("retry-after", &over.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    })?;
     credentials(request, "authorization", "Bearer token-of-zoom")?;
     demand(
         param(request, "status").as_deref() == Some("active"),
