@@ -125,6 +125,7 @@ pub use limit::Limiter;
 pub use mark::Mark;
 pub use meter::{Counts, Meter};
 pub use page::{JsonPath, Page};
+pub use pages::incremental;
 pub use pages::{PageStream, Paged, Pages, PagesExt};
 pub use pipeline::{Pipeline, Report, RunError, Shutdown};
 pub use records::{Annotator, Batch, Record, RecordsExt};

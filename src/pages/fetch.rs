@@ -198,7 +198,8 @@ impl Fetch {
             _ => self.mark.validators.clone(),
         };
         let rows = self.mark.rows + rows;
-        let mark = Mark { next, pages: number, rows, began, after, validators, trail };
+        let mark =
+            Mark { next, pages: number, rows, began, after, validators, high: self.mark.high.clone(), trail };
         Page {
             body,
             status: response.status,

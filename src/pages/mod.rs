@@ -20,6 +20,7 @@
 //! not compile: [`Retry`] does not implement [`PageStream`].
 
 mod fetch;
+pub mod incremental;
 mod prefetch;
 mod rate_limit;
 mod retry;
@@ -28,6 +29,7 @@ mod stream;
 use futures::Stream;
 use futures::stream::FusedStream;
 
+pub use incremental::{Incremental, NewRecords};
 pub use prefetch::Prefetch;
 pub use rate_limit::RateLimit;
 pub use retry::Retry;
@@ -35,6 +37,7 @@ pub use stream::Pages;
 
 use crate::error::Result;
 use crate::limit::Limiter;
+use crate::mark::Mark;
 use crate::meter::Meter;
 use crate::page::{JsonPath, Page};
 use crate::retry::RetryPolicy;
@@ -110,6 +113,14 @@ pub trait PagesExt: Paged + Sized {
         Self: PageStream,
     {
         Retry::new(self, policy)
+    }
+
+    /// Leaves in each page what is new, and carries along how far the list has been pulled. `mark` is the one that the
+    /// pages go on from. The pages must know their record path.
+    ///
+    /// A page whose records are all known stays, without records. An error of the rules is the end.
+    fn incremental(self, rules: Incremental, mark: &Mark) -> NewRecords<Self> {
+        NewRecords::new(self, rules, mark)
     }
 
     /// Fetches up to `pages` pages ahead on a task of its own, the one that is on its way included, while the

@@ -148,6 +148,7 @@ impl<'a> Run<'a> {
                     run.sink
                         .open(Opening {
                             source: &name,
+                            label: source.label(),
                             started_at: plan.started_at,
                             committed,
                             lease: &run.lease,

@@ -3,7 +3,7 @@
 use http::header::{ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
 
-use super::{Position, Request};
+use super::{HighWater, Position, Request};
 
 /// Where a source goes on: what stands behind the records of a page.
 ///
@@ -28,6 +28,9 @@ pub struct Mark {
     /// What the first page may be asked by, whether it has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) validators: Option<Validators>,
+    /// How far a source that grows has been pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) high: Option<HighWater>,
     #[serde(default)]
     pub(crate) trail: Trail,
 }
@@ -90,6 +93,7 @@ impl Mark {
             began: None,
             after: None,
             validators: None,
+            high: None,
             trail: Trail::default(),
         }
     }
@@ -97,7 +101,8 @@ impl Mark {
     /// Where the run after this one, which is finished, begins: with what was kept for it, or at the start.
     pub fn next_run(&self) -> Self {
         let begin = Self::at(self.after.clone().unwrap_or_default());
-        Self { began: self.after.clone(), validators: self.validators.clone(), ..begin }
+        let high = self.high.as_ref().map(HighWater::next_run);
+        Self { began: self.after.clone(), validators: self.validators.clone(), high, ..begin }
     }
 
     /// Where the run began.

@@ -5,6 +5,7 @@
 mod bindings;
 mod body;
 mod fill;
+mod high_water;
 pub(crate) mod mark;
 pub(crate) mod origin;
 mod path;
@@ -15,6 +16,7 @@ pub(crate) mod redact;
 mod secret;
 mod spelling;
 mod target;
+mod timestamp;
 
 use std::fmt;
 use std::time::Duration;
@@ -24,11 +26,14 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 pub use bindings::Bindings;
+pub(crate) use high_water::{HighWater, Level};
+pub(crate) use mark::Mark;
 pub use origin::Origin;
 pub use path::JsonPath;
 pub use position::Position;
 pub use secret::Secret;
 pub use target::Target;
+pub(crate) use timestamp::Timestamp;
 
 use crate::error::{Error, Result};
 use body::Body;

@@ -65,7 +65,7 @@ impl Memory {
         let number = before.map_or(0, |output| output.opened) + 1;
         let mut lines = outputs.remove(opening.source).map(|output| output.lines).unwrap_or_default();
         lines.truncate(committed);
-        let annotator = Annotator::new(opening.source);
+        let annotator = Annotator::new(opening.label);
         outputs.insert(opening.source.to_owned(), Output { annotator, lines, committed, opened: number });
         self.opened.insert(opening.source.to_owned(), Opened { number, touched: false });
         Ok(SinkState(committed.into()))

@@ -91,6 +91,8 @@ pub struct Opening<'a> {
     /// The name of the source: ASCII letters, digits, `_`, `-` and `.`, so that it can be a part of a file
     /// name.
     pub source: &'a str,
+    /// What `__source` says: the name, unless the source is a part of another, a backfill say.
+    pub label: &'a str,
     /// When the run began (wall clock). A run that goes on keeps its beginning.
     pub started_at: SystemTime,
     /// What is known from before.

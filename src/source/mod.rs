@@ -29,6 +29,7 @@ use crate::transport::Transport;
 /// Either way it is the same combinators.
 pub struct Source {
     name: Arc<str>,
+    label: Arc<str>,
     definition: Definition,
     consistency: Consistency,
     start: Start,
@@ -126,12 +127,18 @@ impl Source {
             let meter = pages.meter();
             Ok(Started { batches: pages.batches(&records).boxed(), meter })
         });
-        Ok(Self { name: name.into(), definition, consistency, start })
+        let name: Arc<str> = name.into();
+        Ok(Self { label: name.clone(), name, definition, consistency, start })
     }
 
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What `__source` says in its records: the name, but for a [backfill](SourceBuilder::backfill).
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// Whether it can be read exactly while it changes.

@@ -27,7 +27,7 @@ use super::{Committed, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, blocking};
-use crate::records::Batch;
+use crate::records::{Annotator, Batch};
 
 /// Lines are appended when this many bytes have gathered.
 const BUFFER: usize = 256 * 1024;
@@ -73,11 +73,12 @@ impl Jsonl {
             Committed::Unfinished(state) => Before::Unfinished(state.clone()),
         };
         let lease = opening.lease.clone();
-        let output = self
+        let mut output = self
             .work(move |fs| open(fs, &dir, &source, started_at, before, &lease))
             .await
             .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))
             .map_err(|error| error.at(|context| context.source = Some(opening.source.into())))?;
+        output.annotator = Annotator::new(opening.label);
         let state = output.state();
         self.outputs.insert(opening.source.into(), output);
         state

@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod growth;
 mod limits;
 mod paging;
 mod request;
@@ -21,6 +22,7 @@ use crate::hints::Signal;
 use crate::limit::Limiter;
 use crate::mark::Mark;
 use crate::page::JsonPath;
+use crate::pages::incremental::Incremental;
 use crate::pages::{Paged, Pages, PagesExt};
 use crate::paginate::{Consistency, Paginate};
 use crate::records::RecordsExt;
@@ -47,6 +49,8 @@ pub struct SourceBuilder {
     no_content_ends: bool,
     rules: Vec<Rule>,
     conditional: bool,
+    incremental: Option<Incremental>,
+    label: Option<String>,
     ignore_origin_changes: bool,
 }
 
@@ -68,6 +72,8 @@ impl SourceBuilder {
             no_content_ends: false,
             rules: Vec::new(),
             conditional: false,
+            incremental: None,
+            label: None,
             ignore_origin_changes: false,
         }
     }
@@ -102,13 +108,14 @@ impl SourceBuilder {
     }
 
     fn put_together(self, name: Arc<str>) -> Result<Source> {
+        let label = self.label.as_deref().map_or_else(|| name.clone(), Arc::from);
         let Prepared { definition, consistency, records, open } = self.prepare(name.clone())?;
         let start: Start = Box::new(move |mark, shared| {
             let pages = open(mark, shared)?;
             let meter = pages.meter();
             Ok(Started { batches: pages.batches(&records).boxed(), meter })
         });
-        Ok(Source { name, definition, consistency, start })
+        Ok(Source { name, label, definition, consistency, start })
     }
 
     /// Puts it together up to its stream of pages.
@@ -138,6 +145,10 @@ impl SourceBuilder {
             let rules: Vec<String> = self.rules.iter().map(|rule| format!("{rule}\n")).collect();
             definition = definition.with("rules", rules.concat());
         }
+        if let Some(incremental) = &self.incremental {
+            incremental.check()?;
+            definition = definition.with("incremental", incremental.definition());
+        }
         if !self.ignore_origin_changes {
             definition = definition.with("origin", request.url().origin().ascii_serialization());
         }
@@ -147,7 +158,11 @@ impl SourceBuilder {
                 Some(own) => own,
                 None => (shared.transport)()?,
             };
-            let mut pages = Pages::with_parts(transport, request, paginator).named(name).resume(mark);
+            let request = match &self.incremental {
+                Some(incremental) => request.fill(&incremental.bindings(&mark))?,
+                None => request,
+            };
+            let mut pages = Pages::with_parts(transport, request, paginator).named(name).resume(mark.clone());
             if let Some(auth) = auth {
                 pages = pages.shared_auth(auth);
             }
@@ -168,8 +183,12 @@ impl SourceBuilder {
                 pages = pages.no_content_ends();
             }
             let pages = pages.rate_limit(self.limiter).retry(self.retry.with_budget_of(shared.retry));
+            let pages: Box<dyn Paged + Send + Unpin> = match self.incremental {
+                Some(incremental) => Box::new(pages.incremental(incremental, &mark)),
+                None => Box::new(pages),
+            };
             Ok(match self.prefetch {
-                0 => Box::new(pages),
+                0 => pages,
                 ahead => Box::new(pages.prefetch(ahead)),
             })
         });

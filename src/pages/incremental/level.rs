@@ -1,0 +1,230 @@
+//! The arithmetic of the mark: which record is new, and what is remembered of it.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Incremental, Kind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::{HighWater, Level, Timestamp};
+
+/// So many records are remembered at the mark, and a lookback below it.
+const MOST_SEEN: usize = 1_000_000;
+
+impl Incremental {
+    /// Where a value stands in the order; `None` if it is not of the kind. Strings stand by themselves.
+    pub(super) fn order(&self, value: &Value) -> Option<i64> {
+        match self.kind {
+            Kind::Timestamp => Timestamp::read(value).map(|time| time.0),
+            Kind::Integer => match value {
+                Value::Number(number) => number.as_i64(),
+                Value::String(text) => text.trim().parse().ok(),
+                _ => None,
+            },
+            Kind::Text => value.is_string().then_some(0),
+        }
+    }
+
+    pub(super) fn compare(&self, one: &Value, other: &Value) -> Ordering {
+        match self.kind {
+            Kind::Text => one.as_str().cmp(&other.as_str()),
+            _ => self.order(one).cmp(&self.order(other)),
+        }
+    }
+
+    /// Whether a value lies below where a run began, by more than the lookback.
+    pub(super) fn is_below(&self, value: &Value, since: &Value) -> bool {
+        match (self.kind, self.order(value), self.order(since)) {
+            (Kind::Text, ..) => self.compare(value, since) == Ordering::Less,
+            (_, Some(order), Some(since)) => order < since.saturating_sub(self.lookback),
+            _ => false,
+        }
+    }
+}
+
+/// What is known while a run goes on.
+#[derive(Debug)]
+pub(super) struct Tide {
+    rules: Incremental,
+    since: Option<Level>,
+    top: Option<Value>,
+    /// What this run has seen near the top, and more, which is dropped from time to time.
+    seen: Vec<(i64, u64)>,
+    kept: usize,
+    /// What earlier runs have seen.
+    known: HashSet<u64>,
+}
+
+impl Tide {
+    pub(super) fn new(rules: Incremental, water: HighWater) -> Self {
+        let known = water.since.iter().flat_map(|level| level.seen.iter().map(|(_, hash)| *hash)).collect();
+        let (top, seen) = water.top.map_or((None, Vec::new()), |top| (Some(top.value), top.seen.to_vec()));
+        Self { rules, since: water.since, top, kept: seen.len(), seen, known }
+    }
+
+    /// Whether a value lies below all that the run is about.
+    pub(super) fn is_below(&self, value: &Value) -> bool {
+        self.since.as_ref().is_some_and(|since| self.rules.is_below(value, &since.value))
+    }
+
+    /// Takes a record with this value and identity, unless it is known, or out of the range.
+    ///
+    /// # Errors
+    /// `Record` if more would have to be remembered than there is room for.
+    pub(super) fn take(&mut self, value: &Value, identity: &str) -> Result<bool> {
+        let is_beyond = |until: &Value| self.rules.compare(value, until) != Ordering::Less;
+        if self.is_below(value) || self.rules.until.as_ref().is_some_and(is_beyond) {
+            return Ok(false);
+        }
+        self.rise(value);
+        if self.rules.exclusive && self.rules.lookback == 0 {
+            return Ok(true);
+        }
+        let hash = xxh3_64(format!("{identity}\n{value}").as_bytes());
+        if self.known.contains(&hash) {
+            return Ok(false);
+        }
+        if self.is_near(self.rules.order(value), Some(value)) {
+            self.seen.push((self.rules.order(value).unwrap_or_default(), hash));
+            self.tidy()?;
+        }
+        Ok(true)
+    }
+
+    /// Moves the top up to a value.
+    fn rise(&mut self, value: &Value) {
+        let is_higher = |top: &Value| self.rules.compare(value, top) == Ordering::Greater;
+        if self.top.as_ref().is_none_or(is_higher) {
+            self.top = Some(value.clone());
+            if self.rules.kind == Kind::Text {
+                self.seen.clear();
+            }
+        }
+    }
+
+    /// Whether the next run asks for it again, as things stand. Strings have no distance: they are near if they are the
+    /// same.
+    fn is_near(&self, order: Option<i64>, value: Option<&Value>) -> bool {
+        match (self.rules.kind, &self.top, order) {
+            (Kind::Text, Some(top), _) => {
+                value.is_none_or(|value| self.rules.compare(value, top) == Ordering::Equal)
+            }
+            (_, Some(top), Some(order)) => {
+                let top = self.rules.order(top).unwrap_or(i64::MIN);
+                order >= top.saturating_sub(self.rules.lookback)
+            }
+            _ => false,
+        }
+    }
+
+    /// Drops what is far, when there is much of it.
+    fn tidy(&mut self) -> Result<()> {
+        if self.seen.len() < 1024 + 2 * self.kept {
+            return Ok(());
+        }
+        let seen = std::mem::take(&mut self.seen);
+        self.seen = seen.into_iter().filter(|(order, _)| self.is_near(Some(*order), None)).collect();
+        self.kept = self.seen.len();
+        if self.kept < MOST_SEEN {
+            return Ok(());
+        }
+        let what = format!("{} records are at the mark, or less than the lookback below", self.kept);
+        Err(Error::new(ErrorKind::Record, what).advice(
+            "take a finer field or a shorter lookback; if the API leaves out what is at the mark, say `exclusive()`",
+        ))
+    }
+
+    /// What stands behind the page.
+    pub(super) fn water(&self) -> HighWater {
+        let Some(top) = self.top.clone() else { return HighWater { since: self.since.clone(), top: None } };
+        // What earlier runs have seen stays known, as far as the next one asks for it again.
+        let before = self.since.iter().flat_map(|since| {
+            let value = (self.rules.kind == Kind::Text).then_some(&since.value);
+            since.seen.iter().filter(move |(order, _)| self.is_near(Some(*order), value))
+        });
+        let here = self.seen.iter().filter(|(order, _)| self.is_near(Some(*order), None));
+        let mut seen: Vec<(i64, u64)> = before.chain(here).copied().collect();
+        seen.sort_unstable();
+        seen.dedup();
+        HighWater { since: self.since.clone(), top: Some(Level { value: top, seen: Arc::new(seen) }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::request::Mark;
+
+    /// What of a list is taken by a run, and what the next one begins with.
+    fn run(rules: &Incremental, water: HighWater, list: &[(Value, &str)]) -> (Vec<String>, HighWater) {
+        let mark = Mark { high: Some(water), ..Mark::start() };
+        let mut tide = Tide::new(rules.clone(), rules.begin(&mark));
+        let taken = list.iter().filter(|(value, key)| tide.take(value, key).unwrap());
+        let taken = taken.map(|(_, key)| (*key).to_owned()).collect();
+        // As a checkpoint keeps it.
+        let stored = serde_json::to_string(&tide.water().next_run()).unwrap();
+        (taken, serde_json::from_str(&stored).unwrap())
+    }
+
+    #[test]
+    fn only_what_is_new_is_taken_at_the_boundary() {
+        let rules = Incremental::by("n").integer();
+        let (taken, water) =
+            run(&rules, HighWater::default(), &[(json!(1), "a"), (json!(2), "b"), (json!(2), "c")]);
+        assert_eq!(taken, ["a", "b", "c"]);
+        let (taken, water) =
+            run(&rules, water, &[(json!(2), "b"), (json!(2), "c"), (json!(2), "d"), (json!(3), "e")]);
+        assert_eq!(taken, ["d", "e"]);
+        let (taken, water) = run(&rules, water, &[(json!(2), "late"), (json!(3), "e"), (json!(3), "f")]);
+        assert_eq!(taken, ["f"], "what lies below the mark is not asked for");
+        let (taken, water) = run(&rules, water, &[]);
+        assert!(taken.is_empty());
+        assert_eq!(run(&rules, water, &[(json!(3), "e"), (json!(3), "f"), (json!(3), "g")]).0, ["g"]);
+    }
+
+    #[test]
+    fn a_lookback_takes_what_is_late_and_nothing_twice() {
+        let rules = Incremental::by("at").lookback(std::time::Duration::from_secs(60));
+        let at = |second: u64| json!(format!("2026-05-17T10:{:02}:{:02}Z", second / 60, second % 60));
+        let first = [(at(0), "a"), (at(50), "b"), (at(100), "c")];
+        let (taken, water) = run(&rules, HighWater::default(), &first);
+        assert_eq!(taken, ["a", "b", "c"]);
+        let mark = Mark { high: Some(water.clone()), ..Mark::start() };
+        let bindings = rules.bindings(&mark);
+        let request =
+            crate::Request::get("https://h.example/?since={since}").unwrap().fill(&bindings).unwrap();
+        assert_eq!(request.url().query(), Some("since=2026-05-17T10%3A00%3A40Z"));
+        let again = [(at(45), "late"), (at(50), "b"), (at(100), "c"), (at(50), "changed"), (at(130), "d")];
+        let (taken, water) = run(&rules, water, &again);
+        assert_eq!(taken, ["late", "changed", "d"]);
+        assert_eq!(run(&rules, water, &[(at(100), "c"), (at(130), "d"), (at(130), "e")]).0, ["e"]);
+    }
+
+    #[test]
+    fn strings_rise_byte_by_byte() {
+        let rules = Incremental::by("id").string();
+        let (_, water) =
+            run(&rules, HighWater::default(), &[(json!("a"), "1"), (json!("b"), "2"), (json!("b"), "3")]);
+        let (taken, water) = run(&rules, water, &[(json!("a"), "0"), (json!("b"), "2"), (json!("b"), "4")]);
+        assert_eq!(taken, ["4"]);
+        assert_eq!(run(&rules, water, &[(json!("b"), "3"), (json!("b"), "4"), (json!("c"), "5")]).0, ["5"]);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let rules = Incremental::by("n").integer();
+        let mut tide = Tide::new(rules, HighWater::default());
+        for number in 0..100_000 {
+            assert!(tide.take(&json!(number), "x").unwrap());
+            assert!(tide.seen.len() <= 1026);
+        }
+        assert_eq!(tide.water().top.unwrap().seen.len(), 1);
+        let full = (0..).find_map(|number| tide.take(&json!(100_000), &number.to_string()).err()).unwrap();
+        assert_eq!(full.kind(), ErrorKind::Record);
+    }
+}

@@ -1,0 +1,157 @@
+//! Points in time, in the forms that APIs write them.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use serde_json::Value;
+
+/// A point in time: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Timestamp(pub(crate) i64);
+
+/// The forms with an offset, besides RFC 3339: Jira, Twitter.
+const WITH_OFFSET: [&str; 3] =
+    ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f %z", "%a %b %d %H:%M:%S %z %Y"];
+/// The forms without one are taken as UTC.
+const WITHOUT_OFFSET: [&str; 4] =
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+
+impl Timestamp {
+    /// Reads RFC 3339, ISO 8601 with any offset or none (then it is UTC), a date, an HTTP-date, or a number since the
+    /// epoch: seconds (with a fraction, too), milliseconds or microseconds, told by how large it is.
+    pub(crate) fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Self::parse(text.trim()),
+            Value::Number(number) => Self::epoch(&number.to_string()),
+            _ => None,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(epoch) = Self::epoch(text) {
+            return Some(epoch);
+        }
+        let of = |time: DateTime<Utc>| Self(time.timestamp_micros());
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Some(of(time.to_utc()));
+        }
+        let offset = WITH_OFFSET.iter().find_map(|form| DateTime::parse_from_str(text, form).ok());
+        if let Some(time) = offset {
+            return Some(of(time.to_utc()));
+        }
+        let bare = text.strip_suffix('Z').unwrap_or(text);
+        let naive = WITHOUT_OFFSET.iter().find_map(|form| NaiveDateTime::parse_from_str(bare, form).ok());
+        if let Some(time) = naive {
+            return Some(of(time.and_utc()));
+        }
+        if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            return Some(of(date.and_time(chrono::NaiveTime::MIN).and_utc()));
+        }
+        httpdate::parse_http_date(text).ok().map(|time| of(time.into()))
+    }
+
+    /// A number since the epoch. 10¹¹ seconds are in the year 5138, and as milliseconds in 1973.
+    fn epoch(text: &str) -> Option<Self> {
+        const MILLIS: u64 = 100_000_000_000;
+        const MICROS: u64 = 100_000_000_000_000;
+        const NANOS: u64 = 100_000_000_000_000_000;
+        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        // A short number is a year, or a day.
+        if whole.is_empty() || !plain(whole) || !plain(fraction) || (whole.len() < 5 && text != "0") {
+            return None;
+        }
+        let count: u64 = whole.parse().ok()?;
+        let micros = match count {
+            count if count >= NANOS => i64::try_from(count / 1000).ok()?,
+            count if count >= MICROS => i64::try_from(count).ok()?,
+            count if count >= MILLIS => i64::try_from(count).ok()?.checked_mul(1000)?,
+            count => {
+                let fraction: String = fraction.chars().chain("000000".chars()).take(6).collect();
+                i64::try_from(count).ok()?.checked_mul(1_000_000)?.checked_add(fraction.parse().ok()?)?
+            }
+        };
+        Some(Self(sign * micros))
+    }
+
+    /// Writes it as RFC 3339 in UTC, with a fraction only if it has one.
+    pub(crate) fn rfc3339(self) -> String {
+        DateTime::from_timestamp_micros(self.0)
+            .map_or_else(String::new, |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+
+    /// Writes it in the form that a value of the same list has.
+    pub(crate) fn like(self, example: &Value) -> Value {
+        let number = match example {
+            Value::Number(number) => Self::epoch(&number.to_string()).map(|_| number.to_string()),
+            Value::String(text) => Self::epoch(text).map(|_| text.clone()),
+            _ => None,
+        };
+        let Some(number) = number else { return Value::String(self.rfc3339()) };
+        let seconds = number.split('.').next().unwrap_or_default().trim_start_matches('-');
+        let written = match seconds.len() {
+            ..=11 => self.0.div_euclid(1_000_000),
+            12..=14 => self.0.div_euclid(1000),
+            _ => self.0,
+        };
+        if example.is_string() { Value::String(written.to_string()) } else { written.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_form_is_the_same_point_in_time() {
+        for form in [
+            json!("2026-05-17T10:00:00Z"),
+            json!("2026-05-17T12:00:00+02:00"),
+            json!("2026-05-17T10:00:00.000+0000"),
+            json!("2026-05-17T10:00:00"),
+            json!("2026-05-17 10:00:00"),
+            json!("2026-05-17 10:00:00.000000"),
+            json!("2026-05-17T10:00Z"),
+            json!("Sun, 17 May 2026 10:00:00 GMT"),
+            json!("Sun May 17 10:00:00 +0000 2026"),
+            json!(1_779_012_000),
+            json!("1779012000"),
+            json!("1779012000.000000"),
+            json!(1_779_012_000_000_u64),
+            json!(1_779_012_000_000_000_u64),
+        ] {
+            assert_eq!(Timestamp::read(&form), Some(Timestamp(1_779_012_000_000_000)), "{form}");
+        }
+        assert_eq!(Timestamp::read(&json!("2026-05-17")), Timestamp::read(&json!("2026-05-17T00:00:00Z")));
+        assert_eq!(Timestamp::read(&json!("1712345678.000200")), Some(Timestamp(1_712_345_678_000_200)));
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for garbage in [
+            json!("soon"),
+            json!(""),
+            json!("2026-13-01"),
+            json!(null),
+            json!([1]),
+            json!("1e9"),
+            json!("2026"),
+        ] {
+            assert_eq!(Timestamp::read(&garbage), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_like_its_example() {
+        let time = Timestamp::read(&json!("2026-05-17T09:55:00Z")).unwrap();
+        for (example, written) in [
+            (json!("2026-05-17T10:00:00+02:00"), json!("2026-05-17T09:55:00Z")),
+            (json!(1_779_012_000), json!(1_779_011_700)),
+            (json!("1779012000"), json!("1779011700")),
+            (json!(1_779_012_000_000_u64), json!(1_779_011_700_000_u64)),
+        ] {
+            assert_eq!(time.like(&example), written);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Only what is new: the mark of a source that grows, over many runs, on a paused clock.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use headwater::incremental::Incremental;
+use headwater::paginate::Offset;
+use headwater::sink::Memory;
+use headwater::testing::{Reply, Scripted};
+use headwater::{ErrorKind, Pipeline, RetryPolicy, Source, SourceBuilder};
+use serde_json::{Value, json};
+
+const URL: &str = "https://api.example.com/events?since={since}&until={until}";
+
+/// A list that grows: each event with its second, in the order it is served.
+#[derive(Clone, Default)]
+struct Feed(Arc<Mutex<Vec<(u64, String)>>>);
+
+fn time(second: u64) -> String {
+    format!("2026-05-17T10:{:02}:{:02}Z", second / 60, second % 60)
+}
+
+impl Feed {
+    fn add(&self, second: u64, id: &str) {
+        self.0.lock().unwrap().push((second, id.to_owned()));
+    }
+
+    /// Serves what is not before `since`, two a page, in the order of their times.
+    fn api(&self, newest_first: bool) -> Scripted {
+        let feed = self.clone();
+        Scripted::from_fn(move |request, _| {
+            let query: BTreeMap<_, _> = request.url().query_pairs().into_owned().collect();
+            let mut events = feed.0.lock().unwrap().clone();
+            events.sort();
+            if newest_first {
+                events.reverse();
+            }
+            let offset: usize = query["offset"].parse().unwrap();
+            let from = query.get("since").cloned().unwrap_or_default();
+            let until = query.get("until").cloned().unwrap_or_else(|| "9".into());
+            let found = events.iter().map(|(second, id)| (time(*second), id));
+            let found = found.filter(|(at, _)| (newest_first || *at >= from) && *at < until);
+            let page: Vec<Value> =
+                found.map(|(at, id)| json!({"id": id, "at": at})).skip(offset).take(2).collect();
+            Reply::json(json!({ "data": page }).to_string())
+        })
+    }
+}
+
+fn events(api: &Scripted, rules: Incremental) -> SourceBuilder {
+    Source::get("events", URL)
+        .transport(api.clone())
+        .records("data")
+        .paginate(Offset::new(2).without_limit_param())
+        .retry(RetryPolicy::none())
+        .incremental(rules)
+}
+
+async fn run(sink: &Memory, source: SourceBuilder) -> Result<u64, headwater::Error> {
+    let source = source.build()?;
+    let name = source.name().to_owned();
+    let report =
+        Pipeline::new().source(source).sink(sink.clone()).run().await.map_err(|failed| failed.error)?;
+    Ok(report.source(&name).unwrap().records)
+}
+
+/// The ids in the sink, since it was last looked at or from the beginning.
+fn ids(sink: &Memory, source: &str) -> Vec<String> {
+    let lines = sink.lines(source);
+    lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn by_time() -> Incremental {
+    Incremental::by("at").key("id")
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_run_takes_what_is_new_and_nothing_at_the_boundary_twice() {
+    let (feed, sink) = (Feed::default(), Memory::new());
+    let api = feed.api(false);
+    for id in ["a", "b", "c"] {
+        feed.add(10, id);
+    }
+    assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 3);
+    assert!(!api.urls()[0].contains("since"), "the first run has no mark: {}", api.urls()[0]);
+    feed.add(10, "d");
+    feed.add(20, "e");
+    assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 2);
+    assert_eq!(ids(&sink, "events"), ["d", "e"], "a run has an output of its own");
+    assert!(api.urls().last().unwrap().contains("since=2026-05-17T10%3A00%3A10Z"), "{:?}", api.urls());
+    assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 0);
+    feed.add(20, "f");
+    assert_eq!(
+        run(&sink, events(&api, by_time())).await.unwrap(),
+        1,
+        "a run without records keeps what is known"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_the_whole_record_tells_it_apart() {
+    let (feed, sink) = (Feed::default(), Memory::new());
+    let api = feed.api(false);
+    feed.add(10, "a");
+    assert_eq!(run(&sink, events(&api, Incremental::by("at"))).await.unwrap(), 1);
+    feed.add(10, "b");
+    assert_eq!(run(&sink, events(&api, Incremental::by("at"))).await.unwrap(), 1);
+    assert_eq!(ids(&sink, "events"), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_records_come_with_a_lookback_each_once() {
+    let (feed, sink) = (Feed::default(), Memory::new());
+    let api = feed.api(false);
+    let rules = || by_time().lookback(Duration::from_secs(30));
+    for second in [10, 40, 50] {
+        feed.add(second, &format!("at {second}"));
+    }
+    assert_eq!(run(&sink, events(&api, rules())).await.unwrap(), 3);
+    feed.add(30, "late");
+    feed.add(5, "too late");
+    assert_eq!(run(&sink, events(&api, rules())).await.unwrap(), 1);
+    assert_eq!(ids(&sink, "events"), ["late"]);
+    assert!(api.urls().last().unwrap().contains("since=2026-05-17T10%3A00%3A20Z"), "{:?}", api.urls());
+    assert_eq!(run(&sink, events(&api, rules())).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newest_first_list_is_left_at_the_mark() {
+    let (feed, sink) = (Feed::default(), Memory::new());
+    let api = feed.api(true);
+    for second in 0..40 {
+        feed.add(second, &format!("at {second}"));
+    }
+    let rules = || by_time().descending();
+    assert_eq!(run(&sink, events(&api, rules())).await.unwrap(), 40);
+    let before = api.urls().len();
+    for second in 40..43 {
+        feed.add(second, &format!("at {second}"));
+    }
+    assert_eq!(run(&sink, events(&api, rules())).await.unwrap(), 3);
+    assert_eq!(api.urls().len() - before, 3, "42 41, 40 39, 38 37: there it ends");
+    let ascending = feed.api(false);
+    let error = run(&Memory::new(), events(&ascending, rules())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_broken_off_anywhere_goes_on_with_the_same_mark() {
+    for broken_at in 1..8 {
+        let (feed, sink) = (Feed::default(), Memory::new());
+        for second in 0..5 {
+            feed.add(second, &format!("old {second}"));
+        }
+        run(&sink, events(&feed.api(false), by_time())).await.unwrap();
+        for second in 4..15 {
+            feed.add(second, &format!("new {second}"));
+        }
+        let good = feed.api(false);
+        let broken = {
+            let good = feed.clone().api(false);
+            let count = Mutex::new(0);
+            Scripted::from_fn(move |request, number| {
+                *count.lock().unwrap() += 1;
+                if number == broken_at {
+                    Reply::status(400)
+                } else {
+                    futures::executor::block_on(answer(&good, request))
+                }
+            })
+        };
+        run(&sink, events(&broken, by_time())).await.unwrap_err();
+        run(&sink, events(&good, by_time())).await.unwrap();
+        let mut found = ids(&sink, "events");
+        found.sort();
+        let mut expected: Vec<String> = (4..15).map(|second| format!("new {second}")).collect();
+        expected.sort();
+        assert_eq!(found, expected, "broken at request {broken_at}");
+        let asked = good.urls();
+        assert!(asked[0].contains("since=2026-05-17T10%3A00%3A04Z"), "the mark has not moved: {}", asked[0]);
+    }
+}
+
+async fn answer(api: &Scripted, request: &headwater::Request) -> Reply {
+    use headwater::Transport;
+    let response = api.send(request).await.unwrap();
+    Reply::status(response.status.as_u16()).body(response.body)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_leaves_the_live_mark_alone() {
+    let (feed, sink) = (Feed::default(), Memory::new());
+    let api = feed.api(false);
+    for second in 0..20 {
+        feed.add(second, &format!("at {second}"));
+    }
+    let live = || events(&api, by_time().since(time(15)));
+    assert_eq!(run(&sink, live()).await.unwrap(), 5);
+    assert_eq!(run(&sink, live().backfill(time(3), time(7))).await.unwrap(), 4);
+    assert_eq!(ids(&sink, "events.backfill"), ["at 3", "at 4", "at 5", "at 6"]);
+    assert!(sink.lines("events.backfill")[0].contains(r#""__source":"events""#));
+    assert_eq!(run(&sink, live().backfill(time(0), time(3))).await.unwrap(), 3, "another range");
+    feed.add(21, "at 21");
+    assert_eq!(run(&sink, live()).await.unwrap(), 1, "the live one goes on where it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_without_the_field_is_an_error_unless_declared() {
+    let sink = Memory::new();
+    let api = || {
+        Scripted::from_fn(|_, number| {
+            Reply::json(if number == 1 {
+                r#"{"data":[{"id":"a","at":"2026-01-01"},{"id":"b","at":null}]}"#
+            } else {
+                r#"{"data":[]}"#
+            })
+        })
+    };
+    let error = run(&sink, events(&api(), by_time())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Record);
+    assert!(
+        error.to_string().contains("events: page 1 (start)") && error.to_string().contains("pass_missing"),
+        "{error}"
+    );
+    assert_eq!(run(&Memory::new(), events(&api(), by_time().pass_missing())).await.unwrap(), 2);
+    let strange = Scripted::new([Reply::json(r#"{"data":[{"id":"a","at":"soon"}]}"#)]);
+    let error = run(&Memory::new(), events(&strange, by_time())).await.unwrap_err();
+    assert!(error.to_string().contains("is not a time"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_meant_is_refused() {
+    let api = Scripted::new([]);
+    for rules in [
+        Incremental::by("at").since("soon"),
+        Incremental::by("at").string().lookback(Duration::from_secs(1)),
+        Incremental::by("a..b"),
+        Incremental::by("n").integer().since("x"),
+    ] {
+        assert_eq!(events(&api, rules).build().unwrap_err().kind(), ErrorKind::Config);
+    }
+    let plain = Source::get("plain", "https://h.example/").records("").paginate(Offset::new(1));
+    assert_eq!(plain.backfill(1, 2).build().unwrap_err().kind(), ErrorKind::Config);
+}
