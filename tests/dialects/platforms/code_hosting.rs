@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use headwater::Source;
 use headwater::exchange::Rule;
 use headwater::paginate::{Cursor, LinkHeader, PageNumber};
 use headwater::testing::{Reply, Scripted};
+use headwater::{Limiter, RetryPolicy, Source};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
@@ -73,6 +73,9 @@ fn github() -> Row {
     Row::new("GitHub REST", [Way::new("N", list, source).checked(check)])
 }
 
+/// GitHub's windows are an hour long, and a wait of more than 15 minutes must be allowed.
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// The cursor is a variable of the query, and `hasNextPage` says whether it leads anywhere. A used-up budget of points is
 /// a 200 with `errors` and without `data`; the headers tell of it, as at REST, and the query can ask for `rateLimit`
 /// (docs.github.com, "Using pagination in the GraphQL API", "Rate limits and query limits for the GraphQL API"; `first`
@@ -118,7 +121,9 @@ fn github_graphql() -> Row {
                 .into_body("variables.after")
                 .until_false("data.repository.issues.pageInfo.hasNextPage"),
         )
-        .rules(Rule::graphql());
+        .rules(Rule::graphql())
+        .retry(RetryPolicy::exponential().max_wait(HOUR))
+        .rate_limit(Limiter::unlimited().max_wait(HOUR));
     Row::new("GitHub GraphQL", [Way::new("C", api, source).checked(move || kept.kept())])
 }
 
