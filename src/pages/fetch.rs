@@ -149,6 +149,8 @@ impl Fetch {
             body: text,
             captures: &outline.captures,
             records: selected.as_ref().map(|selected| selected.spans.as_slice()),
+            rows_before: self.mark.rows,
+            pages_before: self.mark.pages,
         };
         let next = self.paginator.next(&answer)?;
         let next = next.map(|next| self.storable(next, url)).transpose()?;

@@ -19,6 +19,9 @@
 //! (`missing_ends()`).
 
 mod cursor;
+mod end;
+mod ends;
+mod follow_up;
 mod from_fn;
 pub(crate) mod guard;
 mod link_header;
@@ -26,7 +29,6 @@ mod next_url;
 mod offset;
 mod page_number;
 mod single;
-mod stop;
 
 use std::fmt;
 
@@ -35,6 +37,8 @@ use serde::Serialize;
 use url::Url;
 
 pub use cursor::Cursor;
+pub use end::End;
+pub use follow_up::FollowUp;
 pub use from_fn::{FromFn, from_fn};
 pub use link_header::LinkHeader;
 pub use next_url::NextUrl;
@@ -116,6 +120,8 @@ pub struct Answer<'a> {
     pub(crate) body: &'a str,
     pub(crate) captures: &'a [Option<Span>],
     pub(crate) records: Option<&'a [Span]>,
+    pub(crate) rows_before: u64,
+    pub(crate) pages_before: u64,
 }
 
 impl<'a> Answer<'a> {
@@ -165,6 +171,24 @@ impl<'a> Answer<'a> {
         Ok(self.spans()?.last().map(|span| RawJson(span.of(self.body))))
     }
 
+    /// The first record of the page; `None` if it holds none.
+    ///
+    /// # Errors
+    /// `Config` if no record path was given to the stream.
+    pub fn first_record(&self) -> Result<Option<RawJson<'a>>> {
+        Ok(self.spans()?.first().map(|span| RawJson(span.of(self.body))))
+    }
+
+    /// How many records of the run lie before this page.
+    pub fn rows_before(&self) -> u64 {
+        self.rows_before
+    }
+
+    /// How many pages of the run lie before this one.
+    pub fn pages_before(&self) -> u64 {
+        self.pages_before
+    }
+
     fn spans(&self) -> Result<&'a [Span]> {
         self.records.ok_or_else(|| {
             Error::config("this paginator needs the records of the page, and no record path was given")
@@ -201,11 +225,11 @@ impl<'a> RawJson<'a> {
         self.0 == "null"
     }
 
-    /// `true` or `false`, also as a string.
+    /// `true` or `false`, also as a string, in any case.
     pub fn as_bool(self) -> Option<bool> {
         match self.0.trim_matches('"') {
-            "true" => Some(true),
-            "false" => Some(false),
+            text if text.eq_ignore_ascii_case("true") => Some(true),
+            text if text.eq_ignore_ascii_case("false") => Some(false),
             _ => None,
         }
     }
@@ -283,6 +307,8 @@ pub(crate) mod testing {
                 body: &self.body,
                 captures: &outline.captures,
                 records: Some(&spans),
+                rows_before: 0,
+                pages_before: 0,
             })
         }
     }

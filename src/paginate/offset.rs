@@ -1,10 +1,11 @@
 //! `?offset=200&limit=100`: rows to skip.
 
-use super::stop::{Counted, Flag};
+use super::end::End;
+use super::ends::{Done, Ends, More};
 use super::{Answer, Consistency, Paginate, foreign};
 use crate::error::Result;
 use crate::page::JsonPath;
-use crate::request::{Position, Request};
+use crate::request::{Position, Request, Target};
 
 /// Paging by the number of rows to skip.
 ///
@@ -23,11 +24,10 @@ use crate::request::{Position, Request};
 #[must_use]
 pub struct Offset {
     limit: u64,
-    offset_param: String,
-    limit_param: Option<String>,
+    offset_into: Target,
+    limit_into: Option<Target>,
     start: u64,
-    short_page_ends: bool,
-    stop: Counted,
+    ends: Ends,
 }
 
 impl Offset {
@@ -35,29 +35,38 @@ impl Offset {
     pub fn new(limit: u64) -> Self {
         Self {
             limit,
-            offset_param: "offset".into(),
-            limit_param: Some("limit".into()),
+            offset_into: Target::query("offset"),
+            limit_into: Some(Target::query("limit")),
             start: 0,
-            short_page_ends: false,
-            stop: Counted::new("rows"),
+            ends: Ends::default(),
         }
     }
 
     /// Names the parameter of the offset. The default is `offset`.
-    pub fn offset_param(mut self, name: impl Into<String>) -> Self {
-        self.offset_param = name.into();
+    pub fn offset_param(self, name: impl Into<String>) -> Self {
+        self.offset_into(Target::query(name))
+    }
+
+    /// Says where the offset goes, if not into the query.
+    pub fn offset_into(mut self, target: Target) -> Self {
+        self.offset_into = target;
         self
     }
 
     /// Names the parameter of the size. The default is `limit`.
-    pub fn limit_param(mut self, name: impl Into<String>) -> Self {
-        self.limit_param = Some(name.into());
+    pub fn limit_param(self, name: impl Into<String>) -> Self {
+        self.limit_into(Target::query(name))
+    }
+
+    /// Says where the size goes, if not into the query.
+    pub fn limit_into(mut self, target: Target) -> Self {
+        self.limit_into = Some(target);
         self
     }
 
     /// Sends no size: the server has one of its own.
     pub fn without_limit_param(mut self) -> Self {
-        self.limit_param = None;
+        self.limit_into = None;
         self
     }
 
@@ -67,35 +76,40 @@ impl Offset {
         self
     }
 
+    /// Ends for this reason, too.
+    pub fn until(mut self, end: End) -> Self {
+        self.ends.push(end);
+        self
+    }
+
     /// Ends when as many rows have come as the number at this path says. A page without rows before that
     /// is an error.
-    pub fn until_total(mut self, path: impl Into<String>) -> Self {
-        self.stop.count = Some(path.into());
-        self
+    pub fn until_total(self, path: impl Into<String>) -> Self {
+        self.until(End::total(path))
     }
 
     /// Ends when the flag at this path is false (`has_more`).
-    pub fn until_false(mut self, path: &str) -> Self {
-        self.stop.flag = Flag::ends_when(path, false);
-        self
+    pub fn until_false(self, path: &str) -> Self {
+        self.until(End::when_false(path))
     }
 
     /// Ends when the flag at this path is true (`is_last`).
-    pub fn until_true(mut self, path: &str) -> Self {
-        self.stop.flag = Flag::ends_when(path, true);
-        self
+    pub fn until_true(self, path: &str) -> Self {
+        self.until(End::when_true(path))
     }
 
     /// Ends at a page with fewer rows than were asked for. Only for servers that never clamp the size.
-    pub fn until_short_page(mut self) -> Self {
-        self.short_page_ends = true;
-        self
+    pub fn until_short_page(self) -> Self {
+        let limit = self.limit;
+        self.until(End::short_page(limit))
     }
 }
 
 impl Paginate for Offset {
     fn reads(&self) -> Result<Vec<JsonPath>> {
-        self.stop.reads()
+        self.offset_into.check()?;
+        self.limit_into.as_ref().map_or(Ok(()), Target::check)?;
+        self.ends.reads()
     }
 
     fn needs_records(&self) -> bool {
@@ -108,11 +122,11 @@ impl Paginate for Offset {
             Position::Offset(offset) => *offset,
             other => return Err(foreign(other, "offset")),
         };
-        let request = template.clone().with_query(&self.offset_param, offset.to_string());
-        Ok(match &self.limit_param {
-            Some(name) => request.with_query(name, self.limit.to_string()),
-            None => request,
-        })
+        let request = self.offset_into.put(template.clone(), &offset.into())?;
+        match &self.limit_into {
+            Some(target) => target.put(request, &self.limit.into()),
+            None => Ok(request),
+        }
     }
 
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
@@ -122,11 +136,13 @@ impl Paginate for Offset {
             _ => self.start,
         };
         let next = offset.saturating_add(rows);
-        if self.stop.ended(answer, next.saturating_sub(self.start))? {
+        let done = Done { rows: next.saturating_sub(self.start), ..Done::counted(answer) };
+        let more = self.ends.judge(answer, done)?;
+        if more == More::No {
             return Ok(None);
         }
-        if self.short_page_ends && rows < self.limit {
-            return Ok(None);
+        if rows == 0 {
+            return self.ends.without_rows(more).map(|()| None);
         }
         Ok(Some(Position::Offset(next)))
     }
@@ -137,15 +153,25 @@ impl Paginate for Offset {
 
     fn definition(&self) -> String {
         format!(
-            "offset {} from {}, size {} as {:?}{}{}",
-            self.offset_param,
+            "offset {} from {}, size {} as {}{}",
+            place(&self.offset_into),
             self.start,
             self.limit,
-            self.limit_param,
-            if self.short_page_ends { " until short page" } else { "" },
-            self.stop.definition(),
+            self.limit_into.as_ref().map_or_else(
+                || "None".to_owned(),
+                |target| match target.query_name() {
+                    Some(name) => format!("Some({name:?})"),
+                    None => format!("{target:?}"),
+                }
+            ),
+            self.ends.definition(Some(self.limit)),
         )
     }
+}
+
+/// A part of the fingerprint: the name of a query parameter, or where else.
+pub(super) fn place(target: &Target) -> String {
+    target.query_name().map_or_else(|| format!("{target:?}"), str::to_owned)
 }
 
 #[cfg(test)]
@@ -191,5 +217,35 @@ mod tests {
         let short = || page(Position::Start, r#"{"data":[1]}"#);
         assert_eq!(short().to(&Offset::new(2)).unwrap(), Some(Position::Offset(1)));
         assert_eq!(short().to(&Offset::new(2).until_short_page()).unwrap(), None);
+    }
+
+    #[test]
+    fn offset_and_size_go_where_they_belong() {
+        let search =
+            Offset::new(100).offset_into(Target::body("from").as_string()).limit_into(Target::body("size"));
+        let template = Request::post("https://h.example/_search").unwrap();
+        let request = search.request(&template, &Position::Offset(200)).unwrap();
+        assert_eq!(request.body(), Some(&serde_json::json!({"from": "200", "size": 100})));
+        let sql = Offset::new(50)
+            .start(1)
+            .offset_into(Target::placeholder("offset"))
+            .limit_into(Target::placeholder("limit"));
+        let template = Request::get("https://h.example/").unwrap();
+        let template =
+            template.query("query", "select * from Bill startposition {offset} maxresults {limit}");
+        let request = sql.request(&template, &Position::Start).unwrap();
+        let value = request.url().query_pairs().next().unwrap().1.into_owned();
+        assert_eq!(value, "select * from Bill startposition 1 maxresults 50");
+    }
+
+    #[test]
+    fn old_definitions_stay_as_they_were() {
+        assert_eq!(Offset::new(100).definition(), r#"offset offset from 0, size 100 as Some("limit")"#);
+        let full =
+            Offset::new(5).offset_param("skip").until_false("more").until_total("n").until_short_page();
+        assert_eq!(
+            full.without_limit_param().definition(),
+            "offset skip from 0, size 5 as None until short page until n rows until more=false"
+        );
     }
 }

@@ -1,10 +1,12 @@
 //! `?page=3&per_page=100`: pages counted.
 
-use super::stop::{Counted, Flag};
+use super::end::End;
+use super::ends::{Done, Ends, More};
+use super::offset::place;
 use super::{Answer, Consistency, Paginate, foreign};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
-use crate::request::{Position, Request};
+use crate::request::{Position, Request, Target};
 
 /// Paging by the number of the page.
 ///
@@ -20,10 +22,11 @@ use crate::request::{Position, Request};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct PageNumber {
-    param: String,
+    number_into: Target,
     start: u64,
-    size: Option<(String, u64)>,
-    stop: Counted,
+    size: Option<(Target, u64)>,
+    most: Option<u64>,
+    ends: Ends,
 }
 
 impl Default for PageNumber {
@@ -35,12 +38,17 @@ impl Default for PageNumber {
 impl PageNumber {
     /// Counts pages from 1, as `?page=…`.
     pub fn new() -> Self {
-        Self { param: "page".into(), start: 1, size: None, stop: Counted::new("pages") }
+        Self { number_into: Target::query("page"), start: 1, size: None, most: None, ends: Ends::default() }
     }
 
     /// Names the parameter. The default is `page`.
-    pub fn param(mut self, name: impl Into<String>) -> Self {
-        self.param = name.into();
+    pub fn param(self, name: impl Into<String>) -> Self {
+        self.number_into(Target::query(name))
+    }
+
+    /// Says where the number goes, if not into the query.
+    pub fn number_into(mut self, target: Target) -> Self {
+        self.number_into = target;
         self
     }
 
@@ -51,34 +59,51 @@ impl PageNumber {
     }
 
     /// Sends the size of a page: `size("per_page", 100)`.
-    pub fn size(mut self, param: impl Into<String>, rows: u64) -> Self {
-        self.size = Some((param.into(), rows));
+    pub fn size(self, param: impl Into<String>, rows: u64) -> Self {
+        self.size_into(Target::query(param), rows)
+    }
+
+    /// Sends the size of a page somewhere else than in the query.
+    pub fn size_into(mut self, target: Target, rows: u64) -> Self {
+        self.size = Some((target, rows));
+        self
+    }
+
+    /// Says how many pages the API hands out at most (TMDB: 500). If there are more, or may be more, the stream ends
+    /// behind the last of them with a `Truncated` error: slice the source.
+    pub fn most_pages(mut self, pages: u64) -> Self {
+        self.most = Some(pages);
+        self
+    }
+
+    /// Ends for this reason, too.
+    pub fn until(mut self, end: End) -> Self {
+        self.ends.push(end);
         self
     }
 
     /// Ends when as many pages have come as the number at this path says. A page without rows before that
     /// is an error.
-    pub fn until_page_count(mut self, path: impl Into<String>) -> Self {
-        self.stop.count = Some(path.into());
-        self
+    pub fn until_page_count(self, path: impl Into<String>) -> Self {
+        self.until(End::page_count(path))
     }
 
     /// Ends when the flag at this path is false (`has_more`).
-    pub fn until_false(mut self, path: &str) -> Self {
-        self.stop.flag = Flag::ends_when(path, false);
-        self
+    pub fn until_false(self, path: &str) -> Self {
+        self.until(End::when_false(path))
     }
 
     /// Ends when the flag at this path is true (`is_last`).
-    pub fn until_true(mut self, path: &str) -> Self {
-        self.stop.flag = Flag::ends_when(path, true);
-        self
+    pub fn until_true(self, path: &str) -> Self {
+        self.until(End::when_true(path))
     }
 }
 
 impl Paginate for PageNumber {
     fn reads(&self) -> Result<Vec<JsonPath>> {
-        self.stop.reads()
+        self.number_into.check()?;
+        self.size.as_ref().map_or(Ok(()), |(target, _)| target.check())?;
+        self.ends.reads()
     }
 
     fn needs_records(&self) -> bool {
@@ -91,11 +116,17 @@ impl Paginate for PageNumber {
             Position::Page(number) => *number,
             other => return Err(foreign(other, "page-number")),
         };
-        let request = template.clone().with_query(&self.param, number.to_string());
-        Ok(match &self.size {
-            Some((name, rows)) => request.with_query(name, rows.to_string()),
-            None => request,
-        })
+        if let Some(most) = self.most.filter(|most| number.saturating_sub(self.start) >= *most) {
+            let what = format!("the API hands out {most} pages at most, and there may be more");
+            return Err(Error::new(ErrorKind::Truncated, what).advice(
+                "slice the source, so that each slice has fewer; or name the path of the page count",
+            ));
+        }
+        let request = self.number_into.put(template.clone(), &number.into())?;
+        match &self.size {
+            Some((target, rows)) => target.put(request, &(*rows).into()),
+            None => Ok(request),
+        }
     }
 
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
@@ -104,8 +135,15 @@ impl Paginate for PageNumber {
             _ => self.start,
         };
         let next = number.saturating_add(1);
-        let ended = self.stop.ended(answer, next.saturating_sub(self.start))?;
-        Ok((!ended).then_some(Position::Page(next)))
+        let done = Done { pages: next.saturating_sub(self.start), ..Done::counted(answer) };
+        let more = self.ends.judge(answer, done)?;
+        if more == More::No {
+            return Ok(None);
+        }
+        if answer.record_count()? == 0 {
+            return self.ends.without_rows(more).map(|()| None);
+        }
+        Ok(Some(Position::Page(next)))
     }
 
     fn consistency(&self) -> Consistency {
@@ -113,8 +151,10 @@ impl Paginate for PageNumber {
     }
 
     fn definition(&self) -> String {
-        let Self { param, start, size, stop } = self;
-        format!("page number {param} from {start}, size {size:?}{}", stop.definition())
+        let size = self.size.as_ref().map(|(target, rows)| (place(target), *rows));
+        let most = self.most.map_or_else(String::new, |most| format!(", {most} pages at most"));
+        let ends = self.ends.definition(size.as_ref().map(|(_, rows)| *rows));
+        format!("page number {} from {}, size {size:?}{ends}{most}", place(&self.number_into), self.start)
     }
 }
 
@@ -143,5 +183,28 @@ mod tests {
         assert_eq!(page(Position::Start, r#"{"data":[],"pages":0}"#).to(&pages).unwrap(), None);
         let error = page(Position::Start, r#"{"data":[],"pages":2}"#).to(&pages).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Truncated);
+    }
+
+    #[test]
+    fn more_pages_than_the_api_hands_out_are_an_error() {
+        let tmdb = PageNumber::new().most_pages(2).until_page_count("pages");
+        let at = |number| page(Position::Page(number), r#"{"data":[1],"pages":2}"#).to(&tmdb).unwrap();
+        assert_eq!(at(2), None, "the last one that there is");
+        let next = page(Position::Page(2), r#"{"data":[1],"pages":3}"#).to(&tmdb).unwrap().unwrap();
+        let error = tmdb.request(&Request::get("https://h.example").unwrap(), &next).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+    }
+
+    #[test]
+    fn old_definitions_stay_as_they_were() {
+        assert_eq!(PageNumber::new().definition(), "page number page from 1, size None");
+        let full = PageNumber::new()
+            .param("p")
+            .start(0)
+            .size("per_page", 2)
+            .until_true("last")
+            .until_page_count("n");
+        let text = r#"page number p from 0, size Some(("per_page", 2)) until n pages until last=true"#;
+        assert_eq!(full.definition(), text);
     }
 }

@@ -121,6 +121,26 @@ impl Request {
         }
     }
 
+    /// Keeps those fields of a form, or of the object that the JSON body is, whose name is chosen; a body of which
+    /// nothing stays is none.
+    pub(crate) fn keep_fields(&mut self, chosen: impl Fn(&str) -> bool) {
+        let is_empty = match &mut self.body {
+            Some(Body::Json(Value::Object(fields))) => {
+                fields.retain(|name, _| chosen(name));
+                fields.is_empty()
+            }
+            Some(Body::Form(fields)) => {
+                fields.retain(|(name, _)| chosen(name));
+                fields.is_empty()
+            }
+            Some(Body::Json(_)) | None => true,
+        };
+        if is_empty {
+            // The header stays: it may have been set by hand, and a cursor may yet go into the body.
+            self.body = None;
+        }
+    }
+
     pub(crate) fn clear_body(&mut self) {
         self.body = None;
         self.headers.remove(CONTENT_TYPE);

@@ -85,6 +85,15 @@ impl Target {
         matches!(self.place, Place::Body(_) | Place::Merged) && !self.as_string
     }
 
+    /// Whether a value that is not just a text can go there.
+    pub(crate) fn takes(&self, value: &Value) -> bool {
+        match (&self.place, value) {
+            (Place::Body(_) | Place::Placeholder(_), _) => true,
+            (Place::Merged, value) => value.is_object(),
+            (_, value) => !value.is_array() && !value.is_object(),
+        }
+    }
+
     /// Puts a value in its place.
     ///
     /// # Errors
@@ -137,6 +146,14 @@ impl Target {
         match value {
             Value::Number(number) if self.as_string => Value::String(number.to_string()),
             other => other.clone(),
+        }
+    }
+
+    /// The name of a plain query parameter.
+    pub(crate) fn query_name(&self) -> Option<&str> {
+        match &self.place {
+            Place::Query(name) if !self.as_string => Some(name),
+            _ => None,
         }
     }
 }
