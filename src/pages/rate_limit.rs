@@ -9,8 +9,7 @@ use futures::stream::FusedStream;
 use pin_project::pin_project;
 
 use super::{PageStream, Paged};
-use crate::error::Result;
-use crate::hints::Hints;
+use crate::error::{ErrorKind, Result};
 use crate::limit::{Acquire, Limiter, Permit};
 use crate::meter::Meter;
 use crate::page::{JsonPath, Page};
@@ -23,6 +22,7 @@ pub struct RateLimit<S> {
     #[pin]
     inner: S,
     limiter: Limiter,
+    cost: u32,
     gate: Gate,
     meter: Meter,
 }
@@ -39,7 +39,13 @@ enum Gate {
 impl<S: Paged> RateLimit<S> {
     pub(super) fn new(inner: S, limiter: Limiter) -> Self {
         let meter = inner.meter();
-        Self { inner, limiter, gate: Gate::Closed, meter }
+        Self { inner, limiter, cost: 1, gate: Gate::Closed, meter }
+    }
+
+    /// Sets what one request costs, in the units of the limiter: see [`Limiter::acquire_cost`]. The default is 1.
+    pub fn cost(mut self, cost: u32) -> Self {
+        self.cost = cost;
+        self
     }
 }
 
@@ -51,7 +57,7 @@ impl<S: PageStream> Stream for RateLimit<S> {
         loop {
             match this.gate {
                 Gate::Closed if this.inner.is_terminated() => return Poll::Ready(None),
-                Gate::Closed => *this.gate = Gate::Waiting(this.limiter.acquire()),
+                Gate::Closed => *this.gate = Gate::Waiting(this.limiter.acquire_cost(*this.cost)),
                 Gate::Waiting(wait) => {
                     let Poll::Ready(permit) = Pin::new(&mut *wait).poll(cx) else {
                         if let Some(until) = wait.until() {
@@ -62,15 +68,19 @@ impl<S: PageStream> Stream for RateLimit<S> {
                     this.meter.waited(permit.waited());
                     *this.gate = Gate::Open(permit);
                 }
-                Gate::Open(_) => {
-                    let item = ready!(this.inner.as_mut().poll_next(cx));
-                    let hints = match &item {
-                        Some(Ok(page)) => page.hints,
-                        Some(Err(error)) => *error.hints(),
-                        None => Hints::default(),
-                    };
+                Gate::Open(permit) => {
+                    let watched = permit.waker(cx.waker());
+                    let mut context = Context::from_waker(watched.as_ref().unwrap_or(cx.waker()));
+                    let item = ready!(this.inner.as_mut().poll_next(&mut context));
                     if let Gate::Open(permit) = std::mem::replace(this.gate, Gate::Closed) {
-                        permit.answered(&hints);
+                        match &item {
+                            Some(Ok(page)) => permit.answered(&page.hints),
+                            Some(Err(error)) if error.kind() == ErrorKind::RateLimited => {
+                                permit.refused(error.hints());
+                            }
+                            Some(Err(error)) => permit.failed(error.hints()),
+                            None => drop(permit),
+                        }
                     }
                     return Poll::Ready(item);
                 }

@@ -40,6 +40,7 @@ pub struct SourceBuilder {
     records: Option<String>,
     paginator: Option<Arc<dyn Paginate>>,
     limiter: Limiter,
+    cost: u32,
     retry: RetryPolicy,
     signals: Vec<Signal>,
     transport: Option<Arc<dyn Transport>>,
@@ -63,6 +64,7 @@ impl SourceBuilder {
             records: None,
             paginator: None,
             limiter: Limiter::unlimited(),
+            cost: 1,
             retry: RetryPolicy::exponential(),
             signals: Vec::new(),
             transport: None,
@@ -182,7 +184,8 @@ impl SourceBuilder {
             if self.no_content_ends {
                 pages = pages.no_content_ends();
             }
-            let pages = pages.rate_limit(self.limiter).retry(self.retry.with_budget_of(shared.retry));
+            let pages =
+                pages.rate_limit(self.limiter).cost(self.cost).retry(self.retry.with_budget_of(shared.retry));
             let pages: Box<dyn Paged + Send + Unpin> = match self.incremental {
                 Some(incremental) => Box::new(pages.incremental(incremental, &mark)),
                 None => Box::new(pages),
