@@ -1,9 +1,12 @@
 //! One answer of a source: complete, valid, and with its records already found.
 
+mod select;
+pub(crate) mod selection;
 pub(crate) mod splice;
 pub(crate) mod walk;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -11,13 +14,15 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
 pub use crate::request::JsonPath;
+pub use select::Select;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::mark::Mark;
 use crate::request::Position;
+use selection::{Selected, Selection};
 use splice::{Fields, Spliced};
-use walk::{Found, Plan, Span, array_paths};
+use walk::{Plan, Shape};
 
 /// How large a page may be, unless its transport says otherwise.
 pub(crate) const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
@@ -49,15 +54,7 @@ pub struct Page {
     pub(crate) selected: Option<Selected>,
     /// How many bytes its records may come to, whatever is added to them.
     pub(crate) cap: usize,
-}
-
-/// The records of a page, as they were found at a path.
-#[derive(Debug, Clone)]
-pub(crate) struct Selected {
-    pub(crate) path: JsonPath,
-    pub(crate) spans: Vec<Span>,
-    /// What the spans are of, where it is not the body: records to which fields were added.
-    pub(crate) text: Option<Bytes>,
+    pub(crate) shape: Shape,
 }
 
 impl Page {
@@ -89,6 +86,7 @@ impl Page {
             mark: Mark { next, pages: number, ..Mark::start() },
             selected: None,
             cap,
+            shape: Shape::Json,
         };
         Plan::default().walk(utf8(&page.body)?).map_err(|error| not_json(&page.body, error))?;
         Ok(page)
@@ -115,16 +113,15 @@ impl Page {
         self.mark.next.as_ref()
     }
 
-    /// Finds the records at a path, unless that was already done when the page was fetched.
-    pub(crate) fn select(&mut self, path: &JsonPath) -> Result<&[Span]> {
-        if self.selected.as_ref().is_none_or(|selected| selected.path != *path) {
+    /// Finds the records, unless that was already done when the page was fetched.
+    pub(crate) fn select(&mut self, selection: &Arc<Selection>) -> Result<()> {
+        if self.selected.as_ref().is_none_or(|selected| selected.selection.select != selection.select) {
             let text = utf8(&self.body)?;
-            let outline =
-                Plan::new(Some(path), &[]).walk(text).map_err(|error| not_json(&self.body, error))?;
-            let spans = records_found(outline.records, path, text)?;
-            self.selected = Some(Selected { path: path.clone(), spans, text: None });
+            let plan = Plan::over(selection.routes(), &[], self.shape);
+            let outline = plan.walk(text).map_err(|error| not_json(&self.body, error))?;
+            self.selected = Some(selection.take(outline.routes, text, self.shape, self.cap)?);
         }
-        Ok(self.selected.as_ref().map_or(&[], |selected| &selected.spans))
+        Ok(())
     }
 
     /// Adds fields to the records that were found.
@@ -137,14 +134,6 @@ impl Page {
         }
         (selected.spans, selected.text) = text.done();
         Ok(())
-    }
-}
-
-impl Selected {
-    /// The text of the records, one by one.
-    pub(crate) fn slices<'a>(&'a self, body: &'a Bytes) -> impl Iterator<Item = &'a [u8]> {
-        let text = self.text.as_ref().unwrap_or(body);
-        self.spans.iter().map(|span| &text[span.start as usize..span.end as usize])
     }
 }
 
@@ -162,27 +151,6 @@ impl fmt::Debug for Page {
             .field("fetched_at", &self.fetched_at)
             .finish_non_exhaustive()
     }
-}
-
-/// Takes what was found at the record path, or says what was found instead.
-pub(crate) fn records_found(found: Found, path: &JsonPath, body: &str) -> Result<Vec<Span>> {
-    let what = match found {
-        Found::Array(spans) => return Ok(spans),
-        Found::Null => return Ok(Vec::new()),
-        Found::Missing => format!("the record path \"{path}\" is not in the answer"),
-        Found::Other(kind) => format!("the record path \"{path}\" holds {kind}, not an array"),
-    };
-    let arrays: Vec<String> = array_paths(body)
-        .iter()
-        .map(|(path, length)| format!("\"{path}\" ({length} item{})", if *length == 1 { "" } else { "s" }))
-        .collect();
-    let advice = match arrays.as_slice() {
-        [] => "no array was found in it".to_owned(),
-        arrays => {
-            format!("arrays are at: {}", arrays.join(", ").escape_debug().to_string().replace("\\\"", "\""))
-        }
-    };
-    Err(Error::new(ErrorKind::RecordPath, what).advice(advice))
 }
 
 /// Drops one byte-order mark (RFC 8259 §8.1 lets a reader ignore it).
@@ -222,7 +190,7 @@ mod tests {
     fn a_missing_path_lists_the_arrays() {
         let body = r#"{"data":{"items":[1]},"errors":[]}"#;
         let mut page = Page::new(body, 1, Position::Start, None).unwrap();
-        let error = page.select(&JsonPath::parse("items").unwrap()).unwrap_err();
+        let error = page.select(&Arc::new(Selection::new(&Select::path("items")).unwrap())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::RecordPath);
         assert_eq!(error.help(), Some("arrays are at: \"data.items\" (1 item), \"errors\" (0 items)"));
     }

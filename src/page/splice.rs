@@ -20,7 +20,7 @@ use super::walk::Span;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Fields to add, rendered once for many records.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
     names: Vec<String>,
     /// `"symbol":"AAPL"}`
@@ -41,6 +41,11 @@ impl Fields {
             }
         }
         Self { names, suffix: format!("{}}}", parts.join(",")).into_bytes() }
+    }
+
+    /// One field, with its value as JSON text.
+    pub(crate) fn one(name: &str, value: &str) -> Self {
+        Self { names: vec![name.to_owned()], suffix: format!("{}:{value}}}", quoted(name)).into_bytes() }
     }
 
     /// Appends a record with the fields. Without any, it stays as it is.

@@ -1,5 +1,6 @@
 //! The state that `unfold` turns into pages: one step asks for one page.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,8 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::{Answered, Exchange, Meaning, Rule, Signals};
 use crate::hints::Signal;
 use crate::mark::{Mark, Validators};
-use crate::page::walk::Plan;
-use crate::page::{JsonPath, Page, Selected, not_json, records_found, utf8, without_bom};
+use crate::page::selection::{Selected, Selection};
+use crate::page::walk::{Plan, Shape};
+use crate::page::{Page, not_json, utf8, without_bom};
 use crate::paginate::guard::Guard;
 use crate::paginate::{Answer, Paginate};
 use crate::request::origin::Origins;
@@ -25,7 +27,7 @@ pub(super) struct Fetch {
     pub(super) template: Request,
     pub(super) paginator: Arc<dyn Paginate>,
     pub(super) source: Option<Arc<str>>,
-    pub(super) records: Option<Result<JsonPath>>,
+    pub(super) records: Option<Result<Arc<Selection>>>,
     pub(super) plan: Option<Plan>,
     pub(super) allowed: Vec<Result<Origin>>,
     pub(super) signals: Vec<Signal>,
@@ -52,7 +54,7 @@ impl Fetch {
         }
         self.exchange.origins = origins;
         self.exchange.signals = Signals::new(std::mem::take(&mut self.signals))?;
-        self.plan = Some(Plan::new(records.as_ref(), &self.paginator.reads()?));
+        self.plan = Some(Plan::new(records.as_deref(), &self.paginator.reads()?));
         self.records = records.map(Ok);
         if let (Some(guard), Some(next)) = (&mut self.guard, &self.mark.next) {
             guard.resume(&self.mark.trail, next);
@@ -135,9 +137,9 @@ impl Fetch {
         };
         let outline = outline.map_err(|error| not_json(&body, error))?;
         let selected = match &self.records {
-            Some(Ok(path)) => {
-                let spans = records_found(outline.records, path, text)?;
-                Some(Selected { path: path.clone(), spans, text: None })
+            Some(Ok(selection)) => {
+                let cap = self.exchange.transport.max_page_bytes();
+                Some(selection.take(outline.routes, text, Shape::Json, cap)?)
             }
             _ => None,
         };
@@ -148,7 +150,7 @@ impl Fetch {
             headers: &response.headers,
             body: text,
             captures: &outline.captures,
-            records: selected.as_ref().map(|selected| selected.spans.as_slice()),
+            records: selected.as_ref(),
             rows_before: self.mark.rows,
             pages_before: self.mark.pages,
         };
@@ -160,12 +162,7 @@ impl Fetch {
         };
         // The last thing that can fail, and a failure here is for good: so it may change the guard.
         if let Some(guard) = &mut self.guard {
-            let spans = selected.as_ref().map_or(&[][..], |selected| &selected.spans);
-            let records = match (spans.first(), spans.last()) {
-                (Some(first), Some(last)) => &body[first.start as usize..last.end as usize],
-                _ => &[],
-            };
-            guard.page(records)?;
+            guard.page(&selected.as_ref().map_or(Cow::Borrowed(&[][..]), |selected| selected.all(&body)))?;
             if let Some(next) = &next {
                 guard.position(next)?;
             }
@@ -175,9 +172,9 @@ impl Fetch {
 
     /// The last page, without records.
     fn without_records(&self, position: Position, after: Option<Position>, answered: &Answered) -> Page {
-        let path = self.records.as_ref().and_then(|path| path.as_ref().ok()).cloned().unwrap_or_default();
-        let selected = Selected { path, spans: Vec::new(), text: None };
-        self.made(Bytes::from_static(b"[]"), position, (None, after), answered, Some(selected))
+        let selection = self.records.as_ref().and_then(|selection| selection.as_ref().ok()).cloned();
+        let selected = selection.map(Selected::none);
+        self.made(Bytes::from_static(b"[]"), position, (None, after), answered, selected)
     }
 
     fn made(
@@ -189,7 +186,7 @@ impl Fetch {
         selected: Option<Selected>,
     ) -> Page {
         let Answered { response, url, hints, meaning } = answered;
-        let rows = selected.as_ref().map_or(0, |selected| selected.spans.len() as u64);
+        let rows = selected.as_ref().map_or(0, Selected::rows);
         let number = self.mark.pages + 1;
         let trail = self.guard.as_ref().map_or_else(|| self.mark.trail.clone(), Guard::trail);
         let began = self.mark.began.clone();
@@ -214,6 +211,7 @@ impl Fetch {
             mark,
             selected,
             cap: self.exchange.transport.max_page_bytes(),
+            shape: Shape::Json,
         }
     }
 

@@ -39,7 +39,7 @@ use crate::error::Result;
 use crate::limit::Limiter;
 use crate::mark::Mark;
 use crate::meter::Meter;
-use crate::page::{JsonPath, Page};
+use crate::page::{Page, Select};
 use crate::retry::RetryPolicy;
 
 /// A stream of pages that can be told where the records are, so that each page is walked only once.
@@ -48,8 +48,8 @@ use crate::retry::RetryPolicy;
 /// records are then found in a walk of their own.
 pub trait Paged: Stream<Item = Result<Page>> {
     /// Says where the records are. Called before the first poll.
-    fn select(&mut self, path: &JsonPath) {
-        let _ = path;
+    fn select(&mut self, records: &Select) {
+        let _ = records;
     }
 
     /// The counters of the stream.
@@ -65,8 +65,8 @@ pub trait Paged: Stream<Item = Result<Page>> {
 }
 
 impl<S: Paged + Unpin + ?Sized> Paged for Box<S> {
-    fn select(&mut self, path: &JsonPath) {
-        (**self).select(path);
+    fn select(&mut self, records: &Select) {
+        (**self).select(records);
     }
 
     fn meter(&self) -> Meter {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::Paged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meter::Meter;
-use crate::page::{JsonPath, Page};
+use crate::page::{Page, Select};
 
 /// The stream of [`PagesExt::prefetch`](super::PagesExt::prefetch).
 #[must_use = "a stream does nothing unless it is polled"]
@@ -101,9 +101,9 @@ impl<S: Paged + Send + 'static> FusedStream for Prefetch<S> {
 }
 
 impl<S: Paged + Send + 'static> Paged for Prefetch<S> {
-    fn select(&mut self, path: &JsonPath) {
+    fn select(&mut self, records: &Select) {
         if let Stage::Idle(inner, _) = &mut self.stage {
-            inner.select(path);
+            inner.select(records);
         }
     }
 

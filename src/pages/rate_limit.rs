@@ -12,7 +12,7 @@ use super::{PageStream, Paged};
 use crate::error::{ErrorKind, Result};
 use crate::limit::{Acquire, Limiter, Permit};
 use crate::meter::Meter;
-use crate::page::{JsonPath, Page};
+use crate::page::{Page, Select};
 
 /// The stream of [`PagesExt::rate_limit`](super::PagesExt::rate_limit).
 #[pin_project]
@@ -100,8 +100,8 @@ impl<S: PageStream> FusedStream for RateLimit<S> {
 }
 
 impl<S: PageStream> Paged for RateLimit<S> {
-    fn select(&mut self, path: &JsonPath) {
-        self.inner.select(path);
+    fn select(&mut self, records: &Select) {
+        self.inner.select(records);
     }
 
     fn meter(&self) -> Meter {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::{PageStream, Paged};
 use crate::error::Result;
 use crate::meter::Meter;
-use crate::page::{JsonPath, Page};
+use crate::page::{Page, Select};
 use crate::retry::{Decision, RetryPolicy, Tries};
 
 /// The stream of [`PagesExt::retry`](super::PagesExt::retry).
@@ -109,8 +109,8 @@ impl<S: PageStream> FusedStream for Retry<S> {
 
 // Not a `PageStream`: after its error it does not ask again.
 impl<S: PageStream> Paged for Retry<S> {
-    fn select(&mut self, path: &JsonPath) {
-        self.inner.select(path);
+    fn select(&mut self, records: &Select) {
+        self.inner.select(records);
     }
 
     fn meter(&self) -> Meter {

@@ -15,7 +15,8 @@ use crate::exchange::{Exchange, Rule, Rules, Signals};
 use crate::hints::Signal;
 use crate::mark::Mark;
 use crate::meter::Meter;
-use crate::page::{JsonPath, Page};
+use crate::page::selection::Selection;
+use crate::page::{Page, Select};
 use crate::paginate::Paginate;
 use crate::paginate::guard::Guard;
 use crate::request::origin::Origins;
@@ -134,8 +135,9 @@ impl Pages {
     /// there is a foreign adapter in between.
     ///
     /// A path that cannot be read comes out as the stream's first item, a `Config` error.
-    pub fn select(self, path: &str) -> Self {
-        self.change(|fetch| fetch.records = Some(JsonPath::parse(path)))
+    pub fn select(self, records: impl Into<Select>) -> Self {
+        let selection = Selection::new(&records.into()).map(Arc::new);
+        self.change(|fetch| fetch.records = Some(selection))
     }
 
     /// Allows next links and redirects to another origin, given as a URL. Credentials and headers of the
@@ -251,11 +253,11 @@ impl FusedStream for Pages {
 }
 
 impl Paged for Pages {
-    fn select(&mut self, path: &JsonPath) {
+    fn select(&mut self, records: &Select) {
         if let Stage::Idle(fetch) = &mut self.stage {
             // A path that could not be read stays the error that it is.
             if !matches!(fetch.records, Some(Err(_))) {
-                fetch.records = Some(Ok(path.clone()));
+                fetch.records = Some(Selection::new(records).map(Arc::new));
             }
         }
     }

@@ -6,6 +6,7 @@ use super::end::{At, End, Reason, rank};
 use super::{Answer, RawJson, missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
+use crate::page::selection::Selected;
 use crate::request::Position;
 
 /// The ends that were declared.
@@ -34,7 +35,7 @@ pub(super) struct Done {
 impl Done {
     /// By what the stream has counted.
     pub(super) fn counted(answer: &Answer<'_>) -> Self {
-        let here = answer.records.map_or(0, <[_]>::len) as u64;
+        let here = answer.records.map_or(0, Selected::rows);
         Self { rows: answer.rows_before.saturating_add(here), pages: answer.pages_before.saturating_add(1) }
     }
 }

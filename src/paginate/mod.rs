@@ -48,6 +48,7 @@ pub use single::Single;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
+use crate::page::selection::Selected;
 use crate::page::walk::Span;
 use crate::request::{Position, Request};
 
@@ -119,7 +120,7 @@ pub struct Answer<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a str,
     pub(crate) captures: &'a [Option<Span>],
-    pub(crate) records: Option<&'a [Span]>,
+    pub(crate) records: Option<&'a Selected>,
     pub(crate) rows_before: u64,
     pub(crate) pages_before: u64,
 }
@@ -155,12 +156,13 @@ impl<'a> Answer<'a> {
         self.captures.get(index).copied().flatten().map(|span| RawJson(span.of(self.body)))
     }
 
-    /// How many records the page holds.
+    /// How many records the page holds, those that were skipped for being `null` included: it is what the server
+    /// counts.
     ///
     /// # Errors
     /// `Config` if no record path was given to the stream.
     pub fn record_count(&self) -> Result<u64> {
-        self.spans().map(|spans| spans.len() as u64)
+        self.selected().map(Selected::rows)
     }
 
     /// The last record of the page; `None` if it holds none.
@@ -168,7 +170,7 @@ impl<'a> Answer<'a> {
     /// # Errors
     /// `Config` if no record path was given to the stream.
     pub fn last_record(&self) -> Result<Option<RawJson<'a>>> {
-        Ok(self.spans()?.last().map(|span| RawJson(span.of(self.body))))
+        Ok(self.selected()?.spans.last().map(|span| self.record(*span)))
     }
 
     /// The first record of the page; `None` if it holds none.
@@ -176,7 +178,7 @@ impl<'a> Answer<'a> {
     /// # Errors
     /// `Config` if no record path was given to the stream.
     pub fn first_record(&self) -> Result<Option<RawJson<'a>>> {
-        Ok(self.spans()?.first().map(|span| RawJson(span.of(self.body))))
+        Ok(self.selected()?.spans.first().map(|span| self.record(*span)))
     }
 
     /// How many records of the run lie before this page.
@@ -189,7 +191,13 @@ impl<'a> Answer<'a> {
         self.pages_before
     }
 
-    fn spans(&self) -> Result<&'a [Span]> {
+    fn record(&self, span: Span) -> RawJson<'a> {
+        let text = self.records.and_then(|selected| selected.text.as_deref());
+        // Fields are added to text, and what comes of it is text.
+        RawJson(span.of(text.map_or(self.body, |text| std::str::from_utf8(text).unwrap_or_default())))
+    }
+
+    fn selected(&self) -> Result<&'a Selected> {
         self.records.ok_or_else(|| {
             Error::config("this paginator needs the records of the page, and no record path was given")
                 .advice("call `.records(path)` on the page stream itself, or `Pages::select(path)` before other adapters")
@@ -205,7 +213,7 @@ impl fmt::Debug for Answer<'_> {
             .field("status", &self.status)
             .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
             .field("bytes", &self.body.len())
-            .field("records", &self.records.map(<[Span]>::len))
+            .field("records", &self.records.map(|selected| selected.spans.len()))
             .finish_non_exhaustive()
     }
 }
@@ -274,7 +282,11 @@ pub(crate) fn missing(what: &str, path: &str) -> Error {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use crate::page::walk::{Found, Plan};
+    use std::sync::Arc;
+
+    use crate::page::Select;
+    use crate::page::selection::Selection;
+    use crate::page::walk::{Plan, Shape};
 
     /// Shows a paginator one answer.
     pub(crate) struct Shown {
@@ -296,9 +308,9 @@ pub(crate) mod testing {
 
         pub(crate) fn to(self, paginator: &impl Paginate) -> Result<Option<Position>> {
             let reads = paginator.reads()?;
-            let path = JsonPath::parse(self.records).unwrap();
-            let outline = Plan::new(Some(&path), &reads).walk(&self.body).unwrap();
-            let spans = if let Found::Array(spans) = outline.records { spans } else { Vec::new() };
+            let selection = Arc::new(Selection::new(&Select::path(self.records).optional()).unwrap());
+            let outline = Plan::new(Some(&selection), &reads).walk(&self.body).unwrap();
+            let selected = selection.take(outline.routes, &self.body, Shape::Json, usize::MAX).unwrap();
             paginator.next(&Answer {
                 url: &Url::parse("https://api.example.com/v1/items?limit=2").unwrap(),
                 position: &self.position,
@@ -306,7 +318,7 @@ pub(crate) mod testing {
                 headers: &self.headers,
                 body: &self.body,
                 captures: &outline.captures,
-                records: Some(&spans),
+                records: Some(&selected),
                 rows_before: 0,
                 pages_before: 0,
             })

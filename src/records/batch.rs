@@ -1,6 +1,7 @@
 //! The records of one page, and the mark behind them.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
@@ -11,9 +12,10 @@ use pin_project::pin_project;
 use serde_json::Value;
 
 use super::Record;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mark::Mark;
-use crate::page::{JsonPath, Page};
+use crate::page::selection::Selection;
+use crate::page::{Page, Select};
 
 /// The records of one page with the mark behind them: what travels from a source to a sink.
 ///
@@ -28,9 +30,13 @@ impl Batch {
     /// Finds the records of a page, unless that was done when it was fetched.
     ///
     /// # Errors
-    /// `RecordPath` if the path is missing from the page or holds no array.
-    pub fn new(mut page: Page, path: &JsonPath) -> Result<Self> {
-        page.select(path)?;
+    /// `Config` if a path cannot be read, `RecordPath` if it is missing from the page or holds no array.
+    pub fn new(page: Page, records: impl Into<Select>) -> Result<Self> {
+        Self::of(page, &Arc::new(Selection::new(&records.into())?))
+    }
+
+    fn of(mut page: Page, selection: &Arc<Selection>) -> Result<Self> {
+        page.select(selection)?;
         Ok(Self { page })
     }
 
@@ -81,7 +87,7 @@ impl Batch {
 
     /// What the records are slices of.
     pub(super) fn text(&self) -> &Bytes {
-        self.page.selected.as_ref().and_then(|selected| selected.text.as_ref()).unwrap_or(&self.page.body)
+        self.page.selected.as_ref().map_or(&self.page.body, |selected| selected.text(&self.page.body))
     }
 
     /// What stands behind the records.
@@ -107,13 +113,14 @@ pub struct Batches<S> {
     #[pin]
     pages: S,
     /// The error of a path that cannot be read waits here for the first poll.
-    path: Result<JsonPath>,
+    selection: Result<Arc<Selection>>,
     ended: bool,
 }
 
 impl<S> Batches<S> {
-    pub(super) fn new(pages: S, path: Result<JsonPath>) -> Self {
-        Self { pages, path, ended: false }
+    pub(super) fn new(pages: S, records: &Select) -> Self {
+        let selection = Selection::new(records).map(Arc::new);
+        Self { pages, selection, ended: false }
     }
 }
 
@@ -125,11 +132,12 @@ impl<S: Stream<Item = Result<Page>>> Stream for Batches<S> {
         if *this.ended {
             return Poll::Ready(None);
         }
-        let path = match this.path {
-            Ok(path) => &*path,
-            Err(_) => {
+        let selection = match this.selection {
+            Ok(selection) => selection.clone(),
+            Err(error) => {
                 *this.ended = true;
-                return Poll::Ready(std::mem::replace(this.path, Ok(JsonPath::default())).err().map(Err));
+                let error = std::mem::replace(error, Error::config("the record path cannot be read"));
+                return Poll::Ready(Some(Err(error)));
             }
         };
         let batch = match ready!(this.pages.poll_next(cx)) {
@@ -137,13 +145,13 @@ impl<S: Stream<Item = Result<Page>>> Stream for Batches<S> {
             Some(Err(error)) => Some(Err(error)),
             Some(Ok(page)) => {
                 let (number, position) = (page.number, page.position.to_string());
-                let place = |error: crate::error::Error| {
+                let place = |error: Error| {
                     error.at(|context| {
                         context.page = Some(number);
                         context.position = Some(position);
                     })
                 };
-                Some(Batch::new(page, path).map_err(place))
+                Some(Batch::of(page, &selection).map_err(place))
             }
         };
         // An error that comes through here was not retried below: it is the end.
@@ -174,7 +182,7 @@ mod tests {
     fn a_batch_takes_fields_and_stays_a_batch() {
         let body = r#"{"data":[{"id":1},{"id":2,"repo":"own"},7]}"#;
         let page = Page::new(body, 1, Position::Start, None).unwrap();
-        let batch = Batch::new(page, &JsonPath::parse("data").unwrap()).unwrap();
+        let batch = Batch::new(page, "data").unwrap();
         let fields = [("repo".to_owned(), json!("a/b")), ("stars".to_owned(), json!(3))];
         let batch = batch.with_fields(&fields).unwrap();
         let expected = [
@@ -190,7 +198,7 @@ mod tests {
         let batch = batch.with_fields(&[("org".to_owned(), json!(null))]).unwrap();
         assert_eq!(batch.record(0).unwrap().as_str(), r#"{"id":1,"repo":"a/b","stars":3,"org":null}"#);
         let mut lines = Vec::new();
-        crate::Annotator::new("s").append_batch(&batch, &mut lines);
+        crate::records::Annotator::new("s").append_batch(&batch, &mut lines);
         assert!(lines.starts_with(br#"{"id":1,"repo":"a/b","stars":3,"org":null,"__source":"s""#));
     }
 
@@ -198,7 +206,7 @@ mod tests {
     fn fields_do_not_make_a_page_larger_than_a_page_may_be() {
         let mut page = Page::new("[1,2,3]", 1, Position::Start, None).unwrap();
         page.cap = 60;
-        let batch = Batch::new(page, &JsonPath::default()).unwrap();
+        let batch = Batch::new(page, "").unwrap();
         let long = [("a".to_owned(), json!("x".repeat(20)))];
         assert_eq!(batch.clone().with_fields(&long).unwrap_err().kind(), ErrorKind::TooLarge);
         assert_eq!(batch.with_fields(&[("a".to_owned(), json!(1))]).unwrap().len(), 3);

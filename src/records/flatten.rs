@@ -9,7 +9,7 @@ use pin_project::pin_project;
 
 use super::{Batch, Batches, Record};
 use crate::error::Result;
-use crate::page::{JsonPath, Page};
+use crate::page::{Page, Select};
 
 /// The stream of [`RecordsExt::records`](super::RecordsExt::records).
 #[pin_project]
@@ -46,8 +46,8 @@ impl<S: Stream<Item = Result<Page>>> Records<S> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn new(pages: S, path: &str) -> Self {
-        Self::over(Batches::new(pages, JsonPath::parse(path)))
+    pub fn new(pages: S, records: impl Into<Select>) -> Self {
+        Self::over(Batches::new(pages, &records.into()))
     }
 
     pub(super) fn over(batches: Batches<S>) -> Self {

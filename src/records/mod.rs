@@ -19,33 +19,32 @@ pub use parse::Parse;
 pub use record::Record;
 
 use crate::error::Result;
-use crate::page::JsonPath;
+use crate::page::Select;
 use crate::pages::Paged;
 
 /// From pages to records, and from records to values.
 pub trait RecordsExt: Stream + Sized {
-    /// Flattens the pages into their records, found at a dotted path or a JSON Pointer ([`JsonPath`]).
+    /// Flattens the pages into their records, found at a dotted path or a JSON Pointer
+    /// ([`JsonPath`](crate::JsonPath)), or as a [`Select`] says.
     ///
     /// A page gives all its records or none. An error of the pages comes through and is the end; a path
     /// that cannot be read comes out as the first item.
-    fn records(self, path: &str) -> Records<Self>
+    fn records(self, records: impl Into<Select>) -> Records<Self>
     where
         Self: Paged,
     {
-        Records::over(self.batches(path))
+        Records::over(self.batches(records))
     }
 
     /// Turns each page into a [`Batch`]: its records, found at a path, with the mark behind them. This is
     /// the stream to merge and to write: flattening comes last.
-    fn batches(mut self, path: &str) -> Batches<Self>
+    fn batches(mut self, records: impl Into<Select>) -> Batches<Self>
     where
         Self: Paged,
     {
-        let path = JsonPath::parse(path);
-        if let Ok(path) = &path {
-            self.select(path);
-        }
-        Batches::new(self, path)
+        let records = records.into();
+        self.select(&records);
+        Batches::new(self, &records)
     }
 
     /// Reads each record as a type of one's own. A record that is not of that type comes out as an error of

@@ -17,6 +17,7 @@ use crate::checkpoint::Definition;
 use crate::error::Result;
 use crate::mark::Mark;
 use crate::meter::Meter;
+use crate::page::Select;
 use crate::pages::Paged;
 use crate::paginate::Consistency;
 use crate::records::{Batch, RecordsExt};
@@ -101,8 +102,8 @@ impl Source {
         SourceBuilder::new(name.into(), Ok(request))
     }
 
-    /// Takes a page stream composed by hand. `pages` makes it from the mark to go on from; `records` is the
-    /// path of the records. `definition` stands for the closure in the checkpoint: change it when the
+    /// Takes a page stream composed by hand. `pages` makes it from the mark to go on from; `records` says
+    /// where the records are. `definition` stands for the closure in the checkpoint: change it when the
     /// meaning of the closure changes.
     ///
     /// # Errors
@@ -110,7 +111,7 @@ impl Source {
     pub fn from_pages<S, F>(
         name: impl Into<String>,
         definition: &str,
-        records: &str,
+        records: impl Into<Select>,
         consistency: Consistency,
         pages: F,
     ) -> Result<Self>
@@ -120,8 +121,8 @@ impl Source {
     {
         let name = name.into();
         name::check(&name)?;
-        let records = records.to_owned();
-        let definition = Definition::new().with("closure", definition).with("records", &records);
+        let records = records.into();
+        let definition = Definition::new().with("closure", definition).with("records", records.definition());
         let start: Start = Box::new(move |mark, _| {
             let pages = pages(mark);
             let meter = pages.meter();

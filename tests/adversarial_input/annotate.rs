@@ -77,7 +77,7 @@ fn through_a_page(source: &str, record: &[u8]) -> Vec<u8> {
     let others = [&b"{\"__source\":\n1}"[..], b"\r7"];
     let body = [b"[", others[0], b" ,", record, b",", others[1], b"]"].concat();
     let page = Page::new(body, 1, Position::Start, None).expect("it is JSON");
-    let batch = Batch::new(page, &JsonPath::default()).expect("it is an array");
+    let batch = Batch::new(page, JsonPath::default()).expect("it is an array");
     let alone = |record: &[u8]| {
         let mut line = Vec::new();
         let record = Record::new(record.to_vec(), batch.fetched_at()).expect("it is JSON");

@@ -13,7 +13,7 @@ use super::{Incremental, Missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meter::Meter;
 use crate::page::walk::Plan;
-use crate::page::{JsonPath, Page};
+use crate::page::{JsonPath, Page, Select};
 use crate::pages::Paged;
 use crate::request::{Mark, redact};
 
@@ -166,8 +166,8 @@ impl<S: Paged> FusedStream for NewRecords<S> {
 }
 
 impl<S: Paged> Paged for NewRecords<S> {
-    fn select(&mut self, path: &JsonPath) {
-        self.pages.select(path);
+    fn select(&mut self, records: &Select) {
+        self.pages.select(records);
     }
 
     fn meter(&self) -> Meter {

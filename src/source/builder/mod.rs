@@ -21,7 +21,8 @@ use crate::exchange::{Rule, Signals};
 use crate::hints::Signal;
 use crate::limit::Limiter;
 use crate::mark::Mark;
-use crate::page::JsonPath;
+use crate::page::Select;
+use crate::page::selection::Selection;
 use crate::pages::incremental::Incremental;
 use crate::pages::{Paged, Pages, PagesExt};
 use crate::paginate::{Consistency, Paginate};
@@ -37,7 +38,7 @@ pub struct SourceBuilder {
     name: String,
     request: Result<Request>,
     auth: Option<Result<Arc<dyn Auth>>>,
-    records: Option<String>,
+    records: Option<Select>,
     paginator: Option<Arc<dyn Paginate>>,
     limiter: Limiter,
     cost: u32,
@@ -129,7 +130,7 @@ impl SourceBuilder {
                 "say it with `.records(\"data\")`, or `.records(\"\")` if the page itself is the array",
             )
         })?;
-        JsonPath::parse(&records)?;
+        Selection::new(&records)?;
         let paginator = self.paginator.ok_or_else(|| {
             Error::config("how does the API page?")
                 .advice("say it with `.paginate(…)`; `.paginate(Single)` if one answer has it all")
@@ -203,7 +204,7 @@ impl SourceBuilder {
 struct Prepared {
     definition: Definition,
     consistency: Consistency,
-    records: String,
+    records: Select,
     open: Open,
 }
 
@@ -211,11 +212,11 @@ struct Prepared {
 type Open = Box<dyn FnOnce(Mark, &mut Shared<'_>) -> Result<Box<dyn Paged + Send + Unpin>> + Send>;
 
 /// What the checkpoint remembers: everything that decides which records come, and no credential.
-fn definition(request: &Request, records: &str, paginator: &dyn Paginate) -> Definition {
+fn definition(request: &Request, records: &Select, paginator: &dyn Paginate) -> Definition {
     let mut definition = Definition::new()
         .with("method", request.method().as_str())
         .with("path", request.url().path())
-        .with("records", records)
+        .with("records", records.definition())
         .with("paginate", paginator.definition());
     // A credential that was put here by hand may change from day to day, and its hash is nobody's business.
     let meaning =

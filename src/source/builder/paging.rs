@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::SourceBuilder;
+use crate::page::Select;
 use crate::paginate::Paginate;
 
 impl SourceBuilder {
-    /// Says where the records are: a dotted path or a JSON Pointer; `""` if the page itself is the array.
-    pub fn records(mut self, path: impl Into<String>) -> Self {
-        self.records = Some(path.into());
+    /// Says where the records are: a dotted path or a JSON Pointer; `""` if the page itself is the array; a [`Select`] for
+    /// several arrays, maps and single objects.
+    pub fn records(mut self, records: impl Into<Select>) -> Self {
+        self.records = Some(records.into());
         self
     }
 
