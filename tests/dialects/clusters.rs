@@ -13,7 +13,7 @@ use super::server::{
 };
 
 pub(crate) fn rows_of_clusters() -> Vec<Row> {
-    vec![kubernetes()]
+    vec![kubernetes(), azure()]
 }
 
 /// `metadata.continue`, absent or empty at the end, together with the parameters of the first request; a token that
@@ -87,6 +87,23 @@ fn blobs(request: &Request, nth: u64) -> Answered {
          \"https://account.blob.core.windows.net/\" ContainerName=\"pictures\">{blobs}{marker}</EnumerationResults>"
     );
     Ok(Reply::status(200).header("content-type", "application/xml").body(body))
+}
+
+/// A marker in XML, empty at the end; for tables, two headers into two parameters (learn.microsoft.com: List Blobs, Query
+/// Timeout and Pagination).
+fn azure() -> Row {
+    let table = Source::get("customers", "https://account.table.core.windows.net/Customers()")
+        .api_key_query("sig", "signature-of-azure")
+        .header("Accept", "application/json;odata=nometadata")
+        .query("$filter", "Rating ge 3")
+        .records("value")
+        .paginate(
+            Cursor::header("x-ms-continuation-NextPartitionKey")
+                .into_query("NextPartitionKey")
+                .missing_ends()
+                .and(Cursor::header("x-ms-continuation-NextRowKey").into_query("NextRowKey").missing_ends()),
+        );
+    Row::new("Azure Blob / Table", [Way::new("C", server(entities), table).named("table")])
 }
 
 /// Entities, and where to go on in two headers, the second of which may be missing; what the first request asked for

@@ -1,7 +1,8 @@
 //! Portals of open data.
 
 use chrono::{Days, NaiveDate};
-use headwater::paginate::{LinkHeader, Offset, PageNumber};
+use headwater::paginate::{End, LinkHeader, Offset, PageNumber};
+use headwater::request::Target;
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::{Value, json};
@@ -26,7 +27,20 @@ fn ckan() -> Row {
         .query("sort", "metadata_created asc")
         .records("result.results")
         .paginate(Offset::new(5000).offset_param("start").limit_param("rows").until_total("result.count"));
-    Row::new("CKAN", [Way::new("O", packages, data_sets).named("package_search")])
+    let search = Request::post("https://demo.ckan.org/api/3/action/datastore_search").expect("a URL");
+    let search = search.json(json!({"resource_id": "5b3cf3a8-9a58-45ee-8e1a-4d98b8320c9a", "sort": "_id"}));
+    let offsets = Offset::new(32_000).offset_into(Target::body("offset")).limit_into(Target::body("limit"));
+    let one_data_set = Source::request("rows", search.repeatable())
+        .records("result.records")
+        .paginate(offsets.until_total("result.total"));
+    Row::new(
+        "CKAN",
+        [
+            Way::new("O", packages, data_sets).named("package_search"),
+            Way::new("O", server(|request, _| datastore(request)), one_data_set)
+                .named("datastore_search by POST"),
+        ],
+    )
 }
 
 /// The rows of one data set, by POST: at most 32,000 at once, here 300.
@@ -53,7 +67,20 @@ fn socrata() -> Row {
         .query("$order", ":id")
         .records("")
         .paginate(Offset::new(500).offset_param("$offset").limit_param("$limit").until_short_page());
-    Row::new("Socrata", [Way::new("O", soda, source).named("SODA 2")])
+    let query =
+        Request::post("https://data.cityofchicago.org/api/v3/views/ijzp-q8t2/query.json").expect("a URL");
+    let pages = PageNumber::new().number_into(Target::body("page.pageNumber"));
+    let soda_of_3 = Source::request("crimes_of_3", query.json(json!({"query": "SELECT *"})).repeatable())
+        .header("X-App-Token", "token")
+        .records("")
+        .paginate(pages.size_into(Target::body("page.pageSize"), 500).until(End::short_page(500)));
+    Row::new(
+        "Socrata",
+        [
+            Way::new("O", soda, source).named("SODA 2"),
+            Way::new("G", server(soda_3), soda_of_3).named("SODA 3"),
+        ],
+    )
 }
 
 /// SODA 3: the query and the page in the body of a POST.

@@ -1,7 +1,7 @@
 //! Open catalogues of books, films, creatures and news.
 
 use chrono::{Days, NaiveDate};
-use headwater::paginate::{NextUrl, Offset, PageNumber};
+use headwater::paginate::{End, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::server::{
 };
 
 pub(crate) fn rows_of_playgrounds() -> Vec<Row> {
-    vec![pokeapi(), tmdb(), open_library()]
+    vec![pokeapi(), swapi(), tmdb(), open_library()]
 }
 
 /// Next links, `null` at the end; the list holds references, each of which is fetched (pokeapi.co/docs/v2).
@@ -33,6 +33,15 @@ fn pokemon(request: &Request) -> Answered {
         .then(|| url(format!("?offset={}&limit={}", range.end, limit.min(RECORDS - range.end))));
     let refs: Vec<_> = range.map(|n| json!({"name": n.to_string(), "url": url(format!("/{n}/"))})).collect();
     Ok(json_reply(200, &json!({"count": RECORDS, "next": next, "previous": null, "results": refs})))
+}
+
+/// Next links, `null` at the end, or page numbers (swapi.dev/documentation: Schema, Pagination; Rate limiting).
+fn swapi() -> Row {
+    let source = || Source::get("people", "https://swapi.dev/api/people/").records("results");
+    let limit = Limit::at(9, 9);
+    let pages = source().paginate(PageNumber::new().until(End::total("count")));
+    let of_pages = server(move |request, nth| people(request, nth, &limit));
+    Row::new("SWAPI", [Way::new("G", of_pages, pages).named("page")])
 }
 
 /// People, ten a page; the links are of http, though they were asked for by https, and a page past the end is 404.
@@ -134,25 +143,31 @@ fn open_library() -> Row {
         .query("limit", "100")
         .records("entries")
         .paginate(NextUrl::body("links.next").missing_ends());
-    let limit = Limit::at(3, 15);
-    let search = server(move |request, nth| {
-        limit.refuse(nth, || Reply::status(429).header("retry-after", "15"))?;
-        known(request)?;
-        let size = number(request, "limit", 100)?.min(1000);
-        let offset = number(request, "offset", (number(request, "page", 1)?.max(1) - 1) * size)?;
-        let found = json!({"numFound": RECORDS, "start": offset, "docs": rows(cut(offset, size))});
-        Ok(json_reply(200, &found))
-    });
-    let rust = Source::get("search", "https://openlibrary.org/search.json")
-        .header("User-Agent", agent)
-        .query("q", "rust")
-        .records("docs")
-        .paginate(Offset::new(200).until_total("numFound"));
+    let search = || {
+        let limit = Limit::at(3, 15);
+        server(move |request, nth| {
+            limit.refuse(nth, || Reply::status(429).header("retry-after", "15"))?;
+            known(request)?;
+            let size = number(request, "limit", 100)?.min(1000);
+            let offset = number(request, "offset", (number(request, "page", 1)?.max(1) - 1) * size)?;
+            let found = json!({"numFound": RECORDS, "start": offset, "docs": rows(cut(offset, size))});
+            Ok(json_reply(200, &found))
+        })
+    };
+    let rust = || {
+        Source::get("search", "https://openlibrary.org/search.json")
+            .header("User-Agent", agent)
+            .query("q", "rust")
+            .records("docs")
+    };
+    let by_offset = rust().paginate(Offset::new(200).until_total("numFound"));
+    let by_page = rust().paginate(PageNumber::new().size("limit", 100).until(End::total("numFound")));
     Row::new(
         "Open Library",
         [
             Way::new("N", works, author).named("works of an author"),
-            Way::new("O", search, rust).named("search by offset"),
+            Way::new("O", search(), by_offset).named("search by offset"),
+            Way::new("G", search(), by_page).named("search by page"),
         ],
     )
 }

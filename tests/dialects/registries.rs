@@ -1,7 +1,7 @@
 //! Registries of packages and images, and what code hosts say.
 
 use headwater::Source;
-use headwater::paginate::{LinkHeader, NextUrl, Offset};
+use headwater::paginate::{Cursor, End, LinkHeader, NextUrl, Offset};
 use headwater::testing::Reply;
 use serde_json::json;
 
@@ -41,7 +41,8 @@ fn docker() -> Row {
     Row::new("Docker Registry v2", [Way::new("N", catalog, source).number("").named("catalogue")])
 }
 
-/// Offsets in a search, 250 at most (github.com/npm/registry: REGISTRY-API.md, `GET -/v1/search`).
+/// Offsets in a search, 250 at most (github.com/npm/registry: REGISTRY-API.md, `GET -/v1/search`); the feed of changes
+/// up to where there are none (github.blog: npm replication feeds APIs, the only ones since May 2025).
 fn npm() -> Row {
     let limit = Limit::at(3, 0);
     let search = server(move |request, nth| {
@@ -57,7 +58,26 @@ fn npm() -> Row {
         .query("text", "keywords:stream")
         .records("objects")
         .paginate(Offset::new(250).offset_param("from").limit_param("size").until_total("total"));
-    Row::new("npm registry", [Way::new("O", search, source).number("package.n").named("search")])
+    let changes = server(|request, _| {
+        let since = number(request, "since", 0)?;
+        let range = cut(since, number(request, "limit", 1000)?.min(10_000));
+        let last = range.end;
+        let results: Vec<_> =
+            range.map(|n| json!({"seq": n + 1, "id": format!("package-{n}"), "n": n})).collect();
+        Ok(json_reply(200, &json!({"results": results, "last_seq": last})))
+    });
+    let feed = Source::get("changes", "https://replicate.npmjs.com/registry/_changes")
+        .query("since", "0")
+        .query("limit", "500")
+        .records("results")
+        .paginate(Cursor::body("last_seq").into_query("since").until(End::empty_page()));
+    Row::new(
+        "npm registry",
+        [
+            Way::new("O", search, source).number("package.n").named("search"),
+            Way::new("C", changes, feed).named("_changes"),
+        ],
+    )
 }
 
 /// The next URL, whose `page` is a number or a hash and is not to be made up; more than 100 a page is refused

@@ -1,16 +1,51 @@
 //! Stores of documents that speak HTTP.
 
-use headwater::Request;
+use headwater::paginate::{Cursor, End, FollowUp, Offset, PageNumber};
 use headwater::testing::Reply;
+use headwater::{Request, Source};
 use serde_json::{Value, json};
 
-use super::row::{RECORDS, Row};
+use super::row::{RECORDS, Row, Way};
 use super::server::{
-    Answered, Limit, credentials, cut, demand, json_reply, number, param, refusal, rows, token,
+    Answered, Limit, credentials, cut, demand, json_reply, number, param, refusal, rows, server, token,
 };
 
 pub(crate) fn rows_of_stores() -> Vec<Row> {
-    vec![]
+    vec![couchdb(), directus()]
+}
+
+/// The last row's key as JSON, from which on the next page begins, so that one row is skipped; `last_seq`, which is there
+/// also where there is nothing; a bookmark in the body (docs.couchdb.org: Pagination Recipe, `/db/_changes`, `/db/_find`).
+fn couchdb() -> Row {
+    let ask = |name: &str, path: &str| {
+        Source::get(name, format!("https://couch.example.com/library/{path}")).basic("reader", "secret")
+    };
+    let key = Cursor::last_record("key").json_encoded().into_query("startkey");
+    let by_key = ask("documents", "_all_docs")
+        .query("limit", "100")
+        .records("rows")
+        .paginate(key.follow(FollowUp::here().query("skip", "1")));
+    let since = Cursor::body("last_seq").into_query("since").until(End::empty_page());
+    let feed = ask("changes", "_changes")
+        .query("limit", "100")
+        .query("since", "0")
+        .records("results")
+        .paginate(since);
+    let find = Request::post("https://couch.example.com/library/_find").expect("a URL");
+    let found = Source::request("found", find.json(json!({"selector": {}, "limit": 100})).repeatable())
+        .basic("reader", "secret")
+        .records("docs")
+        .paginate(Cursor::body("bookmark").into_body("bookmark").until(End::empty_page()));
+    Row::new(
+        "CouchDB / PouchDB",
+        [
+            Way::new("K", server(|request, _| all_docs(request)), by_key)
+                .number("value.n")
+                .named("_all_docs"),
+            Way::new("C", server(|request, _| changes(request)), feed).named("_changes"),
+            Way::new("C", server(|request, _| documents(request)), found).named("_find"),
+        ],
+    )
 }
 
 const READER: &str = "Basic cmVhZGVyOnNlY3JldA==";
@@ -42,7 +77,7 @@ fn changes(request: &Request) -> Answered {
 }
 
 /// `_find`: a bookmark also on the last page, and `nil` where there was nothing.
-fn find(request: &Request) -> Answered {
+fn documents(request: &Request) -> Answered {
     credentials(request, "authorization", READER)?;
     let body = request.body().unwrap_or(&Value::Null);
     demand(body["selector"].is_object(), 400, "missing_required_key: selector")?;
@@ -73,8 +108,36 @@ fn url_of_kinto() -> &'static str {
     "https://firefox.settings.services.mozilla.com/v1/buckets/blocklists/collections/certificates/records"
 }
 
+/// Page numbers or offsets, and a count if it is asked for (docs.directus.io: Query Parameters; Rate Limiting).
+fn directus() -> Row {
+    let source = || {
+        Source::get("articles", "https://directus.example.com/items/articles")
+            .bearer("token-of-directus")
+            .query("sort", "id")
+            .query("meta", "filter_count")
+            .records("data")
+    };
+    let limited = || {
+        let limit = Limit::at(3, 8);
+        server(move |request, nth| {
+            let error = json!({"errors": [{"extensions": {"code": "REQUESTS_EXCEEDED"}}]});
+            limit.refuse(nth, || json_reply(429, &error).header("retry-after", "8"))?;
+            articles(request)
+        })
+    };
+    let pages = PageNumber::new().size("limit", 500).until(End::total("meta.filter_count"));
+    let offsets = Offset::new(500).until_total("meta.filter_count");
+    Row::new(
+        "Directus",
+        [
+            Way::new("G", limited(), source().paginate(pages)).named("page"),
+            Way::new("O", limited(), source().paginate(offsets)).named("offset"),
+        ],
+    )
+}
+
 /// Pages by number or offset; whatever is asked for, -1 among them, is cut down to the largest page without a word.
-fn directus(request: &Request) -> Answered {
+fn articles(request: &Request) -> Answered {
     credentials(request, "authorization", "Bearer token-of-directus")?;
     const MOST: u64 = 100;
     let limit = match param(request, "limit").as_deref() {

@@ -1,18 +1,90 @@
 //! Exchanges of shares and coins, and what happened on bank accounts.
 
 use chrono::DateTime;
-use headwater::Request;
+use headwater::exchange::{Verdict, When};
+use headwater::hints::{At, Signal};
+use headwater::paginate::{Cursor, End};
 use headwater::testing::Reply;
+use headwater::{Request, Source};
 use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::row::{RECORDS, Row};
+use super::row::{RECORDS, Row, Way};
 use super::server::{
-    Answered, Limit, credentials, cut, demand, header, json_reply, number, param, refusal, rows, token,
+    Answered, Limit, credentials, cut, demand, header, json_reply, number, param, refusal, rows, server,
+    token,
 };
 
 pub(crate) fn rows_of_trades() -> Vec<Row> {
-    vec![]
+    vec![binance(), coinbase_exchange(), alpaca()]
+}
+
+/// The last trade's id and one, for the trade of that id comes as well; candles by the time of the last and one
+/// millisecond. Too much weight is a 429, and whoever goes on gets 418 (developers.binance.com: Spot, Old trade lookup,
+/// Kline data, LIMITS).
+fn binance() -> Row {
+    let weight =
+        || Signal::used(At::header("x-mbx-used-weight-1m"), 6000).every(std::time::Duration::from_secs(60));
+    let limits = [Limit::at(3, 20), Limit::at(6, 120)];
+    let trades = Source::get("trades", "https://api.binance.com/api/v3/historicalTrades")
+        .api_key_header("X-MBX-APIKEY", "key-of-binance")
+        .signal(weight())
+        .rule(When::status(418).means(Verdict::Wait))
+        .query("symbol", "BTCUSDT")
+        .query("limit", "100")
+        .query("fromId", "0")
+        .records("")
+        .paginate(Cursor::last_record("id").plus(1).into_query("fromId").until(End::short_page(100)));
+    let candles = Source::get("candles", "https://api.binance.com/api/v3/klines")
+        .signal(weight())
+        .query("symbol", "BTCUSDT")
+        .query("interval", "1m")
+        .query("limit", "1000")
+        .query("startTime", NEW_YEAR.to_string())
+        .records("")
+        .paginate(Cursor::last_record("0").plus(1).into_query("startTime"));
+    Row::new(
+        "Binance",
+        [
+            Way::new("K", server(move |request, nth| historical_trades(request, nth, &limits)), trades)
+                .number("id")
+                .named("trades by id"),
+            Way::new("K", server(|request, _| klines(request)), candles).number("5").named("candles by time"),
+        ],
+    )
+}
+
+/// A header with the cursor of the older trades (docs.cdp.coinbase.com: Exchange REST API Pagination). Nobody is
+/// answered without a `User-Agent`.
+fn coinbase_exchange() -> Row {
+    let limit = Limit::at(4, 0);
+    let trades = Source::get("trades", "https://api.exchange.coinbase.com/products/BTC-USD/trades")
+        .header("User-Agent", "headwater (trades@example.com)")
+        .query("limit", "100")
+        .records("")
+        .paginate(Cursor::header("CB-AFTER").into_query("after").missing_ends());
+    Row::new(
+        "Coinbase Exchange",
+        [Way::new("C", server(move |request, nth| latest_trades(request, nth, &limit)), trades)
+            .number("trade_id")
+            .named("trades")],
+    )
+}
+
+/// The token of a page, `null` at the end; of activities the id of the last one (docs.alpaca.markets: Historical bars,
+/// Account Activities).
+fn alpaca() -> Row {
+    let activities_of_account = Source::get("activities", "https://api.alpaca.markets/v2/account/activities")
+        .header("APCA-API-KEY-ID", "key-of-alpaca")
+        .header("APCA-API-SECRET-KEY", "secret-of-alpaca")
+        .query("direction", "asc")
+        .query("page_size", "100")
+        .records("")
+        .paginate(Cursor::last_record("id").into_query("page_token"));
+    Row::new(
+        "Alpaca",
+        [Way::new("K", server(|request, _| activities(request)), activities_of_account).named("activities")],
+    )
 }
 
 /// 2026-01-01T00:00:00Z, in milliseconds.
