@@ -223,45 +223,44 @@ impl Fetch {
             .advice("if the API ends its pages like this, say so with `no_content_ends()`"))
     }
 
-    /// Makes a position fit to be stored: without credentials, and a URL without its origin if that is our own, so
-    /// that a source whose address changes (a port-forward, a mock) goes on all the same.
-    fn storable(&self, next: Position, base: &url::Url) -> Result<Position> {
-        let repeated = || {
-            Error::new(
-                ErrorKind::Cursor,
-                "the next position repeats a credential where it cannot be kept out of the checkpoint",
-            )
-            .advice("ask the API for links without it, or put it where `Auth::sent` names it")
-        };
-        let leads_away = || {
-            Error::new(
-                ErrorKind::Origin,
-                "the server points to another origin, by a URL with a credential in it",
-            )
-        };
-        let Position::Url(text) = next else {
-            let text = next.to_string();
-            self.exchange.check_text(&text, "")?;
-            return if self.exchange.repeats_a_credential(&text) { Err(repeated()) } else { Ok(next) };
-        };
-        let url = base.join(&text).map_err(|error| {
+    /// Makes a position fit to be stored: without credentials, in its links and elsewhere.
+    fn storable(&self, mut next: Position, base: &url::Url) -> Result<Position> {
+        for link in self.paginator.links(&mut next) {
+            *link = self.storable_link(link, base)?;
+        }
+        let mut rest = next.clone();
+        self.paginator.links(&mut rest).into_iter().for_each(String::clear);
+        let text = rest.to_string();
+        self.exchange.check_text(&text, "")?;
+        if self.exchange.repeats_a_credential(&text) {
+            return Err(repeated());
+        }
+        Ok(next)
+    }
+
+    /// The same of a link, which loses its origin if that is our own, so that a source whose address changes (a
+    /// port-forward, a mock) goes on all the same.
+    fn storable_link(&self, link: &str, base: &url::Url) -> Result<String> {
+        let url = base.join(link).map_err(|error| {
             Error::new(ErrorKind::Cursor, "the link to the next page is not a URL").because(error)
         })?;
         let url = self.exchange.without_credentials(url, base)?;
+        let is_home = Origin::of(&url).ok() == Origin::of(self.template.url()).ok();
         if self.exchange.repeats_a_credential(url.as_str()) {
-            let is_home = Origin::of(&url).ok() == Origin::of(self.template.url()).ok();
-            return Err(if is_home { repeated() } else { leads_away() });
+            return Err(if is_home {
+                repeated()
+            } else {
+                let what = "the server points to another origin, by a URL with a credential in it";
+                Error::new(ErrorKind::Origin, what)
+            });
         }
         // A path that begins with two slashes would read as a host.
         // (`Url::origin` would take `blob:https://…` for its inside.)
-        if Origin::of(&url).ok() == Origin::of(self.template.url()).ok()
-            && !url.path().starts_with("//")
-            && url.username().is_empty()
-            && url.password().is_none()
-        {
-            return Ok(Position::Url(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned()));
-        }
-        Ok(Position::Url(url.into()))
+        let is_plain = !url.path().starts_with("//") && url.username().is_empty() && url.password().is_none();
+        Ok(match is_home && is_plain {
+            true => url[url::Position::BeforePath..url::Position::AfterQuery].to_owned(),
+            false => url.into(),
+        })
     }
 
     /// One step of `unfold`: the next page, or what went wrong, and the state to go on with.
@@ -285,6 +284,12 @@ impl Fetch {
         });
         error.redacted(|text| redactor.text(text))
     }
+}
+
+fn repeated() -> Error {
+    let what = "the next position repeats a credential where it cannot be kept out of the checkpoint";
+    Error::new(ErrorKind::Cursor, what)
+        .advice("ask the API for links without it, or put it where `Auth::sent` names it")
 }
 
 /// A failure of a request that must not be sent twice: whether the server acted on it cannot be known (RFC 9110

@@ -2,9 +2,12 @@
 
 use http::header::LINK;
 
-use super::next_url::{request_at, resolve};
+use super::end::End;
+use super::ends::More;
+use super::link::{Base, Link as Following};
 use super::{Answer, Consistency, Paginate};
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::JsonPath;
 use crate::request::{Position, Request};
 
 /// Paging by the `Link` header (RFC 8288): GitHub, GitLab, Shopify, Okta, Sentry and many more.
@@ -24,6 +27,7 @@ use crate::request::{Position, Request};
 pub struct LinkHeader {
     relation: String,
     end: Option<(String, String)>,
+    link: Following,
 }
 
 impl Default for LinkHeader {
@@ -35,7 +39,7 @@ impl Default for LinkHeader {
 impl LinkHeader {
     /// Follows `rel="next"`.
     pub fn new() -> Self {
-        Self { relation: "next".into(), end: None }
+        Self { relation: "next".into(), end: None, link: Following::default() }
     }
 
     /// Follows another relation.
@@ -49,14 +53,56 @@ impl LinkHeader {
         self.end = Some((name.into(), value.into()));
         self
     }
+
+    /// Ends for this reason, too (Okta's log always has a next link: [`End::empty_page`]).
+    pub fn until(mut self, end: End) -> Self {
+        self.link.ends.push(end);
+        self
+    }
+
+    /// Puts what stands at this path of the body before a link that is not absolute.
+    pub fn base_body(mut self, path: impl Into<String>) -> Self {
+        self.link.base = Some(Base::Body(path.into()));
+        self
+    }
+
+    /// Resolves links against this URL or path, instead of the page's.
+    pub fn relative_to(mut self, url: impl Into<String>) -> Self {
+        self.link.base = Some(Base::Url(url.into()));
+        self
+    }
+
+    /// Takes these parameters over from the first request, if the link has none of the name.
+    pub fn keep_query<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.link.keep.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Drops these parameters from the link.
+    pub fn strip_query<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.link.strip.extend(names.into_iter().map(Into::into));
+        self
+    }
 }
 
 impl Paginate for LinkHeader {
+    fn reads(&self) -> Result<Vec<JsonPath>> {
+        self.link.reads()
+    }
+
+    fn needs_records(&self) -> bool {
+        self.link.ends.needs_records()
+    }
+
     fn request(&self, template: &Request, position: &Position) -> Result<Request> {
-        request_at(template, position)
+        self.link.request_at(template, position)
     }
 
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
+        let more = self.link.judge(answer)?;
+        if more == More::No {
+            return Ok(None);
+        }
         let mut unreadable = None;
         for line in answer.headers().get_all(LINK) {
             // Targets are ASCII, but a `title` may be in any old encoding.
@@ -70,12 +116,12 @@ impl Paginate for LinkHeader {
                 }
                 let ended =
                     self.end.as_ref().is_some_and(|(name, value)| link.parameter(name) == Some(value));
-                return if ended { Ok(None) } else { resolve(answer, link.target).map(Some) };
+                return if ended { Ok(None) } else { self.link.next(answer, link.target) };
             }
             unreadable = unreadable.or(fault);
         }
         match unreadable {
-            None => Ok(None),
+            None => more.deny("no next link").map(|()| None),
             Some(fault) => {
                 Err(Error::new(ErrorKind::Cursor, format!("the Link header cannot be read: {fault}")))
             }
@@ -87,7 +133,7 @@ impl Paginate for LinkHeader {
     }
 
     fn definition(&self) -> String {
-        format!("link header {} {:?}", self.relation, self.end)
+        format!("link header {} {:?}{}", self.relation, self.end, self.link.definition())
     }
 }
 
@@ -227,6 +273,26 @@ mod tests {
         ] {
             assert_eq!(next(&[broken]).unwrap_err().kind(), ErrorKind::Cursor, "{broken}");
         }
+    }
+
+    #[test]
+    fn a_link_that_never_goes_away_needs_another_end() {
+        let log = LinkHeader::new().until(End::empty_page());
+        let shown = |data: &str| {
+            page(Position::Start, format!("{{\"data\":{data}}}")).header("link", "<a>; rel=next")
+        };
+        assert!(shown("[1]").to(&log).unwrap().is_some());
+        assert!(shown("[]").to(&log).unwrap().is_none());
+        let flag = LinkHeader::new().until(End::when_false("more"));
+        let lost = page(Position::Start, r#"{"more":true}"#).to(&flag).unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::Truncated);
+    }
+
+    #[test]
+    fn old_definitions_stay_as_they_were() {
+        let sentry = LinkHeader::new().until_param("results", "false");
+        assert_eq!(sentry.definition(), r#"link header next Some(("results", "false"))"#);
+        assert_eq!(LinkHeader::new().definition(), "link header next None");
     }
 
     #[test]

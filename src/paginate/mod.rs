@@ -24,10 +24,12 @@ mod ends;
 mod follow_up;
 mod from_fn;
 pub(crate) mod guard;
+mod link;
 mod link_header;
 mod next_url;
 mod offset;
 mod page_number;
+mod raw_json;
 mod single;
 
 use std::fmt;
@@ -44,6 +46,7 @@ pub use link_header::LinkHeader;
 pub use next_url::NextUrl;
 pub use offset::Offset;
 pub use page_number::PageNumber;
+pub use raw_json::RawJson;
 pub use single::Single;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -90,6 +93,15 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
     fn finish(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
         let _ = answer;
         Ok(None)
+    }
+
+    /// The URLs in a position of this dialect: they are asked only where that is allowed, and stored without
+    /// credentials. The default is that of [`Position::Url`].
+    fn links<'p>(&self, position: &'p mut Position) -> Vec<&'p mut String> {
+        match position {
+            Position::Url(url) => vec![url],
+            _ => Vec::new(),
+        }
     }
 
     /// Whether a source that changes while it is read can be read exactly.
@@ -215,57 +227,6 @@ impl fmt::Debug for Answer<'_> {
             .field("bytes", &self.body.len())
             .field("records", &self.records.map(|selected| selected.spans.len()))
             .finish_non_exhaustive()
-    }
-}
-
-/// A JSON value as it stands in the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RawJson<'a>(pub(crate) &'a str);
-
-impl<'a> RawJson<'a> {
-    /// The text of the value, quotes and all.
-    pub fn text(self) -> &'a str {
-        self.0
-    }
-
-    /// Whether it is `null`.
-    pub fn is_null(self) -> bool {
-        self.0 == "null"
-    }
-
-    /// `true` or `false`, also as a string, in any case.
-    pub fn as_bool(self) -> Option<bool> {
-        match self.0.trim_matches('"') {
-            text if text.eq_ignore_ascii_case("true") => Some(true),
-            text if text.eq_ignore_ascii_case("false") => Some(false),
-            _ => None,
-        }
-    }
-
-    /// A whole number, also as a string.
-    pub fn as_u64(self) -> Option<u64> {
-        self.0.trim_matches('"').parse().ok()
-    }
-
-    /// A string without its quotes, or the text of a number, digit by digit.
-    pub fn as_token(self) -> Option<String> {
-        match self.0.as_bytes().first()? {
-            b'"' => serde_json::from_str(self.0).ok(),
-            b'-' | b'0'..=b'9' => Some(self.0.to_owned()),
-            _ => None,
-        }
-    }
-
-    /// What kind of value it is, for an error message.
-    pub fn kind(self) -> &'static str {
-        match self.0.as_bytes().first() {
-            Some(b'"') => "a string",
-            Some(b'{') => "an object",
-            Some(b'[') => "an array",
-            Some(b't' | b'f') => "a boolean",
-            Some(b'n') => "null",
-            _ => "a number",
-        }
     }
 }
 

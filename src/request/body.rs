@@ -141,6 +141,11 @@ impl Request {
         }
     }
 
+    /// Drops the body, and keeps what the headers say of its type.
+    pub(crate) fn drop_body(&mut self) {
+        self.body = None;
+    }
+
     pub(crate) fn clear_body(&mut self) {
         self.body = None;
         self.headers.remove(CONTENT_TYPE);

@@ -151,7 +151,7 @@ impl Token {
             Some(b'{' | b'[') => {
                 let value: Value =
                     serde_json::from_str(raw.text()).map_err(|_| wrong("that cannot be read"))?;
-                if !keeps_digits(raw.text()) {
+                if !raw.keeps_digits() {
                     return Err(wrong("with a number in it that is too large to be sent back as it is"));
                 }
                 match value {
@@ -247,33 +247,4 @@ impl Token {
         let or: String = self.or.iter().map(|path| format!(" or {path}")).collect();
         format!("{missing}{zero}{json}{plus}{first}{or}")
     }
-}
-
-/// Whether each whole number in a JSON text has a type here: what has none would lose its last digits.
-fn keeps_digits(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => {
-                at += 1;
-                while at < bytes.len() && bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-                at += 1;
-            }
-            b'-' | b'0'..=b'9' => {
-                let is_part = |byte: &&u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
-                let length = bytes[at..].iter().take_while(is_part).count();
-                let number = &text[at..at + length];
-                let is_whole = !number.contains(['.', 'e', 'E']);
-                if is_whole && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
-                    return false;
-                }
-                at += length;
-            }
-            _ => at += 1,
-        }
-    }
-    true
 }
