@@ -134,7 +134,9 @@ struct Inner {
 pub struct Context {
     /// The name of the source.
     pub source: Option<Arc<str>>,
-    /// The number of the page within the run, from 1.
+    /// The slice of a window or a fan-out, by what was bound: `repo = "a/b", start = 0`.
+    pub slice: Option<Arc<str>>,
+    /// The number of the page within the run, from 1; of a slice, within the slice.
     pub page: Option<u64>,
     /// The position that was asked for, as text.
     pub position: Option<String>,
@@ -153,7 +155,15 @@ pub struct Context {
     /// What the answer said about waiting.
     pub hints: Hints,
     /// The position that closed a circle, for the checkpoint.
-    pub(crate) trap: Option<u64>,
+    pub(crate) trap: Option<Trap>,
+}
+
+/// What must not be walked into again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trap {
+    pub(crate) position: u64,
+    /// The slices around it, the outermost first.
+    pub(crate) within: Vec<u64>,
 }
 
 impl Error {
@@ -258,6 +268,7 @@ impl Error {
         for text in [position, request, host, excerpt] {
             *text = text.take().map(|text| wipe(&text));
         }
+        inner.context.slice = inner.context.slice.take().map(|slice| wipe(&slice).into());
         self
     }
 
@@ -291,6 +302,9 @@ impl fmt::Display for Error {
         let Inner { kind, message, advice, context, cause, .. } = &*self.0;
         if let Some(source) = &context.source {
             write!(f, "{source}: ")?;
+        }
+        if let Some(slice) = &context.slice {
+            write!(f, "slice {slice}: ")?;
         }
         if let Some(page) = context.page {
             write!(f, "page {page}")?;

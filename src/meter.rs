@@ -8,6 +8,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+const MOST_WARNINGS: usize = 20;
+
 /// Counters of one source's work. A clone counts into the same numbers.
 #[derive(Debug, Clone)]
 pub struct Meter(Arc<Counters>);
@@ -21,6 +23,7 @@ struct Counters {
     waited: AtomicU64,
     in_flight: watch::Sender<u32>,
     waiting_until: Mutex<Option<Instant>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 /// What a [`Meter`] has counted.
@@ -50,6 +53,7 @@ impl Default for Meter {
             waited: AtomicU64::new(0),
             in_flight: watch::Sender::new(0),
             waiting_until: Mutex::new(None),
+            warnings: Mutex::default(),
         }))
     }
 }
@@ -112,6 +116,20 @@ impl Meter {
 
     fn waiting_until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.0.waiting_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes something that is no error and that a person should know. Of each text one is kept, and not more than 20.
+    pub(crate) fn warn(&self, text: String) {
+        tracing::warn!("{text}");
+        let mut warnings = self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if warnings.len() < MOST_WARNINGS && !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// What a person should know, though it is no error.
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn waited(&self, time: Duration) {

@@ -24,6 +24,13 @@ impl Definition {
         self
     }
 
+    /// Adds the parts of another definition, each behind a word.
+    #[must_use]
+    pub(crate) fn with_all(mut self, of: &str, other: &Self) -> Self {
+        self.0.extend(other.0.iter().map(|(part, hash)| (format!("{of} {part}"), hash.clone())));
+        self
+    }
+
     /// One hash over all parts.
     pub fn fingerprint(&self) -> String {
         let parts: Vec<String> = self.0.iter().map(|(part, hash)| format!("{part}={hash}\n")).collect();

@@ -19,7 +19,7 @@ pub use select::Select;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::mark::Mark;
-use crate::request::Position;
+use crate::request::{Bindings, Position};
 use selection::{Selected, Selection};
 use splice::{Fields, Spliced};
 use walk::{Plan, Shape};
@@ -55,6 +55,8 @@ pub struct Page {
     /// How many bytes its records may come to, whatever is added to them.
     pub(crate) cap: usize,
     pub(crate) shape: Shape,
+    /// What was bound in its request, if it is a part of a slice.
+    pub(crate) slice: Option<Arc<Bindings>>,
 }
 
 impl Page {
@@ -87,9 +89,37 @@ impl Page {
             selected: None,
             cap,
             shape: Shape::Json,
+            slice: None,
         };
         Plan::default().walk(utf8(&page.body)?).map_err(|error| not_json(&page.body, error))?;
         Ok(page)
+    }
+
+    /// A page without records.
+    pub(crate) fn empty(selection: Option<&Arc<Selection>>) -> Self {
+        Self {
+            body: Bytes::new(),
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            number: 0,
+            position: Position::Start,
+            hints: Hints::default(),
+            fetched_at: SystemTime::now(),
+            host: String::new(),
+            mark: Mark::start(),
+            selected: None,
+            cap: MAX_PAGE_BYTES,
+            shape: Shape::Json,
+            slice: None,
+        }
+        .without_records(selection)
+    }
+
+    /// The page with nothing in it: what it held is not what the stream gives out.
+    pub(crate) fn without_records(mut self, selection: Option<&Arc<Selection>>) -> Self {
+        self.body = Bytes::from_static(b"[]");
+        self.selected = selection.cloned().map(Selected::none);
+        self
     }
 
     /// The body as it was received, decoded, without a byte-order mark.

@@ -35,6 +35,10 @@ pub(super) struct Fetch {
     pub(super) guard: Option<Guard>,
     pub(super) no_content_ends: bool,
     pub(super) conditional: bool,
+    /// What was wrong with a part of it, for the first poll.
+    pub(super) wrong: Option<Error>,
+    /// The slice that it is, for errors.
+    pub(super) slice: Option<Arc<str>>,
 }
 
 impl Fetch {
@@ -42,6 +46,9 @@ impl Fetch {
     fn prepare(&mut self) -> Result<()> {
         if self.plan.is_some() {
             return Ok(());
+        }
+        if let Some(error) = self.wrong.take() {
+            return Err(error);
         }
         let records = match self.records.take() {
             Some(path) => Some(path?),
@@ -212,6 +219,7 @@ impl Fetch {
             selected,
             cap: self.exchange.transport.max_page_bytes(),
             shape: Shape::Json,
+            slice: None,
         }
     }
 
@@ -279,6 +287,7 @@ impl Fetch {
         let redactor = self.exchange.redactor();
         let error = error.at(|context| {
             context.source = context.source.take().or_else(|| self.source.clone());
+            context.slice = context.slice.take().or_else(|| self.slice.clone());
             context.page = Some(self.mark.pages + 1);
             context.position = self.mark.next.as_ref().map(ToString::to_string);
         });

@@ -24,6 +24,7 @@ pub mod incremental;
 mod prefetch;
 mod rate_limit;
 mod retry;
+mod slices;
 mod stream;
 
 use futures::Stream;
@@ -33,6 +34,8 @@ pub use incremental::{Incremental, NewRecords};
 pub use prefetch::Prefetch;
 pub use rate_limit::RateLimit;
 pub use retry::Retry;
+pub use slices::{Ceiling, Fanout, Moment, Slice, Slices, Step, TimeFormat, Window};
+pub(crate) use slices::{Limit, parent_of};
 pub use stream::Pages;
 
 use crate::error::Result;
@@ -121,6 +124,13 @@ pub trait PagesExt: Paged + Sized {
     /// A page whose records are all known stays, without records. An error of the rules is the end.
     fn incremental(self, rules: Incremental, mark: &Mark) -> NewRecords<Self> {
         NewRecords::new(self, rules, mark)
+    }
+
+    /// Declares how many records the source hands out, however many there are. It cannot be sliced by this: if there
+    /// are more, by what a page says ([`Ceiling::total_at`]) or because the page beyond is refused, that is an error of
+    /// kind `Truncated`; so many or more at the end are a warning in the report. For slices see [`Window::ceiling`].
+    fn ceiling(self, rows: u64) -> Ceiling<Self> {
+        Ceiling::new(self, rows)
     }
 
     /// Fetches up to `pages` pages ahead on a task of its own, the one that is on its way included, while the

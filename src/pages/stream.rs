@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures::stream::{self, FusedStream, Stream, Unfold};
 
 use super::fetch::{Fetch, Step};
-use super::{PageStream, Paged};
+use super::{PageStream, Paged, Slice};
 use crate::auth::Auth;
 use crate::error::Result;
 use crate::exchange::{Exchange, Rule, Rules, Signals};
@@ -100,6 +100,8 @@ impl Pages {
             guard: Some(Guard::default()),
             no_content_ends: false,
             conditional: false,
+            wrong: None,
+            slice: None,
         };
         Self { stage: Stage::Idle(Box::new(fetch)), meter }
     }
@@ -129,6 +131,25 @@ impl Pages {
     /// empty stream.
     pub fn resume(self, mark: Mark) -> Self {
         self.change(|fetch| fetch.mark = mark)
+    }
+
+    /// Makes it the pages of one slice of a [`Window`](super::Window) or a [`Fanout`](super::Fanout): fills the template
+    /// with what is bound there, goes on from the slice's mark, and names the slice in errors.
+    ///
+    /// A value that cannot stand where it would go comes out as the stream's first item.
+    pub fn within(self, slice: &Slice) -> Self {
+        let name = slice.describe();
+        self.change(|fetch| {
+            fetch.mark = slice.mark().clone();
+            fetch.slice = (!name.is_empty()).then(|| name.into());
+            match fetch.template.clone().fill(slice.bindings()) {
+                Ok(filled) => {
+                    fetch.exchange.written = written_credentials(&filled);
+                    fetch.template = filled;
+                }
+                Err(error) => fetch.wrong = Some(error),
+            }
+        })
     }
 
     /// Says where the records are. [`records`](crate::RecordsExt::records) does this by itself, unless

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Trap};
 use crate::mark::Trail;
 use crate::request::Position;
 
@@ -61,7 +61,7 @@ impl Guard {
     pub(crate) fn position(&mut self, position: &Position) -> Result<()> {
         if self.note(position) {
             let what = format!("the next position ({position}) was there before");
-            let trap = hash(position);
+            let trap = Trap { position: hash(position), within: Vec::new() };
             return Err(Error::new(ErrorKind::Cycle, what)
                 .at(|context| context.trap = Some(trap))
                 .advice("following it would go on for ever; if the API repeats positions on purpose, use `allow_repeats()`"));

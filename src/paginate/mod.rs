@@ -124,6 +124,13 @@ pub enum Consistency {
     Shifting,
 }
 
+impl Consistency {
+    /// What two parts of one source promise together.
+    pub(crate) fn weaker(self, other: Self) -> Self {
+        if self == Self::Shifting { self } else { other }
+    }
+}
+
 /// What a paginator sees of a page.
 pub struct Answer<'a> {
     pub(crate) url: &'a Url,

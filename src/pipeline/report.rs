@@ -53,6 +53,9 @@ pub struct SourceReport {
     pub consistency: Consistency,
     /// Where its records are.
     pub output: Option<String>,
+    /// What a person should know, though it is no error: a count that lands on a declared ceiling, say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How a source, or a whole run, ended.
@@ -141,6 +144,11 @@ impl fmt::Display for Report {
                 f,
                 "\nnote: {name} is paged by counting: rows inserted or removed during the run can shift"
             )?;
+        }
+        for source in &self.sources {
+            for warning in &source.warnings {
+                write!(f, "\nwarning: {}: {warning}", source.source)?;
+            }
         }
         for error in self.sources.iter().filter_map(|source| source.error.as_ref()) {
             write!(f, "\n{error}")?;

@@ -259,9 +259,9 @@ impl<'a> Run<'a> {
         tracing::error!(%error, "a source failed");
         self.pipeline.tell(&Event::Failed { source, error: &error });
         if let Some(state) = self.states.get_mut(source) {
-            if let Some(trap) = error.context().trap {
+            if let Some(trap) = &error.context().trap {
                 // So that the next run does not walk round once more before it sees it.
-                state.mark.trail.trap = Some(trap);
+                state.mark.set_trap(&trap.within, trap.position);
                 (state.dirty, self.dirty) = (true, true);
             }
             state.error.get_or_insert(error);

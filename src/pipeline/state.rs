@@ -94,6 +94,7 @@ impl State {
             duration: self.ended.unwrap_or_else(Instant::now) - began,
             consistency: self.consistency,
             output,
+            warnings: self.meter.warnings(),
         }
     }
 }

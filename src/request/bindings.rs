@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// assert_eq!(request.url().as_str(), "https://api.example.com/repos/rust-lang%2Frust/issues");
 /// # Ok::<(), headwater::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bindings(BTreeMap<String, Value>);
 

@@ -9,7 +9,7 @@ use super::{Request, Secret};
 use crate::error::Result;
 
 /// The body of a request, before it is written out.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Body {
     Json(Value),
     Form(Vec<(String, String)>),

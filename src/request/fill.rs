@@ -47,6 +47,15 @@ impl Request {
         Ok(self)
     }
 
+    /// Whether a name stands in it for something.
+    pub(crate) fn mentions(&self, name: &str) -> bool {
+        let probe = Bindings::new().with(name, "x");
+        // Where it cannot be filled it stands.
+        self.clone().fill(&probe).map_or(true, |filled| {
+            filled.url != self.url || filled.headers != self.headers || filled.body != self.body
+        })
+    }
+
     fn fill_path(&mut self, bindings: &Bindings) -> Result<()> {
         let mut segments = Vec::new();
         let mut is_changed = false;

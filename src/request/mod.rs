@@ -14,6 +14,7 @@ mod position;
 mod reach;
 pub(crate) mod redact;
 mod secret;
+pub(crate) mod slices;
 mod spelling;
 mod target;
 mod timestamp;
@@ -32,6 +33,7 @@ pub use origin::Origin;
 pub use path::JsonPath;
 pub use position::Position;
 pub use secret::Secret;
+pub use slices::Progress;
 pub use target::Target;
 pub(crate) use timestamp::Timestamp;
 

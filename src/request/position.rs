@@ -1,8 +1,11 @@
 //! Where a page stands in its source: a value that can be seen, stored and resumed from.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::slices::Progress;
 
 /// The position of a page: what a paginator needs to ask for it.
 ///
@@ -33,6 +36,8 @@ pub enum Position {
     Url(String),
     /// Anything else, as JSON.
     Json(serde_json::Value),
+    /// Many positions at once: how far each open slice of a window or a fan-out has come, and what has not begun.
+    Slices(Arc<Progress>),
 }
 
 impl fmt::Display for Position {
@@ -44,6 +49,7 @@ impl fmt::Display for Position {
             Self::Cursor(token) => write!(f, "cursor \"{}\"", token.escape_debug()),
             Self::Url(url) => write!(f, "url {url}"),
             Self::Json(value) => write!(f, "{value}"),
+            Self::Slices(progress) => write!(f, "slices, {} of them open", progress.open()),
         }
     }
 }

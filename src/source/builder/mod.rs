@@ -6,6 +6,7 @@ mod growth;
 mod limits;
 mod paging;
 mod request;
+mod slices;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,13 +25,14 @@ use crate::mark::Mark;
 use crate::page::Select;
 use crate::page::selection::Selection;
 use crate::pages::incremental::Incremental;
-use crate::pages::{Paged, Pages, PagesExt};
+use crate::pages::{Ceiling, Paged, Pages, PagesExt};
 use crate::paginate::{Consistency, Paginate};
 use crate::records::RecordsExt;
 use crate::request::Request;
 use crate::request::redact::is_sensitive;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
+use slices::{Make, Parts};
 
 /// The definition of a [`Source`]. Whatever is wrong with a part comes out of [`build`](Self::build).
 #[must_use = "a source is only made by `build`"]
@@ -54,6 +56,7 @@ pub struct SourceBuilder {
     incremental: Option<Incremental>,
     label: Option<String>,
     ignore_origin_changes: bool,
+    parts: Parts,
 }
 
 impl SourceBuilder {
@@ -78,6 +81,7 @@ impl SourceBuilder {
             incremental: None,
             label: None,
             ignore_origin_changes: false,
+            parts: Parts::default(),
         }
     }
 
@@ -155,7 +159,10 @@ impl SourceBuilder {
         if !self.ignore_origin_changes {
             definition = definition.with("origin", request.url().origin().ascii_serialization());
         }
-        let consistency = paginator.consistency();
+        let composition = self.parts.prepare(&request)?;
+        definition = composition.define(definition);
+        composition.check(self.conditional, self.incremental.is_some())?;
+        let consistency = composition.consistency(paginator.consistency());
         let open: Open = Box::new(move |mark, shared| {
             let transport = match self.transport {
                 Some(own) => own,
@@ -165,32 +172,41 @@ impl SourceBuilder {
                 Some(incremental) => request.fill(&incremental.bindings(&mark))?,
                 None => request,
             };
-            let mut pages = Pages::with_parts(transport, request, paginator).named(name).resume(mark.clone());
-            if let Some(auth) = auth {
-                pages = pages.shared_auth(auth);
-            }
-            for url in &self.allowed {
-                pages = pages.allow_origin(url);
-            }
-            for signal in self.signals {
-                pages = pages.signal(signal);
-            }
-            if self.allow_repeats {
-                pages = pages.allow_repeats();
-            }
-            if self.conditional {
-                pages = pages.conditional();
-            }
-            pages = pages.rules(self.rules);
-            if self.no_content_ends {
-                pages = pages.no_content_ends();
-            }
-            let pages =
-                pages.rate_limit(self.limiter).cost(self.cost).retry(self.retry.with_budget_of(shared.retry));
-            let pages: Box<dyn Paged + Send + Unpin> = match self.incremental {
-                Some(incremental) => Box::new(pages.incremental(incremental, &mark)),
-                None => Box::new(pages),
-            };
+            let (retry, limit) = (self.retry.with_budget_of(shared.retry), composition.limit.clone());
+            let make: Make = Arc::new(move |slice| {
+                let mut pages = Pages::with_parts(transport.clone(), request.clone(), paginator.clone())
+                    .named(name.clone());
+                if let Some(auth) = &auth {
+                    pages = pages.shared_auth(auth.clone());
+                }
+                for url in &self.allowed {
+                    pages = pages.allow_origin(url);
+                }
+                for signal in &self.signals {
+                    pages = pages.signal(signal.clone());
+                }
+                if self.allow_repeats {
+                    pages = pages.allow_repeats();
+                }
+                if self.conditional {
+                    pages = pages.conditional();
+                }
+                pages = pages.rules(self.rules.iter().cloned());
+                if self.no_content_ends {
+                    pages = pages.no_content_ends();
+                }
+                let pages =
+                    pages.within(slice).rate_limit(self.limiter.clone()).cost(self.cost).retry(retry.clone());
+                let pages: BoxPages = match &limit {
+                    None => Box::new(pages),
+                    Some(limit) => Box::new(Ceiling::with(pages, limit.clone(), slice.mark().rows)),
+                };
+                match &self.incremental {
+                    None => pages,
+                    Some(incremental) => Box::new(pages.incremental(incremental.clone(), slice.mark())),
+                }
+            });
+            let pages = composition.open(make, mark, shared)?;
             Ok(match self.prefetch {
                 0 => pages,
                 ahead => Box::new(pages.prefetch(ahead)),
@@ -209,7 +225,9 @@ struct Prepared {
 }
 
 /// Opens the stream of pages at a mark.
-type Open = Box<dyn FnOnce(Mark, &mut Shared<'_>) -> Result<Box<dyn Paged + Send + Unpin>> + Send>;
+type Open = Box<dyn FnOnce(Mark, &mut Shared<'_>) -> Result<BoxPages> + Send>;
+
+type BoxPages = Box<dyn Paged + Send + Unpin>;
 
 /// What the checkpoint remembers: everything that decides which records come, and no credential.
 fn definition(request: &Request, records: &Select, paginator: &dyn Paginate) -> Definition {

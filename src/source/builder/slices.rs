@@ -1,0 +1,166 @@
+//! One source from many streams: windows, fan-outs and ceilings.
+
+use std::sync::Arc;
+
+use super::{BoxPages, Prepared, SourceBuilder};
+use crate::checkpoint::Definition;
+use crate::error::{Error, Result};
+use crate::mark::Mark;
+use crate::page::JsonPath;
+use crate::pages::{Fanout, Limit, Slice, Window, parent_of};
+use crate::paginate::Consistency;
+use crate::request::Request;
+use crate::source::Shared;
+
+/// How a source is put together from many streams; by default it is one.
+#[derive(Default)]
+pub(super) struct Parts {
+    window: Option<Window>,
+    fanout: Option<Box<Fanout<SourceBuilder>>>,
+    ceiling: Option<u64>,
+    total: Option<String>,
+}
+
+/// The same, after everything in it was looked at.
+pub(super) struct Composition {
+    window: Option<Window>,
+    fanout: Option<(Prepared, Fanout<()>)>,
+    /// Of each stream, where it is not the window's.
+    pub(super) limit: Option<Limit>,
+}
+
+/// Makes the pages of one slice.
+pub(super) type Make = Arc<dyn Fn(&Slice) -> BoxPages + Send + Sync>;
+
+impl SourceBuilder {
+    /// Pulls the source in slices of time, ids or keys: `{start}` and `{end}`, or `{key}`, stand in the request.
+    pub fn window(mut self, window: Window) -> Self {
+        self.parts.window = Some(window);
+        self
+    }
+
+    /// Pulls the source once for each record of another one, from which values are bound in the request. A window of this
+    /// source is then pulled for each of them. The other one needs no more than `get`, `records` and `paginate`: it has a
+    /// limiter, retries and credentials of its own, and is not built. Its records are not written.
+    pub fn fanout(mut self, fanout: Fanout<SourceBuilder>) -> Self {
+        self.parts.fanout = Some(Box::new(fanout));
+        self
+    }
+
+    /// Declares how many records the source hands out, however many there are. With a window, a slice that reaches it is
+    /// halved ([`Window::ceiling`]). Without one, more than that is an error of kind `Truncated`, and so many at the
+    /// end are a warning in the report.
+    pub fn ceiling(mut self, rows: u64) -> Self {
+        self.parts.ceiling = Some(rows);
+        self
+    }
+
+    /// Says where a page says how many records there are, for the [`ceiling`](Self::ceiling).
+    pub fn total_at(mut self, path: impl Into<String>) -> Self {
+        self.parts.total = Some(path.into());
+        self
+    }
+}
+
+impl Parts {
+    /// Looks at everything.
+    pub(super) fn prepare(self, template: &Request) -> Result<Composition> {
+        let Self { window, fanout, ceiling, total } = self;
+        let limit = match (ceiling, total) {
+            (Some(rows), total) => {
+                let total = total.as_deref().map(JsonPath::parse).transpose()?;
+                Some(Limit { rows, total })
+            }
+            (None, None) => None,
+            (None, Some(_)) => return Err(Error::config("`total_at` says nothing without a `ceiling`")),
+        };
+        let stands = |name: &str| match template.mentions(name) {
+            true => Ok(()),
+            false => Err(Error::config(format!(
+                "{{{name}}} does not stand in the request: each part would be asked for the same"
+            ))
+            .advice(format!("put it where the API wants the value: `.query(\"…\", \"{{{name}}}\")`"))),
+        };
+        let (window, limit) = match window {
+            Some(window) => {
+                let window = window.or_ceiling(limit);
+                window.check()?;
+                window.placeholders().iter().try_for_each(|name| stands(name))?;
+                (Some(window), None)
+            }
+            None => (None, limit),
+        };
+        let fanout = match fanout {
+            Some(fanout) => {
+                let (parent, fanout) = fanout.split();
+                fanout.check()?;
+                fanout.placeholders().try_for_each(stands)?;
+                let name = parent.name.as_str().into();
+                Some((parent.prepare(name)?, fanout))
+            }
+            None => None,
+        };
+        Ok(Composition { window, fanout, limit })
+    }
+}
+
+impl Composition {
+    /// Refuses what only one list can have.
+    pub(super) fn check(&self, is_conditional: bool, is_incremental: bool) -> Result<()> {
+        if self.window.is_none() && self.fanout.is_none() {
+            return Ok(());
+        }
+        let refuse = |what| Err(Error::config(what).advice("the parent of a fan-out may be"));
+        if is_conditional {
+            return refuse(
+                "a source of many parts has no first page that could be unchanged: it cannot be conditional",
+            );
+        }
+        // Parts are pulled at different times: what comes late in the first is below the highest value of the last.
+        if is_incremental {
+            return refuse(
+                "the parts of a source never share one mark: it cannot be incremental (a window may \
+                           `continue_from_end()`)",
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds what decides which records come.
+    pub(super) fn define(&self, mut definition: Definition) -> Definition {
+        if let Some(window) = &self.window {
+            definition = definition.with("window", window.definition());
+        }
+        if let Some((parent, fanout)) = &self.fanout {
+            definition =
+                definition.with("fan-out", fanout.definition()).with_all("parent", &parent.definition);
+        }
+        definition
+    }
+
+    /// That of the weakest part.
+    pub(super) fn consistency(&self, own: Consistency) -> Consistency {
+        self.fanout.as_ref().map_or(own, |(parent, _)| own.weaker(parent.consistency))
+    }
+
+    /// Opens the stream at a mark.
+    pub(super) fn open(self, make: Make, mark: Mark, shared: &mut Shared<'_>) -> Result<BoxPages> {
+        let Self { window, fanout, .. } = self;
+        let Some((parent, fanout)) = fanout else {
+            return Ok(match window {
+                None => make(&Slice::whole(mark)),
+                Some(window) => Box::new(window.pages(move |slice| make(slice)).resume(mark)),
+            });
+        };
+        let pages = (parent.open)(parent_of(&mark), shared)?;
+        let fanout = fanout.map(|()| move |_| pages);
+        let child = move |slice: &Slice| -> BoxPages {
+            let make = make.clone();
+            match &window {
+                None => make(slice),
+                Some(window) => Box::new(window.pages(move |slice| make(slice)).within(slice)),
+            }
+        };
+        Ok(Box::new(fanout.pages(&parent.records, child).resume(mark)))
+    }
+}
