@@ -173,4 +173,8 @@ impl<S: Paged> Paged for NewRecords<S> {
     fn meter(&self) -> Meter {
         self.pages.meter()
     }
+
+    fn count_into(&mut self, meter: &Meter) {
+        self.pages.count_into(meter);
+    }
 }

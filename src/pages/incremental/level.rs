@@ -196,8 +196,10 @@ mod tests {
         assert_eq!(taken, ["a", "b", "c"]);
         let mark = Mark { high: Some(water.clone()), ..Mark::start() };
         let bindings = rules.bindings(&mark);
-        let request =
-            crate::Request::get("https://h.example/?since={since}").unwrap().fill(&bindings).unwrap();
+        let request = crate::request::Request::get("https://h.example/?since={since}")
+            .unwrap()
+            .fill(&bindings)
+            .unwrap();
         assert_eq!(request.url().query(), Some("since=2026-05-17T10%3A00%3A40Z"));
         let again = [(at(45), "late"), (at(50), "b"), (at(100), "c"), (at(50), "changed"), (at(130), "d")];
         let (taken, water) = run(&rules, water, &again);
