@@ -84,6 +84,8 @@
 //! | feature | adds |
 //! |---|---|
 //! | *(none)* | everything above |
+//! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
+//! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |
 //! | `testing` | [`mod@testing`]: an embedded mock API, a scripted transport, a file system that loses power |
 //!
 //! # The clock

@@ -9,6 +9,15 @@
 mod api_key;
 mod basic;
 mod bearer;
+#[cfg(feature = "jwt")]
+mod jwt;
+mod oauth2;
+mod renewing;
+mod session;
+#[cfg(feature = "sigv4")]
+mod sigv4;
+mod token_endpoint;
+mod token_store;
 
 use std::fmt;
 
@@ -17,6 +26,13 @@ use futures::future::BoxFuture;
 pub use api_key::ApiKey;
 pub use basic::Basic;
 pub use bearer::Bearer;
+#[cfg(feature = "jwt")]
+pub use jwt::JwtGrant;
+pub use oauth2::OAuth2;
+pub use session::SessionToken;
+#[cfg(feature = "sigv4")]
+pub use sigv4::SigV4;
+pub use token_store::{FileTokenStore, TokenStore};
 
 use crate::error::Result;
 use crate::request::{Request, Secret};
