@@ -1,6 +1,6 @@
 //! Where the records of a page are, as a user says it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::JsonPath;
 
@@ -18,6 +18,7 @@ use super::JsonPath;
 /// | `{"entry":[{"resource":{…}},…]}` | `Select::path("entry.*.resource")` |
 /// | `{"id":7,…}`: the answer is one record | `Select::object("")` |
 /// | `[{…},null,{…}]` | `Select::path("").skip_null()` |
+/// | a FHIR bundle, with other resources among those that were searched for | `Select::path("entry.*.resource").only("resourceType", "Observation")` |
 /// | `{"total":0}`: the array is left out when there is nothing | `Select::path("items").optional()` |
 ///
 /// `*` as a segment stands for every item of an array and every value of an object. Behind it an array gives its items,
@@ -55,6 +56,8 @@ pub(super) struct Place {
     pub(super) key: Option<String>,
     pub(super) skip_null: bool,
     pub(super) optional: bool,
+    /// A path in a record, and what has to stand there.
+    pub(super) only: Option<(String, Value)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +69,8 @@ pub(super) enum Kind {
 
 impl Select {
     fn new(path: impl Into<String>, kind: Kind) -> Self {
-        let place = Place { path: path.into(), kind, key: None, skip_null: false, optional: false };
+        let place =
+            Place { path: path.into(), kind, key: None, skip_null: false, optional: false, only: None };
         Self { places: vec![place] }
     }
 
@@ -110,6 +114,14 @@ impl Select {
         self
     }
 
+    /// Takes only the records that have this value at this path in them, of the paths given so far: where others stand
+    /// among them. A number equals its text. A paginator that counts rows counts them all the same.
+    pub fn only(mut self, path: impl Into<String>, value: impl Into<Value>) -> Self {
+        let only = (path.into(), value.into());
+        self.places.iter_mut().for_each(|place| place.only = Some(only.clone()));
+        self
+    }
+
     /// Declares that the API leaves the paths given so far out where there are no records. Without it, a
     /// missing path is an error.
     ///
@@ -121,7 +133,7 @@ impl Select {
 
     /// The meaning as a text that only changes when the meaning does; of a path alone, the path.
     pub(crate) fn definition(&self) -> String {
-        if let [Place { path, kind: Kind::List, key: None, skip_null: false, optional: false }] =
+        if let [Place { path, kind: Kind::List, key: None, skip_null: false, optional: false, only: None }] =
             self.places.as_slice()
         {
             return path.clone();
@@ -130,8 +142,11 @@ impl Select {
             .places
             .iter()
             .map(|place| {
-                let Place { path, kind, key, skip_null, optional } = place;
-                json!([format!("{kind:?}"), path, key, skip_null, optional])
+                let Place { path, kind, key, skip_null, optional, only } = place;
+                match only {
+                    None => json!([format!("{kind:?}"), path, key, skip_null, optional]),
+                    Some(only) => json!([format!("{kind:?}"), path, key, skip_null, optional, only]),
+                }
             })
             .collect();
         json!(places).to_string()

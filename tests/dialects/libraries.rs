@@ -1,14 +1,18 @@
 //! Archives and encyclopedias.
 
-use headwater::Request;
+use headwater::exchange::{Verdict, When};
+use headwater::page::Select;
+use headwater::paginate::Cursor;
+use headwater::request::Target;
 use headwater::testing::Reply;
+use headwater::{Request, Source};
 use serde_json::{Map, Value, json};
 
-use super::row::{RECORDS, Row};
-use super::server::{Answered, Limit, cut, json_reply, number, param, rows, token};
+use super::row::{RECORDS, Row, Way};
+use super::server::{Answered, Limit, cut, json_reply, number, param, rows, server, token};
 
 pub(crate) fn rows_of_libraries() -> Vec<Row> {
-    vec![]
+    vec![mediawiki()]
 }
 
 fn xml(body: &str) -> Reply {
@@ -55,6 +59,50 @@ fn list_records(request: &Request, nth: u64, limit: &Limit) -> Answered {
         "<resumptionToken completeListSize=\"{RECORDS}\" cursor=\"{first}\">{next}</resumptionToken>"
     );
     Ok(oai(&format!("<ListRecords>{records}{token}</ListRecords>")))
+}
+
+/// `continue`, an object that changes the first query for the next reply; its keys are others each time. A lag is an error
+/// with 200 and `Retry-After` (mediawiki.org: API:Continue, Manual:Maxlag parameter).
+///
+/// Of a generator with properties each reply has all the pages of the batch, and the properties of some: the pages are
+/// there many times, and their properties once. So what is pulled from such a query are the properties; who wants pages,
+/// each once, asks for a list.
+fn mediawiki() -> Row {
+    let source = |name: &str| {
+        Source::get(name, "https://en.wikipedia.org/w/api.php")
+            .query("action", "query")
+            .query("format", "json")
+            .query("formatversion", "2")
+            .query("maxlag", "5")
+            .rule(When::any().body("error.code", "maxlag").means(Verdict::Wait))
+            .rule(When::any().body_present("error").means(Verdict::Fail))
+            .paginate(Cursor::body("continue").into_target(Target::merged()).missing_ends())
+    };
+    let lists = source("titles")
+        .query("list", "allpages|allcategories")
+        .query("aplimit", "100")
+        .query("aclimit", "100")
+        .records(Select::path("query.allpages").and("query.allcategories").optional());
+    let properties = source("categories")
+        .query("generator", "allpages")
+        .query("gaplimit", "20")
+        .query("prop", "categories")
+        .query("cllimit", "50")
+        .records(Select::path("query.pages.*.categories").optional());
+    let (lag_of_lists, lag_of_properties) = (Limit::at(3, 5), Limit::at(5, 5));
+    Row::new(
+        "MediaWiki",
+        [
+            Way::new("C", server(move |request, nth| two_lists(request, nth, &lag_of_lists)), lists)
+                .named("two lists"),
+            Way::new(
+                "C",
+                server(move |request, nth| generator(request, nth, &lag_of_properties)),
+                properties,
+            )
+            .named("properties of a generator"),
+        ],
+    )
 }
 
 /// Which modules a query has done with: what stands behind `||` in `continue`.

@@ -1,6 +1,9 @@
 //! Sales, marketing and meetings.
 
+use std::time::Duration;
+
 use chrono::DateTime;
+use headwater::exchange::{Verdict, When};
 use headwater::paginate::{Cursor, NextUrl, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
@@ -13,7 +16,7 @@ use super::server::{
 };
 
 pub(crate) fn rows_of_offices() -> Vec<Row> {
-    vec![bigcommerce(), zoom(), pipedrive()]
+    vec![bigcommerce(), zoom(), marketo(), pipedrive()]
 }
 
 /// The next link, which is a query alone, or the number of pages; the budget of a window counts down in milliseconds, and
@@ -126,15 +129,13 @@ fn failed(code: &str) -> Reply {
 }
 
 /// Activities behind a token that another call makes out of a date; empty answers in between, and errors with 200.
-fn activities(request: &Request, nth: u64) -> Answered {
+fn activities(request: &Request, nth: u64, limit: &Limit) -> Answered {
+    limit.refuse(nth, || failed("606"))?;
     let path = request.url().path();
     if path.ends_with("/activities/pagingtoken.json") {
         demand(param(request, "sinceDatetime").is_some(), 400, "1003: sinceDatetime is missing")?;
         let token = json!({"requestId": "1607c", "success": true, "nextPageToken": "GIYDAOBNGEYS0"});
         return Ok(json_reply(200, &token));
-    }
-    if nth == 4 {
-        return Err(failed("606"));
     }
     credentials(request, "authorization", "Bearer token-of-marketo")?;
     demand(
@@ -153,11 +154,32 @@ fn activities(request: &Request, nth: u64) -> Answered {
     Ok(json_reply(200, &body))
 }
 
+/// A token, absent at the end of leads; for activities a flag, and a first token that another call makes out of a date.
+/// Errors come with 200: 606 is the limit of 100 calls in 20 seconds (experienceleague.adobe.com: Marketo REST API, Paging
+/// tokens; Error codes).
+fn marketo() -> Row {
+    let source = |name: &str, path: &str| {
+        Source::get(name, format!("https://123-ABC-456.mktorest.com/rest/v1/{path}"))
+            .bearer("token-of-marketo")
+            .rule(When::any().body("errors.*.code", "606").means(Verdict::WaitFor(Duration::from_secs(20))))
+            .rule(When::any().body("success", false).means(Verdict::Fail))
+    };
+    let of_list = source("leads", "leads.json")
+        .query("filterType", "listId")
+        .query("filterValues", "1001")
+        .query("batchSize", "300")
+        .records("result")
+        .paginate(Cursor::body("nextPageToken").into_query("nextPageToken").missing_ends());
+    let limit = Limit::at(2, 20);
+    Row::new(
+        "Marketo",
+        [Way::new("C", server(move |request, nth| leads(request, nth, &limit)), of_list).named("leads")],
+    )
+}
+
 /// Leads: the token is absent at the end.
-fn leads(request: &Request, nth: u64) -> Answered {
-    if nth == 2 {
-        return Err(failed("606"));
-    }
+fn leads(request: &Request, nth: u64, limit: &Limit) -> Answered {
+    limit.refuse(nth, || failed("606"))?;
     credentials(request, "authorization", "Bearer token-of-marketo")?;
     demand(param(request, "filterType").as_deref() == Some("listId"), 400, "1003: filterType is missing")?;
     let range =

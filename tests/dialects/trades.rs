@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use headwater::exchange::{Verdict, When};
 use headwater::hints::{At, Signal};
+use headwater::page::Select;
 use headwater::paginate::{Cursor, End};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
@@ -81,9 +82,23 @@ fn alpaca() -> Row {
         .query("page_size", "100")
         .records("")
         .paginate(Cursor::last_record("id").into_query("page_token"));
+    let budget = Limit::at(2, 40);
+    let bars_of_symbols = Source::get("bars", "https://data.alpaca.markets/v2/stocks/bars")
+        .header("APCA-API-KEY-ID", "key-of-alpaca")
+        .header("APCA-API-SECRET-KEY", "secret-of-alpaca")
+        .query("symbols", "AAPL,MSFT,TSLA")
+        .query("timeframe", "1Min")
+        .query("limit", "10000")
+        .records(Select::map("bars").key_as("symbol"))
+        .paginate(Cursor::body("next_page_token").into_query("page_token"));
     Row::new(
         "Alpaca",
-        [Way::new("K", server(|request, _| activities(request)), activities_of_account).named("activities")],
+        [
+            Way::new("C", server(move |request, nth| bars(request, nth, &budget)), bars_of_symbols)
+                .named("bars"),
+            Way::new("K", server(|request, _| activities(request)), activities_of_account)
+                .named("activities"),
+        ],
     )
 }
 

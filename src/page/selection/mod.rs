@@ -1,5 +1,7 @@
 //! A selection that has been read, and the records that it takes from what a walk has found.
 
+mod only;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -10,12 +12,15 @@ use super::select::{Kind, Place, Select};
 use super::splice::{Fields, Spliced};
 use super::walk::{Found, Match, Route, Shape, Span, Step, Traced, array_paths};
 use crate::error::{Error, ErrorKind, Result};
+use only::Only;
 
 /// A [`Select`] whose paths have been read.
 #[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) select: Select,
     routes: Vec<Route>,
+    /// For each place what its records have to have.
+    only: Vec<Option<Only>>,
 }
 
 /// The records of a page, as they were found.
@@ -39,7 +44,8 @@ impl Selection {
                 return Err(Error::config(format!("the record path {path:?} is given twice")));
             }
         }
-        Ok(Self { select: select.clone(), routes })
+        let only = select.places.iter().map(|place| place.only.as_ref().map(Only::new).transpose());
+        Ok(Self { select: select.clone(), routes, only: only.collect::<Result<_>>()? })
     }
 
     pub(crate) fn routes(&self) -> &[Route] {
@@ -54,19 +60,23 @@ impl Selection {
         shape: Shape,
         cap: usize,
     ) -> Result<Selected> {
-        let mut taken = Taken { body, shape, spans: Vec::new(), text: None, skipped: 0 };
+        let mut taken = Taken { body, shape, spans: Vec::new(), text: None, skipped: 0, only: None };
         let places = self.select.places.as_slice();
         if places.iter().any(|place| place.key.is_some()) {
             taken.text = Some(Spliced::new(cap));
         }
-        if let ([Place { key: None, skip_null: false, .. }], [Traced { matches, wrong: None, lost: 0, .. }]) =
-            (places, found.as_mut_slice())
+        if let (
+            [Place { key: None, skip_null: false, only: None, .. }],
+            [Traced { matches, wrong: None, lost: 0, .. }],
+        ) = (places, found.as_mut_slice())
             && let [Match { found: Found::Array(spans), .. }] = matches.as_mut_slice()
             && places[0].kind != Kind::Object
         {
             taken.spans = std::mem::take(spans);
         } else {
-            for ((place, route), traced) in places.iter().zip(&self.routes).zip(found) {
+            for (((place, route), only), traced) in places.iter().zip(&self.routes).zip(&self.only).zip(found)
+            {
+                taken.only = only.as_ref();
                 taken.place(place, route, traced)?;
             }
         }
@@ -136,6 +146,8 @@ struct Taken<'a> {
     /// Where a key becomes a field.
     text: Option<Spliced>,
     skipped: u64,
+    /// What the records of this place have to have.
+    only: Option<&'a Only>,
 }
 
 impl Taken<'_> {
@@ -199,6 +211,10 @@ impl Taken<'_> {
     fn push(&mut self, place: &Place, span: Span, fields: &Fields) -> Result<()> {
         let record = span.of(self.body);
         if place.skip_null && record == "null" {
+            self.skipped += 1;
+            return Ok(());
+        }
+        if self.only.is_some_and(|only| !only.fits(record)) {
             self.skipped += 1;
             return Ok(());
         }

@@ -54,6 +54,23 @@ fn several_arrays_come_in_the_order_of_the_paths() {
 }
 
 #[test]
+fn records_of_another_kind_are_left_out_and_counted() {
+    let matches = Select::path("entry.*.resource").only("type", "Observation");
+    let bundle = r#"{"entry":[{"resource":{"type":"Observation","id":1}},{"resource":{"type":"Patient","id":2}},
+        {"resource":{"id":3}}]}"#;
+    json(matches.clone(), bundle, r#"{"type":"Observation","id":1}"#);
+    assert_eq!(take(&matches, Shape::Json, bundle).unwrap().skipped, 2);
+    json(
+        Select::path("").only("kind", 7),
+        r#"[{"kind":7},{"kind":"7"},{"kind":70},8]"#,
+        r#"{"kind":7} {"kind":"7"}"#,
+    );
+    elements(Select::path("r.i").only("@a", "x"), r#"{"r":{"i":{"@a":"x"}}}"#, r#"{"@a":"x"}"#);
+    assert!(Selection::new(&Select::path("a").only("b..c", 1)).is_err());
+    assert_ne!(matches.definition(), Select::path("entry.*.resource").definition());
+}
+
+#[test]
 fn a_map_gives_its_values_with_their_keys() {
     let bars = Select::map("bars");
     json(bars.clone(), r#"{"bars":{"B":[1,2],"A":[],"C":null,"D":[3]}}"#, "1 2 3");
