@@ -1,6 +1,5 @@
 //! Datadog, PagerDuty, Sentry, New Relic.
 
-use headwater::exchange::{Verdict, When};
 use headwater::paginate::{Cursor, LinkHeader, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Source, SourceBuilder};
@@ -217,8 +216,8 @@ fn sentry() -> Row {
 }
 
 /// New Relic. REST v2 (docs.newrelic.com/docs/apis/rest-api-v2/basic-functions/pagination-api-output): `page`, `Link`, and no
-/// next link at the end; some lists have no last one either. NerdGraph (docs.newrelic.com/docs/apis/nerdgraph): `nextCursor`
-/// null at the end, the cursor goes into `results(cursor:)`, 200 each; a limit is a 200 with errors.
+/// next link at the end. NerdGraph (docs.newrelic.com/docs/apis/nerdgraph): `nextCursor`, null at the end, goes into
+/// `results(cursor:)`; at most 25 requests at once ("NerdGraph usage limits"), and a 429 that says nothing beyond that.
 fn new_relic() -> Row {
     let limit = Limit::untold(3, 1);
     let rest_hit = limit.hit();
@@ -256,11 +255,8 @@ fn new_relic() -> Row {
     let graph = serve(move |asked| {
         asked.post("/graphql")?;
         asked.key("api-key", "NRAK")?;
-        limit.pass(asked, |_| {
-            let error =
-                json!({"message": "Too many requests", "extensions": {"errorClass": "TOO_MANY_REQUESTS"}});
-            page(json!({"data": {"actor": {"entitySearch": null}}, "errors": [error]}))
-        })?;
+        // More than 25 at once by one user.
+        limit.pass(asked, |_| Reply::status(429))?;
         if asked.field("/variables/query") != "domain = 'APM'" {
             return Err(refuse(400, "the cursor belongs to another query"));
         }
@@ -279,8 +275,7 @@ fn new_relic() -> Row {
         .variable("query", "domain = 'APM'")
         .api_key_header("api-key", "NRAK")
         .records(format!("{results}.entities"))
-        .paginate(Cursor::body(format!("{results}.nextCursor")).into_body("variables.cursor"))
-        .rule(When::any().body("errors.*.extensions.errorClass", "TOO_MANY_REQUESTS").means(Verdict::Retry));
+        .paginate(Cursor::body(format!("{results}.nextCursor")).into_body("variables.cursor"));
     Row::new(
         "New Relic",
         [
