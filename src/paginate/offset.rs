@@ -2,8 +2,8 @@
 
 use super::end::End;
 use super::ends::{Done, Ends, More};
-use super::{Answer, Consistency, Paginate, foreign};
-use crate::error::Result;
+use super::{Answer, Consistency, Paginate, foreign, missing};
+use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::request::{Position, Request, Target};
 
@@ -27,7 +27,16 @@ pub struct Offset {
     offset_into: Target,
     limit_into: Option<Target>,
     start: u64,
+    step: Step,
     ends: Ends,
+}
+
+/// What the offset grows by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Rows,
+    Limit,
+    At(String),
 }
 
 impl Offset {
@@ -38,6 +47,7 @@ impl Offset {
             offset_into: Target::query("offset"),
             limit_into: Some(Target::query("limit")),
             start: 0,
+            step: Step::Rows,
             ends: Ends::default(),
         }
     }
@@ -76,6 +86,21 @@ impl Offset {
         self
     }
 
+    /// Moves on by the limit, whatever came: where rows that one may not see keep their places, so that a page may be
+    /// short, or have no rows at all, and is not the last (ServiceNow). Declare what ends it: a total, or a flag. Only
+    /// for servers that never clamp the size.
+    pub fn step_by_limit(mut self) -> Self {
+        self.step = Step::Limit;
+        self
+    }
+
+    /// The same by the limit that the answer says it has, at this path (Box: `limit`, which may be less than was asked
+    /// for).
+    pub fn step_at(mut self, path: impl Into<String>) -> Self {
+        self.step = Step::At(path.into());
+        self
+    }
+
     /// Ends for this reason, too.
     pub fn until(mut self, end: End) -> Self {
         self.ends.push(end);
@@ -109,7 +134,11 @@ impl Paginate for Offset {
     fn reads(&self) -> Result<Vec<JsonPath>> {
         self.offset_into.check()?;
         self.limit_into.as_ref().map_or(Ok(()), Target::check)?;
-        self.ends.reads()
+        let mut paths = self.ends.reads()?;
+        if let Step::At(path) = &self.step {
+            paths.push(JsonPath::parse(path)?);
+        }
+        Ok(paths)
     }
 
     fn needs_records(&self) -> bool {
@@ -135,13 +164,19 @@ impl Paginate for Offset {
             Position::Offset(offset) => *offset,
             _ => self.start,
         };
-        let next = offset.saturating_add(rows);
+        let step = match &self.step {
+            Step::Rows => rows,
+            Step::Limit => self.limit,
+            Step::At(path) => self.told_step(answer, path)?,
+        };
+        let next = offset.saturating_add(step);
         let done = Done { rows: next.saturating_sub(self.start), ..Done::counted(answer) };
         let more = self.ends.judge(answer, done)?;
         if more == More::No {
             return Ok(None);
         }
-        if rows == 0 {
+        // A page of hidden rows is no end as long as something else says that there is more.
+        if rows == 0 && (self.step == Step::Rows || more == More::Unknown) {
             return self.ends.without_rows(more).map(|()| None);
         }
         Ok(Some(Position::Offset(next)))
@@ -165,7 +200,22 @@ impl Paginate for Offset {
                 }
             ),
             self.ends.definition(Some(self.limit)),
-        )
+        ) + &match &self.step {
+            Step::Rows => String::new(),
+            Step::Limit => " stepping by limit".to_owned(),
+            Step::At(path) => format!(" stepping by {path}"),
+        }
+    }
+}
+
+impl Offset {
+    /// The step that the answer names.
+    fn told_step(&self, answer: &Answer<'_>, path: &str) -> Result<u64> {
+        let value = answer.value(self.ends.captures()).ok_or_else(|| missing("the step", path))?;
+        value.as_u64().filter(|step| *step > 0).ok_or_else(|| {
+            let what = format!("the step \"{path}\" is {}, not a whole number above 0", value.kind());
+            Error::new(ErrorKind::Cursor, what)
+        })
     }
 }
 
@@ -177,7 +227,6 @@ pub(super) fn place(target: &Target) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use crate::paginate::testing::{page, query_of};
 
     #[test]
@@ -188,6 +237,25 @@ mod tests {
         assert_eq!(query_of(&offset, &Position::Start), "q=x&offset=0&limit=100");
         assert_eq!(query_of(&offset, &Position::Offset(3)), "q=x&offset=3&limit=100");
         assert_eq!(page(Position::Offset(3), r#"{"data":[]}"#).to(&offset).unwrap(), None);
+    }
+
+    #[test]
+    fn hidden_rows_keep_their_places_where_declared() {
+        let offset = Offset::new(2).step_by_limit().until_total("total");
+        let shown = |at: u64, rest: &str| page(Position::Offset(at), format!(r#"{{"total":5,{rest}}}"#));
+        assert_eq!(shown(0, r#""data":[1]"#).to(&offset).unwrap(), Some(Position::Offset(2)));
+        assert_eq!(shown(2, r#""data":[]"#).to(&offset).unwrap(), Some(Position::Offset(4)));
+        assert_eq!(shown(4, r#""data":[]"#).to(&offset).unwrap(), None);
+        let told = Offset::new(9).step_at("limit").until_total("total");
+        assert_eq!(shown(0, r#""data":[1],"limit":3"#).to(&told).unwrap(), Some(Position::Offset(3)));
+        assert_eq!(shown(0, r#""data":[1]"#).to(&told).unwrap_err().kind(), ErrorKind::Cursor);
+        assert_eq!(shown(0, r#""data":[1],"limit":0"#).to(&told).unwrap_err().kind(), ErrorKind::Cursor);
+        let endless = Offset::new(2).step_by_limit();
+        assert_eq!(
+            shown(2, r#""data":[]"#).to(&endless).unwrap(),
+            None,
+            "nothing else says that there is more"
+        );
     }
 
     #[test]
