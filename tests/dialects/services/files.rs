@@ -1,7 +1,7 @@
 //! Figma, Dropbox, Box.
 
 use headwater::Source;
-use headwater::paginate::{Cursor, NextUrl};
+use headwater::paginate::{Cursor, End, NextUrl, Offset};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal}
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![figma()]
+    vec![box_com(), figma()]
 }
 
 /// Figma, REST API (github.com/figma/rest-api-spec): three dialects. Team components: a whole number at
@@ -126,4 +126,96 @@ fn places() -> Vec<Option<u64>> {
         places.push(Some(n));
     }
     places
+}
+
+/// Box, "Pagination" (developer.box.com/guides/api-calls/pagination): `usemarker=true` and `marker`, `next_marker` null or
+/// absent at the end; or `offset`, up to 9,999, which grows by the `limit` of the answer and not by the entries received:
+/// entries that one may not see leave gaps. The stream of events repeats its position at the end. A 429 has
+/// `Retry-After`.
+fn box_com() -> Row {
+    let pass = |limit: &Limit, asked: &Asked<'_>| {
+        asked.bearer("boxToken")?;
+        limit.pass(asked, |wait| {
+            Reply::status(429)
+                .header("retry-after", &wait.as_secs().to_string())
+                .body(r#"{"type":"error","status":429,"code":"rate_limit_exceeded"}"#)
+        })
+    };
+    let entry = |n: u64| json!({"type": "file", "id": (n + 50_000).to_string(), "n": n});
+    let folder = "https://api.box.com/2.0/folders/0/items";
+
+    let limit = Limit::told(2, 21);
+    let marker_hit = limit.hit();
+    let marker = serve(move |asked| {
+        asked.get("/2.0/folders/0/items")?;
+        pass(&limit, asked)?;
+        asked.only(&["usemarker", "marker", "limit", "fields"])?;
+        asked.wants("usemarker", "true")?;
+        asked.wants("fields", "name")?;
+        // The size is capped in silence.
+        let size = asked.number("limit", 100)?.min(1000);
+        let start = asked.query("marker").map_or(Ok(0), |marker| unseal("JV9", &marker))?;
+        let next = (start + size < RECORDS).then(|| seal("JV9", start + size));
+        Ok(page(json!({"entries": list(slice(start, size), entry), "limit": size, "next_marker": next})))
+    });
+    let marker_source = Source::get("items", folder)
+        .bearer("boxToken")
+        .query("usemarker", "true")
+        .query("fields", "name")
+        .query("limit", "1000")
+        .records("entries")
+        .paginate(Cursor::body("next_marker").into_query("marker").missing_ends());
+
+    // Each entry has a place; every seventh one is nobody's business, and a whole page of them is there, too.
+    let limit = Limit::told(5, 2);
+    let offset_hit = limit.hit();
+    let offset = serve(move |asked| {
+        asked.get("/2.0/folders/0/items")?;
+        pass(&limit, asked)?;
+        asked.only(&["offset", "limit"])?;
+        let size = asked.number("limit", 100)?.min(1000);
+        let start = asked.number("offset", 0)?;
+        if start > 9_999 {
+            return Err(refuse(400, "offset must be at most 9999"));
+        }
+        let places = places();
+        let shown = places.iter().skip(start as usize).take(size as usize).flatten().map(|n| entry(*n));
+        Ok(page(
+            json!({"entries": shown.collect::<Vec<_>>(), "offset": start, "limit": size, "total_count": places.len()}),
+        ))
+    });
+    let offset_source = Source::get("items", folder)
+        .bearer("boxToken")
+        .records("entries")
+        .paginate(Offset::new(200).step_at("limit").until_total("total_count"));
+
+    let limit = Limit::told(2, 4);
+    let events_hit = limit.hit();
+    let events = serve(move |asked| {
+        asked.get("/2.0/events")?;
+        pass(&limit, asked)?;
+        asked.only(&["stream_type", "stream_position", "limit"])?;
+        asked.wants("stream_type", "admin_logs")?;
+        let size = asked.size("limit", 100, 500)?;
+        let base = 1_152_923_110_369_165_138;
+        let start = asked.number("stream_position", 0)?.saturating_sub(base);
+        let found = list(slice(start, size), |n| json!({"event_id": n.to_string(), "event_type": "LOGIN"}));
+        let next = base + (start + size).min(RECORDS);
+        Ok(page(json!({"chunk_size": found.len(), "next_stream_position": next, "entries": found})))
+    });
+    let events_source = Source::get("events", "https://api.box.com/2.0/events")
+        .bearer("boxToken")
+        .query("stream_type", "admin_logs")
+        .query("stream_position", "0")
+        .query("limit", "500")
+        .records("entries")
+        .paginate(Cursor::body("next_stream_position").into_query("stream_position").until(End::repeated()));
+    Row::new(
+        "Box",
+        [
+            Way::new("C", marker, marker_source).named("marker").checked(marker_hit),
+            Way::new("O", offset, offset_source).named("offset").checked(offset_hit),
+            Way::new("C", events, events_source).named("events").number("event_id").checked(events_hit),
+        ],
+    )
 }

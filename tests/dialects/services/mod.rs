@@ -8,6 +8,7 @@ mod identity;
 mod mail;
 mod monitoring;
 mod payment_platforms;
+mod scholarly;
 mod search_engines;
 mod work_management;
 
@@ -24,6 +25,7 @@ pub(crate) fn rows() -> Vec<Row> {
         identity::rows(),
         monitoring::rows(),
         search_engines::rows(),
+        scholarly::rows(),
     ];
     groups.into_iter().flatten().collect()
 }

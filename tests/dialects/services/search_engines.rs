@@ -1,15 +1,16 @@
 //! Elasticsearch in its three ways, Algolia.
 
-use headwater::paginate::Cursor;
+use headwater::paginate::{Cursor, End, FollowUp};
 use headwater::testing::Reply;
 use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
+use std::sync::Mutex;
 
 use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![algolia()]
+    vec![scroll(), algolia()]
 }
 
 fn too_many() -> Reply {
@@ -68,4 +69,48 @@ fn algolia() -> Row {
         .records("hits")
         .paginate(Cursor::body("cursor").into_body("cursor").missing_ends());
     Row::new("Algolia browse", [Way::new("C", server, source).number("objectID").checked(hit)])
+}
+
+/// Elasticsearch, scroll (the same page): the next page is asked of another path, with `scroll` and `scroll_id` only. The id
+/// is mostly the same again and again. The server keeps the place, so a page is gone once it was given: it must not be
+/// asked for twice.
+fn scroll() -> Row {
+    let limit = Limit::untold(3, 1);
+    let hit = limit.hit();
+    let place = Mutex::new(0_u64);
+    let server = serve(move |asked| {
+        asked.key("authorization", "ApiKey VnVhQ2Z")?;
+        limit.pass(asked, |_| too_many())?;
+        let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match asked.path() {
+            "/logs/_search" => {
+                asked.wants("scroll", "1m")?;
+                if asked.body() != json!({"size": 200, "query": {"match_all": {}}}) {
+                    return Err(refuse(400, "the body is another one"));
+                }
+                *place = 0;
+            }
+            "/_search/scroll" => {
+                asked.only(&[])?;
+                if asked.body() != json!({"scroll": "1m", "scroll_id": "DXF1ZXJ5=="}) {
+                    return Err(refuse(400, "unknown field in the body"));
+                }
+            }
+            path => return Err(refuse(404, path)),
+        }
+        let found: Vec<u64> = (*place..RECORDS).collect();
+        *place = (*place + 200).min(RECORDS);
+        Ok(page(json!({"_scroll_id": "DXF1ZXJ5==", "hits": hits(&found, 200, false)})))
+    });
+    let body = json!({"size": 200, "query": {"match_all": {}}});
+    let source = post("logs", "https://es.example.com:9200/logs/_search?scroll=1m", body)
+        .records("hits.hits")
+        .paginate(
+            Cursor::body("_scroll_id")
+                .into_body("scroll_id")
+                .follow(FollowUp::at("/_search/scroll").only().json(json!({"scroll": "1m"})))
+                .until(End::empty_page()),
+        )
+        .allow_repeats();
+    Row::new("Elasticsearch scroll", [Way::new("C", server, source).number("_source.n").checked(hit)])
 }

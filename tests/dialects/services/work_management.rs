@@ -1,11 +1,12 @@
 //! Airtable, Asana, Trello, Monday, ClickUp, Linear.
 
+use headwater::exchange::{Verdict, When};
+use headwater::hints::{At, Signal, Unit};
+use headwater::page::Select;
+use headwater::paginate::{Cursor, End, FollowUp, NextUrl, PageNumber};
 use std::time::Duration;
 
 use headwater::Source;
-use headwater::exchange::{Verdict, When};
-use headwater::hints::{At, Signal, Unit};
-use headwater::paginate::{Cursor, PageNumber};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![airtable(), trello(), click_up(), linear()]
+    vec![monday(), asana(), airtable(), trello(), click_up(), linear()]
 }
 
 /// Airtable, "List records" (airtable.com/developers/web/api/list-records) and "Rate limits": `offset` is a token, and
@@ -181,4 +182,144 @@ fn linear() -> Row {
         )
         .rule(When::status(400).body("errors.*.extensions.code", "RATELIMITED").means(Verdict::Wait));
     Row::new("Linear", [Way::new("C", server, source).checked(hit)])
+}
+
+/// Asana, "Pagination" (developers.asana.com/docs/pagination): `next_page` is null at the end; its `offset` is a token,
+/// its `uri` the whole URL. Its `path` is relative to the API, not to the host: as a link it leads nowhere. Nothing is
+/// paged without `limit`. A token dies after some time.
+fn asana() -> Row {
+    let server = || {
+        let limit = Limit::told(5, 30);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            asked.get("/api/1.0/tasks")?;
+            asked.bearer("1/asana")?;
+            limit.pass(asked, |wait| {
+                Reply::status(429)
+                    .header("retry-after", &wait.as_secs().to_string())
+                    .body(r#"{"errors":[{"message":"You have made too many requests recently."}]}"#)
+            })?;
+            asked.only(&["project", "limit", "offset", "opt_fields"])?;
+            asked.wants("project", "1331")?;
+            asked.wants("opt_fields", "name,number")?;
+            if asked.query("limit").is_none() {
+                return Err(refuse(400, "The result is too large. You should use pagination"));
+            }
+            let size = asked.size("limit", 0, 100)?;
+            let start = asked.query("offset").map_or(Ok(0), |token| unseal("eyJ", &token))?;
+            let data = list(slice(start, size), |n| json!({"gid": format!("{}", 12_000 + n), "n": n}));
+            let next = (start + size < RECORDS).then(|| {
+                let offset = seal("eyJ", start + size);
+                let pairs = [("opt_fields", "name,number"), ("limit", &size.to_string()), ("offset", &offset)];
+                let uri = url::Url::parse_with_params("https://app.asana.com/api/1.0/tasks?project=1331", pairs);
+                let uri = uri.expect("the parameters fit into a URL").to_string();
+                json!({"offset": offset, "path": uri.split_once("/api/1.0").map(|(_, path)| path), "uri": uri})
+            });
+            Ok(page(json!({"data": data, "next_page": next})))
+        });
+        (server, hit)
+    };
+    let source = || {
+        Source::get("tasks", "https://app.asana.com/api/1.0/tasks")
+            .bearer("1/asana")
+            .query("project", "1331")
+            .query("opt_fields", "name,number")
+            .query("limit", "100")
+            .records("data")
+    };
+    let end = || End::equals("next_page", Value::Null);
+    let token = Cursor::body("next_page.offset").into_query("offset").until(end());
+    let uri = NextUrl::body("next_page.uri").missing_ends();
+    let ((first, first_hit), (second, second_hit)) = (server(), server());
+    Row::new(
+        "Asana",
+        [
+            Way::new("C", first, source().paginate(token)).named("token").checked(first_hit),
+            Way::new("N", second, source().paginate(uri)).named("uri").checked(second_hit),
+        ],
+    )
+}
+
+/// Monday, "Querying board items" and "Rate limits" (developer.monday.com/api-reference): `items_page` in the board, then
+/// `next_items_page` at the root, by a cursor that lives for 60 minutes and is null at the end; at most 500. The wait of
+/// an exhausted budget is `retry_in_seconds` in the errors. (`items_page` takes the cursor too, at a higher cost.)
+fn monday() -> Row {
+    let item = |n: u64| json!({"id": (7_000_000 + n).to_string(), "name": format!("item {n}"), "n": n});
+    let server = |again: bool| {
+        let limit = Limit::told(2, 12);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            asked.post("/v2")?;
+            asked.key("authorization", "eyMonday")?;
+            asked.needs("api-version", "2025-04")?;
+            limit.pass(asked, |wait| {
+                let extensions = json!({"code": "COMPLEXITY_BUDGET_EXHAUSTED", "retry_in_seconds": wait.as_secs(), "status_code": 429});
+                page(json!({"errors": [{"message": "Complexity budget exhausted", "extensions": extensions}]}))
+            })?;
+            let (query, variables) = (asked.field("/query"), asked.field("/variables"));
+            let query = query.as_str().unwrap_or_default();
+            let size = match variables["limit"].as_u64() {
+                Some(size @ 1..=500) => size,
+                _ => return Ok(page(json!({"errors": [{"message": "limit must be from 1 to 500"}]}))),
+            };
+            let start = match &variables["cursor"] {
+                Value::String(token) => unseal("MSw", token)?,
+                _ => 0,
+            };
+            let next = (start + size < RECORDS).then(|| seal("MSw", start + size));
+            let found = json!({"cursor": next, "items": list(slice(start, size), item)});
+            let refused = |why: &str| Ok(page(json!({"errors": [{"message": why}]})));
+            Ok(page(match (query.contains(" next_items_page("), query.contains("boards(")) {
+                (true, _) if again => return refused("not in this test"),
+                (true, _) if !variables["cursor"].is_string() => {
+                    return refused("next_items_page wants a cursor");
+                }
+                (true, _) => json!({"data": {"next_items_page": found}}),
+                (_, true) if start > 0 && !again => return refused("this cursor goes to next_items_page"),
+                (_, true) if variables["boards"] == json!([42]) => {
+                    json!({"data": {"boards": [{"items_page": found}]}})
+                }
+                _ => return refused("no such field"),
+            }))
+        });
+        (server, hit)
+    };
+    let first = "query ($boards: [ID!], $limit: Int!, $cursor: String) { boards(ids: $boards) \
+                 { items_page(limit: $limit, cursor: $cursor) { cursor items { id name } } } }";
+    let following = "query ($limit: Int!, $cursor: String!) { next_items_page(limit: $limit, cursor: $cursor) \
+                     { cursor items { id name } } }";
+    let source = |records: Select, paginator: Cursor| {
+        Source::graphql("items", "https://api.monday.com/v2", first)
+            .variable("boards", [42])
+            .variable("limit", 500)
+            .api_key_header("authorization", "eyMonday")
+            .header("api-version", "2025-04")
+            .records(records)
+            .paginate(paginator)
+            .rule(
+                When::any()
+                    .body("errors.*.extensions.code", "COMPLEXITY_BUDGET_EXHAUSTED")
+                    .means(Verdict::Wait),
+            )
+            .signal(Signal::wait(At::body("errors.0.extensions.retry_in_seconds"), Unit::Seconds))
+    };
+    let here = "data.boards.0.items_page";
+    let other = Cursor::body(format!("{here}.cursor"))
+        .or_body("data.next_items_page.cursor")
+        .into_body("variables.cursor")
+        .follow(FollowUp::here().json(json!({"query": following, "variables": {"limit": 500}})));
+    let both = Select::path(format!("{here}.items")).and("data.next_items_page.items").optional();
+    let same = Cursor::body(format!("{here}.cursor")).into_body("variables.cursor");
+    let (next_items_page, items_page) = (server(false), server(true));
+    Row::new(
+        "Monday",
+        [
+            Way::new("C", next_items_page.0, source(both, other))
+                .named("next_items_page")
+                .checked(next_items_page.1),
+            Way::new("C", items_page.0, source(Select::path(format!("{here}.items")), same))
+                .named("items_page")
+                .checked(items_page.1),
+        ],
+    )
 }
