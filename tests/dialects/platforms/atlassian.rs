@@ -11,7 +11,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, iso, ok, page, place, range, refuse, require, server, token};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![jira_lists(), jira_search(), confluence_v2()]
+    vec![jira_lists(), jira_search(), confluence_search(), confluence_v2()]
 }
 
 const SITE: &str = "https://your-domain.atlassian.net";
@@ -190,7 +190,7 @@ fn confluence_search() -> Row {
         .query("cql", "type = page")
         .query("limit", "50")
         .records("results")
-        .paginate(NextUrl::body("_links.next").missing_ends());
+        .paginate(NextUrl::body("_links.next").base_body("_links.base").missing_ends());
     Row::new("Confluence v1 search", [Way::new("N", search, source).checked(move || kept.kept())])
 }
 

@@ -191,7 +191,11 @@ fn gitlab_offset() -> Row {
     };
     let link = source().query("per_page", "100").paginate(LinkHeader::new());
     let number = source().paginate(PageNumber::new().size("per_page", 100));
-    Row::new("GitLab offset", [way("N", link).named("Link"), way("G", number).named("page")])
+    let header = source().query("per_page", "100").paginate(Cursor::header("x-next-page").into_query("page"));
+    Row::new(
+        "GitLab offset",
+        [way("N", link).named("Link"), way("G", number).named("page"), way("C", header).named("x-next-page")],
+    )
 }
 
 /// Only the `Link` header leads on; its last page is empty and has none (docs.gitlab.com, "REST API", "Keyset-based

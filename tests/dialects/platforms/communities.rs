@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use headwater::Source;
+use headwater::hints::{At, Signal, Unit};
 use headwater::paginate::Cursor;
 use headwater::testing::{Reply, Scripted};
+use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
@@ -13,7 +14,7 @@ use super::vendor::{
 };
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![twitch()]
+    vec![discord(), twitch()]
 }
 
 /// The epoch that snowflakes count from, in milliseconds.
@@ -103,6 +104,41 @@ fn pins(limit: Limit) -> Scripted {
             .collect();
         ok(json!({ "items": items, "has_more": older.len() as u64 > size }))
     })
+}
+
+/// The id of the last record, backwards by `before`; forwards by `after` it is the first one's, for a page of messages
+/// always begins with the youngest. Members go by the id of their user; pins by a time, and say whether there is more.
+/// Nothing else does: a page that is short, or empty, is the end (docs.discord.com, "Message", "Guild", "Rate Limits").
+fn discord() -> Row {
+    let source = |name, path: &str| -> SourceBuilder {
+        Source::get(name, format!("https://discord.com/api/v10{path}"))
+            .api_key_header("Authorization", "Bot MTk4.token")
+            .signal(Signal::wait(At::body("retry_after"), Unit::Seconds))
+    };
+    let way = |served: fn(Limit) -> Scripted, source| {
+        let limit = Limit::at(2, Duration::from_millis(1_337));
+        Way::new("K", served(limit.clone()), source).checked(move || limit.kept())
+    };
+    let list =
+        || source("messages", "/channels/41771983423143937/messages").query("limit", "100").records("");
+    let before = list().paginate(Cursor::last_record("id").into_query("before"));
+    let after = list().paginate(Cursor::first_record("id").into_query("after").first("0"));
+    let of_guild = source("members", "/guilds/197038439483310086/members")
+        .query("limit", "1000")
+        .records("")
+        .paginate(Cursor::last_record("user.id").into_query("after"));
+    let pinned = source("pins", "/channels/41771983423143937/messages/pins")
+        .records("items")
+        .paginate(Cursor::last_record("pinned_at").into_query("before").until_false("has_more"));
+    Row::new(
+        "Discord",
+        [
+            way(messages, before).named("messages before"),
+            way(messages, after).named("messages after"),
+            way(members, of_guild).named("members"),
+            way(pins, pinned).named("pins").number("message.n"),
+        ],
+    )
 }
 
 /// `pagination` is an empty object at the end; the client's id must come with each page (dev.twitch.tv, "Twitch API

@@ -2,19 +2,72 @@
 
 use std::time::Duration;
 
+use headwater::Source;
 use headwater::exchange::{Verdict, When};
-use headwater::paginate::{Cursor, NextUrl};
+use headwater::paginate::{Cursor, End, NextUrl};
 use headwater::testing::Reply;
-use headwater::{Source};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, answer, iso, made, ok, page, place, range, refuse, require, server, token};
+use super::vendor::{
+    Asked, Limit, answer, iso, made, ok, page, place, range, refuse, require, server, token,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![]
+    vec![salesforce(), hubspot_list()]
 }
 
+/// `nextRecordsUrl`, relative to the host and under another path than the query; `done` says that there is no more. The
+/// size is asked for in a header, which must come with each page, and is a wish (developer.salesforce.com, "REST API
+/// Developer Guide", "Query", "Query Options Header": 200 to 2,000). A used-up day is a 403.
+fn salesforce() -> Row {
+    let limit = Limit::at(3, Duration::ZERO);
+    let kept = limit.clone();
+    let query = server(move |asked| {
+        asked.authorized("Bearer 00D_token")?;
+        if limit.meets().is_some() {
+            let body = json!([{ "message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED" }]);
+            return Ok(answer(403, body).header("sforce-limit-info", "api-usage=15000/15000"));
+        }
+        let at = match asked.path().strip_prefix("/services/data/v62.0/query/01gRM000000-") {
+            Some(locator) => {
+                asked.only(&[])?;
+                locator.parse().map_err(|_| refuse(400, "INVALID_QUERY_LOCATOR"))?
+            }
+            None => {
+                asked.at("GET", "/services/data/v62.0/query")?;
+                asked.asks("q", "SELECT Id, CreatedDate FROM Account")?;
+                0
+            }
+        };
+        let options =
+            asked.header("sforce-query-options").and_then(|options| options.strip_prefix("batchSize="));
+        let size: u64 = match options {
+            Some(size) => size.parse().map_err(|_| refuse(400, "MALFORMED_QUERY_OPTIONS"))?,
+            None => return Err(refuse(400, "this org reads no page without a batch size")),
+        };
+        let size = size.clamp(200, 2000);
+        let end = range(at, size).end;
+        let records = page(
+            at,
+            size,
+            |n| json!({ "n": n, "attributes": { "type": "Account" }, "Id": format!("001{n:012}") }),
+        );
+        let mut body = json!({ "totalSize": RECORDS, "done": end >= RECORDS, "records": records });
+        if end < RECORDS {
+            body["nextRecordsUrl"] = json!(format!("/services/data/v62.0/query/01gRM000000-{end}"));
+        }
+        Ok(answer(200, body).header("sforce-limit-info", "api-usage=18/15000"))
+    });
+    let source = Source::get("accounts", "https://your-domain.my.salesforce.com/services/data/v62.0/query")
+        .bearer("00D_token")
+        .header("Sforce-Query-Options", "batchSize=200")
+        .query("q", "SELECT Id, CreatedDate FROM Account")
+        .records("records")
+        .paginate(NextUrl::body("nextRecordsUrl").until(End::when_true("done")))
+        .rule(When::status(403).body("*.errorCode", "REQUEST_LIMIT_EXCEEDED").means(Verdict::Wait));
+    Row::new("Salesforce SOQL", [Way::new("N", query, source).checked(move || kept.kept())])
+}
 
 /// What HubSpot says when ten seconds are used up. There is no `Retry-After`.
 fn hubspot_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
@@ -35,7 +88,43 @@ fn contact(number: u64) -> Value {
     json!({ "n": number, "id": (700_000 + number).to_string(), "properties": { "createdate": iso(made(number)) } })
 }
 
+/// `paging` is left out on the last page. Its link is a query alone, and holds nothing but the position: what the first
+/// request asked for must be kept (developers.hubspot.com, "CRM API", "Retrieve contacts"; 10, at most 100 a page).
+fn hubspot_list() -> Row {
+    let list = |limit: Limit| {
+        server(move |asked| {
+            hubspot_limited(asked, &limit)?;
+            asked.at("GET", "/crm/v3/objects/contacts")?;
+            asked.asks("properties", "createdate,email")?;
+            let size = asked.number("limit", 10)?;
+            require(size <= 100, "limit must be 100 at most")?;
+            let at = asked.query("after").map_or(Ok(0), place)?;
+            let end = range(at, size).end;
+            let mut body = json!({ "results": page(at, size, contact) });
+            if end < RECORDS {
+                let after = token(end);
+                let link: String = url::form_urlencoded::byte_serialize(after.as_bytes()).collect();
+                body["paging"] = json!({ "next": { "after": after, "link": format!("?after={link}") } });
+            }
+            ok(body)
+        })
+    };
+    let source = || {
+        Source::get("contacts", "https://api.hubapi.com/crm/v3/objects/contacts")
+            .bearer("pat-token")
+            .query("limit", "100")
+            .query("properties", "createdate,email")
+            .records("results")
+    };
+    let way = |primitive, source| {
+        let limit = Limit::at(5, Duration::from_secs(10));
+        Way::new(primitive, list(limit.clone()), source).checked(move || limit.kept())
+    };
+    let after = source().paginate(Cursor::body("paging.next.after").into_query("after").missing_ends());
+    let link = source()
+        .paginate(NextUrl::body("paging.next.link").missing_ends().keep_query(["limit", "properties"]));
+    Row::new("HubSpot list", [way("C", after).named("after"), way("N", link).named("link")])
+}
 
 /// The real ceiling is 10,000 rows; there are only 1,234 here.
 const CEILING: u64 = 1000;
-

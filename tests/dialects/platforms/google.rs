@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use headwater::Source;
 use headwater::exchange::{Verdict, When};
-use headwater::paginate::Cursor;
+use headwater::hints::{At, Signal, Unit};
+use headwater::page::Select;
+use headwater::paginate::{Cursor, Offset, Single};
+use headwater::request::Target;
 use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
 
@@ -12,7 +15,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, Served, answer, ok, page, range, refuse, require, server};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![youtube()]
+    vec![youtube(), ads(), analytics()]
 }
 
 /// Page tokens are safe in a URL.
@@ -186,6 +189,38 @@ fn ads_stream(limit: Limit) -> Scripted {
     })
 }
 
+/// The token goes into the body; the size is fixed at 10,000, and asking for another is an error. `searchStream` gives
+/// one array of all batches. A limit says how long to wait in the body, as `"30s"` (developers.google.com/google-ads,
+/// "Page through results", "Best practices: quotas").
+fn ads() -> Row {
+    let source = |name, verb: &str| {
+        let url = format!("https://googleads.googleapis.com/v21/customers/1234567890/googleAds:{verb}");
+        let body = json!({ "query": "SELECT campaign.id FROM campaign" });
+        Source::post(name, url)
+            .json(body)
+            .repeatable()
+            .bearer("ya29.token")
+            .header("developer-token", "dev-token")
+            .header("login-customer-id", "9876543210")
+            .signal(Signal::wait(
+                At::body("error.details.0.errors.0.details.quotaErrorDetails.retryDelay"),
+                Unit::Duration,
+            ))
+    };
+    let way = |nth, served: fn(Limit) -> Scripted, source| {
+        let limit = Limit::at(nth, Duration::from_secs(30));
+        Way::new("C", served(limit.clone()), source).checked(move || limit.kept())
+    };
+    let search = source("campaigns", "search")
+        .records(Select::path("results").optional())
+        .paginate(Cursor::body("nextPageToken").into_body("pageToken").missing_ends());
+    let stream = source("campaigns", "searchStream").records("*.results").paginate(Single);
+    Row::new(
+        "Google Ads",
+        [way(2, ads_search, search).named("search"), way(1, ads_stream, stream).named("searchStream")],
+    )
+}
+
 /// Whole numbers of 64 bits are strings in Google's JSON, also in what is asked.
 fn int64(value: &Value, name: &str) -> Result<u64, Reply> {
     match value {
@@ -207,4 +242,41 @@ fn report(asked: &Asked<'_>) -> Served {
         body["rows"] = page(at, size, row).into();
     }
     ok(body)
+}
+
+/// `offset` and `limit` are strings in the body, for they are whole numbers of 64 bits; `rowCount` has 32 and is a number
+/// (google/analytics/data/v1beta/analytics_data_api.proto: 10,000 rows, at most 250,000).
+fn analytics() -> Row {
+    let limit = Limit::at(4, Duration::ZERO);
+    let kept = limit.clone();
+    let reports = server(move |asked| {
+        asked.authorized("Bearer ya29.token")?;
+        asked.at("POST", "/v1beta/properties/1234:runReport")?;
+        asked.only(&[])?;
+        require(asked.body("/dimensions/0/name") == "pagePath", "the report changed between two pages")?;
+        if limit.meets().is_some() {
+            let error = json!({ "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Exhausted concurrent requests quota." });
+            return Ok(answer(429, json!({ "error": error })));
+        }
+        report(asked)
+    });
+    let body = json!({
+        "dimensions": [{ "name": "pagePath" }],
+        "metrics": [{ "name": "screenPageViews" }],
+        "dateRanges": [{ "startDate": "2026-01-01", "endDate": "yesterday" }],
+        "returnPropertyQuota": true,
+    });
+    let source =
+        Source::post("pages", "https://analyticsdata.googleapis.com/v1beta/properties/1234:runReport")
+            .json(body)
+            .repeatable()
+            .bearer("ya29.token")
+            .records(Select::path("rows").optional())
+            .paginate(
+                Offset::new(250)
+                    .offset_into(Target::body("offset").as_string())
+                    .limit_into(Target::body("limit").as_string())
+                    .until_total("rowCount"),
+            );
+    Row::new("GA4 runReport", [Way::new("O", reports, source).checked(move || kept.kept())])
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headwater::Source;
-use headwater::paginate::Cursor;
+use headwater::paginate::{Cursor, End};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, made, ok, page, place, range, require, server, token};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![search()]
+    vec![lists(), search()]
 }
 
 fn limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
@@ -36,6 +36,66 @@ fn contacts(at: u64, size: u64) -> Value {
         "type": "list", "data": page(at, size, contact), "total_count": RECORDS,
         "pages": { "type": "pages", "page": at / size + 1, "per_page": size, "next": next },
     })
+}
+
+/// The cursor stands inside `pages.next`, which is null at the end. Companies can be listed up to 10,000 only, and are
+/// refused behind (400, "page limit reached, please use scroll API"); the scroll goes on by the same parameter, until a
+/// page is empty (developers.intercom.com, "Pagination", "Scroll over all companies"; 20, at most 150 a page).
+fn lists() -> Row {
+    let (listed, scrolled) = (Limit::at(3, Duration::from_secs(10)), Limit::at(3, Duration::from_secs(10)));
+    let (list_kept, scroll_kept) = (listed.clone(), scrolled.clone());
+    let list = server(move |asked| {
+        limited(asked, &listed)?;
+        asked.at("GET", "/contacts")?;
+        let size = asked.number("per_page", 20)?;
+        require(size <= 150, "per_page must be 150 at most")?;
+        ok(contacts(asked.query("starting_after").map_or(Ok(0), place)?, size))
+    });
+    // A scroll stands on the server: one at a time, and each request moves it on.
+    let scroll = std::sync::Mutex::new(None);
+    let companies = server(move |asked| {
+        limited(asked, &scrolled)?;
+        asked.at("GET", "/companies/scroll")?;
+        asked.only(&["scroll_param"])?;
+        let mut scroll = scroll.lock().expect("no request panics");
+        let at = match asked.query("scroll_param") {
+            None => {
+                let free = scroll.is_none();
+                require(free, "scroll already exists for this workspace")?;
+                0
+            }
+            Some(parameter) => {
+                require(parameter == "25b649f7-4d33-4ef6-88f5-60e5b8244309", "scroll parameter not found")?;
+                scroll.unwrap_or(0)
+            }
+        };
+        let end = range(at, 100).end;
+        *scroll = Some(end);
+        let data = page(at, 100, |n| json!({ "n": n, "type": "company", "id": format!("co{n}") }));
+        ok(json!({
+            "type": "list", "data": data, "pages": null, "total_count": null,
+            "scroll_param": "25b649f7-4d33-4ef6-88f5-60e5b8244309",
+        }))
+    });
+    let by_cursor = Source::get("contacts", "https://api.intercom.io/contacts")
+        .bearer("dG9rOg")
+        .header("Intercom-Version", "2.13")
+        .query("per_page", "150")
+        .records("data")
+        .paginate(Cursor::body("pages.next.starting_after").into_query("starting_after").missing_ends());
+    let by_scroll = Source::get("companies", "https://api.intercom.io/companies/scroll")
+        .bearer("dG9rOg")
+        .header("Intercom-Version", "2.13")
+        .records("data")
+        .paginate(Cursor::body("scroll_param").into_query("scroll_param").until(End::empty_page()))
+        .allow_repeats();
+    Row::new(
+        "Intercom lists",
+        [
+            Way::new("C", list, by_cursor).named("starting_after").checked(move || list_kept.kept()),
+            Way::new("C", companies, by_scroll).named("scroll").checked(move || scroll_kept.kept()),
+        ],
+    )
 }
 
 /// The same, but for the position, which goes into an object in the body (developers.intercom.com, "Search contacts").

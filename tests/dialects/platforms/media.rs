@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater::exchange::{Verdict, When};
 use headwater::paginate::{Cursor, NextUrl, Offset};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Source, SourceBuilder};
@@ -11,7 +12,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, ok, page, place, range, refuse, require, server, token};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![spotify(), linkedin()]
+    vec![spotify(), meta(), linkedin()]
 }
 
 fn spotify_limited(asked: &Asked<'_>, limit: &Limit) -> Result<u64, Reply> {
@@ -139,6 +140,35 @@ fn feed(limit: Limit) -> Scripted {
         Ok(answer(200, json!({ "data": data, "paging": paging }))
             .header("x-app-usage", r#"{"call_count":28,"total_cputime":25,"total_time":25}"#))
     })
+}
+
+/// `paging.next` is absolute, carries the access token, and is left out at the end: nothing else is the end, for pages
+/// may be short and even empty, and `cursors.after` is there on the last one as well. A limit is a 400 with the code 4,
+/// 17, 32 or 613 (developers.facebook.com, "Paginated Results", "Rate Limits").
+fn meta() -> Row {
+    let way = |source: SourceBuilder| {
+        let limit = Limit::at(6, Duration::ZERO);
+        let source = source
+            .query("fields", "id,created_time")
+            .query("limit", "100")
+            .records("data")
+            .rule(When::status(400).body("error.code", 4).means(Verdict::Wait))
+            .rule(When::status(400).body("error.code", 17).means(Verdict::Wait))
+            .rule(When::status(400).body("error.code", 32).means(Verdict::Wait))
+            .rule(When::status(400).body("error.code", 613).means(Verdict::Wait));
+        Way::new("N", feed(limit.clone()), source).checked(move || limit.kept())
+    };
+    let source = || Source::get("feed", "https://graph.facebook.com/v21.0/1234/feed");
+    let parameter = source()
+        .api_key_query("access_token", "EAAB.token.of.a.page.0123456789")
+        .paginate(NextUrl::body("paging.next").missing_ends());
+    let header = source()
+        .bearer("EAAB.token.of.a.page.0123456789")
+        .paginate(NextUrl::body("paging.next").missing_ends().strip_query(["access_token"]));
+    Row::new(
+        "Meta Graph",
+        [way(parameter).named("token as a parameter"), way(header).named("token as a header")],
+    )
 }
 
 /// `start` and `count`; fewer elements than `count` are the end, and nothing else says so (learn.microsoft.com/linkedin,

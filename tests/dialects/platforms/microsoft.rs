@@ -11,7 +11,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, ok, page, range, require, server};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![dataverse()]
+    vec![sap_cap(), dataverse()]
 }
 
 fn encoded(text: &str) -> String {
@@ -96,6 +96,38 @@ fn graph_delta(limit: Limit) -> Scripted {
         }
         ok(body)
     })
+}
+
+/// The link is relative to the root of the service, not to the page, and keeps the filter; the size is the server's, and
+/// `Prefer` is not heard (CAP, "Serving OData APIs", "Pagination"; OData 4.01 JSON §4.5.5 takes it relative to the context URL).
+fn sap_cap() -> Row {
+    let books = server(|asked| {
+        asked.authorized("Basic YWxpY2U6c2VjcmV0")?;
+        asked.at("GET", "/odata/v4/catalog/Authors(101)/books")?;
+        asked.asks("$filter", "stock gt 0")?;
+        let at = asked.number("$skiptoken", 0)?;
+        let end = range(at, 100).end;
+        let value = page(at, 100, |n| json!({ "n": n, "ID": 200 + n, "stock": 1 }));
+        let mut body =
+            json!({ "@odata.context": "../$metadata#Books", "@odata.count": RECORDS, "value": value });
+        if end < RECORDS {
+            let filter = encoded("stock gt 0");
+            body["@odata.nextLink"] =
+                json!(format!("Authors(101)/books?$count=true&$filter={filter}&$skiptoken={end}"));
+        }
+        ok(body)
+    });
+    let source = Source::get("books", "https://bookshop.example.com/odata/v4/catalog/Authors(101)/books")
+        .basic("alice", "secret")
+        .query("$filter", "stock gt 0")
+        .query("$count", "true")
+        .records("value")
+        .paginate(
+            NextUrl::body("/@odata.nextLink")
+                .relative_to("https://bookshop.example.com/odata/v4/catalog/")
+                .missing_ends(),
+        );
+    Row::new("OData V4 (SAP CAP)", [Way::new("N", books, source)])
 }
 
 /// The size is asked for in `Prefer`, which must come with each page; the cookie in the link is encoded twice and must

@@ -3,6 +3,7 @@
 mod atlassian;
 mod code_hosting;
 mod communities;
+mod crm;
 mod google;
 mod intercom;
 mod media;
@@ -11,6 +12,7 @@ mod payments;
 mod shops;
 mod social;
 mod vendor;
+mod workplace;
 mod zendesk;
 
 use super::row::{self, Row};
@@ -21,7 +23,9 @@ pub(crate) fn rows() -> Vec<Row> {
         code_hosting::rows(),
         payments::rows(),
         shops::rows(),
+        workplace::rows(),
         atlassian::rows(),
+        crm::rows(),
         zendesk::rows(),
         intercom::rows(),
         google::rows(),

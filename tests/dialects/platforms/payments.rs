@@ -92,7 +92,10 @@ fn stripe_list() -> Row {
     };
     let older =
         source().paginate(Cursor::last_record("id").into_query("starting_after").until_false("has_more"));
-    Row::new("Stripe v1 list", [way(older).named("starting_after")])
+    let newer = source()
+        .query("ending_before", "cus_known")
+        .paginate(Cursor::first_record("id").into_query("ending_before").until_false("has_more"));
+    Row::new("Stripe v1 list", [way(older).named("starting_after"), way(newer).named("ending_before")])
 }
 
 /// A token of the server's own, while `has_more`; `page` must be left out at first, and the query must stay

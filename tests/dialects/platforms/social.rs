@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use headwater::Source;
-use headwater::paginate::LinkHeader;
+use headwater::page::Select;
+use headwater::paginate::{Cursor, LinkHeader};
 use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, iso, made, ok, page, range, refuse, require, server};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![mastodon()]
+    vec![x(), mastodon()]
 }
 
 fn x_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
@@ -61,6 +62,34 @@ fn posts(limit: Limit, path: &'static str, name: &'static str) -> Scripted {
         }
         ok(body)
     })
+}
+
+/// `meta.next_token` goes back as `pagination_token`, or as `next_token` in a search; it is left out at the end, and so
+/// is `data` on a page without results (docs.x.com, "Pagination", "Rate limits": resets in epoch seconds).
+fn x() -> Row {
+    let source = |name, url: &str| {
+        Source::get(name, url)
+            .bearer("AAAA")
+            .query("tweet.fields", "created_at")
+            .query("max_results", "100")
+            .records(Select::path("data").optional())
+    };
+    let way = |path, name, source| {
+        let limit = Limit::at(8, Duration::from_secs(600));
+        Way::new("C", posts(limit.clone(), path, name), source).checked(move || limit.kept())
+    };
+    let timeline = source("posts", "https://api.x.com/2/users/2244994945/tweets")
+        .paginate(Cursor::body("meta.next_token").into_query("pagination_token").missing_ends());
+    let search = source("search", "https://api.x.com/2/tweets/search/all")
+        .query("query", "from:XDevelopers")
+        .paginate(Cursor::body("meta.next_token").into_query("next_token").missing_ends());
+    Row::new(
+        "X API v2",
+        [
+            way("/2/users/2244994945/tweets", "pagination_token", timeline).named("pagination_token"),
+            way("/2/tweets/search/all", "next_token", search).named("next_token"),
+        ],
+    )
 }
 
 fn reddit_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {

@@ -9,11 +9,13 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, Served, answer, iso, made, ok, page, place, range, refuse, require, seconds, token};
 use super::vendor::server;
+use super::vendor::{
+    Asked, Limit, Served, answer, iso, made, ok, page, place, range, refuse, require, seconds, token,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![]
+    vec![slack()]
 }
 
 /// Slack's errors are answers like any other, with status 200.
@@ -22,7 +24,13 @@ fn slack_error(error: &str) -> Served {
 }
 
 /// Answers a page of members, for the size and the cursor that came in the query or in a form.
-fn members(asked: &Asked<'_>, limit: &Limit, troubled: &Limit, size: Option<&str>, cursor: Option<&str>) -> Served {
+fn members(
+    asked: &Asked<'_>,
+    limit: &Limit,
+    troubled: &Limit,
+    size: Option<&str>,
+    cursor: Option<&str>,
+) -> Served {
     if asked.header("authorization") != Some("Bearer xoxb-token") {
         return slack_error("invalid_auth");
     }
@@ -33,7 +41,8 @@ fn members(asked: &Asked<'_>, limit: &Limit, troubled: &Limit, size: Option<&str
     if troubled.meets().is_some() {
         return slack_error("internal_error");
     }
-    let Some(size) = size.and_then(|size| size.parse::<u64>().ok()).filter(|size| (1..1000).contains(size)) else {
+    let Some(size) = size.and_then(|size| size.parse::<u64>().ok()).filter(|size| (1..1000).contains(size))
+    else {
         return slack_error("limit_required");
     };
     let Ok(at) = cursor.map_or(Ok(0), place) else { return slack_error("invalid_cursor") };
@@ -59,7 +68,8 @@ fn files(limit: Limit) -> Scripted {
             return Ok(answer(429, body).header("retry-after", &wait.as_secs().to_string()));
         }
         let (size, number) = (asked.number("count", 100)?.min(1000), asked.number("page", 1)?);
-        let paging = json!({ "count": size, "total": RECORDS, "page": number, "pages": RECORDS.div_ceil(size) });
+        let paging =
+            json!({ "count": size, "total": RECORDS, "page": number, "pages": RECORDS.div_ceil(size) });
         let files = page((number - 1) * size, size, |n| json!({ "n": n, "id": format!("F{n:08}") }));
         ok(json!({ "ok": true, "files": files, "paging": paging }))
     })
@@ -73,6 +83,55 @@ fn slack_rules(source: SourceBuilder) -> SourceBuilder {
         .rule(When::status(200).body("ok", false).means(Verdict::Fail))
 }
 
+/// `next_cursor` is `""` on the last page; short pages are normal; errors come with status 200 and `ok: false`. Arguments
+/// may stand in the query or in a form; `files.list` still counts pages (api.slack.com, "Pagination", "Rate Limits").
+fn slack() -> Row {
+    let limits = || (Limit::at(3, Duration::from_secs(30)), Limit::at(4, Duration::ZERO));
+    let check = |limits: &(Limit, Limit)| {
+        let (limit, troubled) = limits.clone();
+        move || limit.kept().and_then(|()| troubled.kept())
+    };
+    let (by_query, by_form) = (limits(), limits());
+    let (query_check, form_check) = (check(&by_query), check(&by_form));
+    let query = server(move |asked| {
+        asked.at("GET", "/api/users.list")?;
+        members(asked, &by_query.0, &by_query.1, asked.query("limit"), asked.query("cursor"))
+    });
+    let form = server(move |asked| {
+        asked.at("POST", "/api/users.list")?;
+        asked.only(&[])?;
+        asked.says("content-type", "application/x-www-form-urlencoded")?;
+        members(asked, &by_form.0, &by_form.1, asked.form("limit"), asked.form("cursor"))
+    });
+    let counted = Limit::at(2, Duration::from_secs(30));
+    let kept = counted.clone();
+
+    let by_query = Source::get("users", "https://slack.com/api/users.list")
+        .bearer("xoxb-token")
+        .query("limit", "200")
+        .records("members")
+        .paginate(Cursor::body("response_metadata.next_cursor").into_query("cursor"));
+    let by_form = Source::post("users", "https://slack.com/api/users.list")
+        .form("limit", "200")
+        .repeatable()
+        .bearer("xoxb-token")
+        .records("members")
+        .paginate(Cursor::body("response_metadata.next_cursor").into_form("cursor"));
+    let counting = Source::get("files", "https://slack.com/api/files.list")
+        .bearer("xoxb-token")
+        .records("files")
+        .paginate(PageNumber::new().size("count", 100).until_page_count("paging.pages"));
+    Row::new(
+        "Slack",
+        [
+            Way::new("C", query, slack_rules(by_query)).named("cursor in the query").checked(query_check),
+            Way::new("C", form, slack_rules(by_form)).named("cursor in a form").checked(form_check),
+            Way::new("G", files(counted), slack_rules(counting))
+                .named("files.list")
+                .checked(move || kept.kept()),
+        ],
+    )
+}
 
 /// The real ceiling is 10,000 rows; there are only 1,234 here.
 const NOTION_CEILING: u64 = 1000;
@@ -117,4 +176,3 @@ fn notion_query(limit: Limit) -> Scripted {
         notion_page(&rows, at, size, NOTION_CEILING)
     })
 }
-

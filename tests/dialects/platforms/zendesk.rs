@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headwater::paginate::NextUrl;
+use headwater::paginate::{Cursor, End, NextUrl};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, iso, made, ok, page, place, range, require, server, token};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![offset()]
+    vec![offset(), cursor()]
 }
 
 const SITE: &str = "https://your-company.zendesk.com";
@@ -83,6 +83,22 @@ fn cursor_list(limit: Limit) -> Scripted {
             "links": { "next": next, "prev": null },
         }))
     })
+}
+
+/// Only `meta.has_more` says where the end is: the cursor and the link are there on the last page as well
+/// (developer.zendesk.com, "Paginating through lists using cursor pagination").
+fn cursor() -> Row {
+    let source = || {
+        source("tickets", "/api/v2/tickets").query("sort", "id").query("page[size]", "100").records("tickets")
+    };
+    let way = |primitive, source| {
+        let limit = Limit::at(7, Duration::from_secs(44));
+        Way::new(primitive, cursor_list(limit.clone()), source).checked(move || limit.kept())
+    };
+    let after = source()
+        .paginate(Cursor::body("meta.after_cursor").into_query("page[after]").until_false("meta.has_more"));
+    let link = source().paginate(NextUrl::body("links.next").until(End::when_false("meta.has_more")));
+    Row::new("Zendesk cursor", [way("C", after).named("after_cursor"), way("N", link).named("links.next")])
 }
 
 /// Ten exports a minute.
