@@ -114,15 +114,27 @@ proptest! {
     #[test]
     fn any_hint_is_bounded(
         setting in "(0|-1|0\\.5|1e9|NaN|7) (0|1|50|4294967295) (0|1|900|18446744073709551615) [0-9]{1,10}",
-        headers in prop::collection::vec((0..12_usize, prop_oneof![
+        headers in prop::collection::vec((0..32_usize, prop_oneof![
             "[ -~]{0,40}",
+            "[0-9]{1,20}/[0-9]{1,20}",
+            "[0-9]{0,20}(\\.[0-9]{1,3})?(ms|s|m|h|d)",
+            "api-usage=[0-9]{1,20}/[0-9]{1,20}",
+            "total=[0-9]{1,9}; remaining=[0-9]; resets=[0-9]{1,20}",
+            "\\{\"(call_count|acc_id_util_pct|reset_time_duration)\":[0-9]{1,20}(e[0-9]{1,3})?\\}",
+            "\\{\"1\":\\[\\{\"estimated_time_to_regain_access\":[0-9]{1,20}(e[0-9]{1,3})?\\}\\]\\}",
+            "20[0-9]{2}-0[0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:00)?(Z|\\+0000)",
             "-?[0-9]{1,22}(\\.[0-9]{1,9})?",
             "(Sun|Mon), [0-3][0-9] (Jan|May|Dec) [0-9]{4} [0-2][0-9]:00:00 GMT",
             "\"[a-z]\";r=[0-9]{1,3};t=[0-9]{1,12}",
             "limit=10, remaining=0, reset=[0-9]{1,20}",
         ]), 0..4),
     ) {
-        const NAMES: [&str; 12] = [
+        const NAMES: [&str; 32] = [
+            "backoff", "x-retry-after", "x-rate-limit-limit", "x-rate-limit-interval", "x-amzn-ratelimit-limit",
+            "x-shopify-shop-api-call-limit", "sforce-limit-info", "zendesk-ratelimit-x", "x-app-usage", "x-ad-account-usage",
+            "x-business-use-case-usage", "x-ratelimit-remaining-usd", "x-ratelimit-cost-usd", "x-complexity",
+            "x-ratelimit-complexity-remaining", "x-ratelimit-complexity-reset", "x-ratelimit-credits-used",
+            "x-ratelimit-reset-after", "x-rate-limit-requests-left", "x-rate-limit-time-reset-ms",
             "retry-after", "retry-after-ms", "x-ms-retry-after-ms", "ratelimit", "ratelimit-policy", "ratelimit-remaining",
             "ratelimit-reset", "x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-limit", "x-rate-limit-reset", "date",
         ];

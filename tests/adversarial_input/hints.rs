@@ -38,6 +38,7 @@ pub(crate) fn check(headers: &HeaderMap, received: SystemTime, rate: f64, burst:
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
         limiter_is_bounded(&hints, rate, burst, cap).await;
+        any_budgets_are_bounded(&hints, burst).await;
         retry_is_bounded(headers).await;
     });
 }
@@ -84,6 +85,25 @@ async fn limiter_is_bounded(hints: &Hints, rate: f64, burst: u32, cap: Duration)
             "round {again}: {:?} for three permits, with {hints:?}",
             start.elapsed()
         );
+    }
+}
+
+/// Whatever is said to whatever budget, a permit comes within what the slowest of them takes.
+async fn any_budgets_are_bounded(hints: &Hints, burst: u32) {
+    let cap = Duration::from_secs(60);
+    let limiter = Limiter::adaptive(1.0, 10.0)
+        .burst(burst)
+        .max_wait(cap)
+        .in_flight(1)
+        .and(Limiter::quota(3, Duration::from_secs(60)))
+        .and(Limiter::per_second(1.0).burst(burst));
+    for cost in [1, 2, burst.min(20)] {
+        let start = Instant::now();
+        limiter.acquire_cost(cost).await.refused(hints);
+        // The wait, its quota's window, and the tokens of the last one: at a tenth a second, or at the pace.
+        let tokens = Duration::from_secs(10).max(hints.pace.unwrap_or_default().min(cap)) * 24;
+        let most = cap + Duration::from_secs(60) + tokens;
+        assert!(start.elapsed() <= most, "{:?} for {cost}, with {hints:?}", start.elapsed());
     }
 }
 
