@@ -3,6 +3,6 @@
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::page::Page;
 pub use crate::pages::{PageStream, Paged, Pages, PagesExt};
-pub use crate::paginate::{Cursor, End, FollowUp, LinkHeader, NextUrl, Offset, PageNumber, Single};
+pub use crate::paginate::{Cursor, Delta, End, FollowUp, LinkHeader, NextUrl, Offset, PageNumber, Single};
 pub use crate::records::{Batch, Record, RecordsExt};
 pub use crate::{Http, Limiter, Pipeline, Request, RetryPolicy, Secret, Source};

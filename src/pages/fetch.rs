@@ -232,15 +232,11 @@ impl Fetch {
     }
 
     /// Makes a position fit to be stored: without credentials, in its links and elsewhere.
-    fn storable(&self, mut next: Position, base: &url::Url) -> Result<Position> {
-        for link in self.paginator.links(&mut next) {
-            *link = self.storable_link(link, base)?;
-        }
-        let mut rest = next.clone();
-        self.paginator.links(&mut rest).into_iter().for_each(String::clear);
-        let text = rest.to_string();
-        self.exchange.check_text(&text, "")?;
-        if self.exchange.repeats_a_credential(&text) {
+    fn storable(&self, next: Position, base: &url::Url) -> Result<Position> {
+        let next = self.paginator.with_links(next, &mut |link| self.storable_link(&link, base))?;
+        let rest = self.paginator.with_links(next.clone(), &mut |_| Ok(String::new()))?.to_string();
+        self.exchange.check_text(&rest, "")?;
+        if self.exchange.repeats_a_credential(&rest) {
             return Err(repeated());
         }
         Ok(next)

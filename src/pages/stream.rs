@@ -173,6 +173,16 @@ impl Pages {
         self.change(|fetch| fetch.allowed.push(origin))
     }
 
+    /// Allows pages whose records are the same, byte for byte, as those of the page before: a feed of readings that do not
+    /// change, say. The guard against repeated positions stays.
+    pub fn allow_identical_pages(self) -> Self {
+        self.change(|fetch| {
+            if let Some(guard) = &mut fetch.guard {
+                guard.allow_identical_pages();
+            }
+        })
+    }
+
     /// Switches off the guard against repeated positions and identical pages.
     pub fn allow_repeats(self) -> Self {
         self.change(|fetch| fetch.guard = None)

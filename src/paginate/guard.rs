@@ -28,6 +28,7 @@ pub(crate) struct Guard {
     anchor: Option<u64>,
     steps: u64,
     lap: u64,
+    identical_pages: bool,
     trail: Trail,
 }
 
@@ -39,6 +40,7 @@ impl Default for Guard {
             anchor: None,
             steps: 0,
             lap: 1,
+            identical_pages: false,
             trail: Trail::default(),
         }
     }
@@ -69,10 +71,15 @@ impl Guard {
         Ok(())
     }
 
+    /// Accepts pages that are the same as those before; positions are watched all the same.
+    pub(crate) fn allow_identical_pages(&mut self) {
+        self.identical_pages = true;
+    }
+
     /// Accepts a page unless it has records, and they are the same, byte for byte, as those of the page
     /// before. What stands around them does not count: it may have a time or a request id in it.
     pub(crate) fn page(&mut self, records: &[u8]) -> Result<()> {
-        if records.is_empty() {
+        if records.is_empty() || self.identical_pages {
             return Ok(());
         }
         let seen = (records.len(), xxh3_64(records));
@@ -80,7 +87,7 @@ impl Guard {
             let what = "the records of this page are the same, byte for byte, as those of the one before";
             return Err(Error::new(ErrorKind::Cycle, what).advice(
                 "the server seems to ignore the position; check the paginator's parameter names, \
-                 or use `allow_repeats()` if identical pages are right",
+                 or use `allow_identical_pages()` if they are right",
             ));
         }
         Ok(())
@@ -166,6 +173,16 @@ mod tests {
         let mut rerun = Guard::default();
         rerun.resume(&trail, &at("b"));
         assert_eq!(rerun.position(&at("a")).unwrap_err().kind(), ErrorKind::Cycle);
+    }
+
+    #[test]
+    fn identical_pages_may_be_allowed_and_positions_are_watched_all_the_same() {
+        let mut guard = Guard::default();
+        guard.allow_identical_pages();
+        guard.page(b"1").unwrap();
+        guard.page(b"1").unwrap();
+        guard.position(&Position::Cursor("a".into())).unwrap();
+        guard.position(&Position::Cursor("a".into())).unwrap_err();
     }
 
     #[test]

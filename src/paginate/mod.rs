@@ -7,18 +7,27 @@
 //! |---|---|
 //! | `?offset=200&limit=100` | [`Offset`] |
 //! | `?page=3&per_page=100` | [`PageNumber`] |
-//! | a token in the body, sent back | [`Cursor::body`] |
-//! | the last record's key, sent back | [`Cursor::last_record`] |
+//! | a token in the body or in a header, sent back: a text, a number, an object | [`Cursor::body`], [`Cursor::header`] |
+//! | the last (or first) record's key, sent back | [`Cursor::last_record`], [`Cursor::first_record`] |
+//! | several tokens at once | [`Cursor::and`], [`Target::merged`](crate::request::Target::merged) |
+//! | a first request, and others behind it (`/list`, `/list/continue`) | [`Cursor::follow`] with a [`FollowUp`] |
 //! | `Link: <…>; rel="next"` (RFC 8288) | [`LinkHeader`] |
-//! | the next page's URL in the body | [`NextUrl`] |
+//! | the next page's URL in the body, or in a header of its own | [`NextUrl::body`], [`NextUrl::header`] |
+//! | a list of links: `[{"rel": "next", "href": "…"}]` | [`NextUrl::links`] |
+//! | the next request as a whole (STAC) | [`NextUrl::request`], [`NextUrl::as_request`] |
+//! | any of them, with a token at the end for the next run | [`Delta`] |
 //! | nothing: one answer has it all | [`Single`] |
 //! | anything else | [`from_fn`], or your own `impl Paginate` |
+//!
+//! Where the position goes, if not into the query, is a [`Target`](crate::request::Target). What ends a source besides
+//! the position itself is any number of [`End`]s.
 //!
 //! A paginator never takes a missing value for the end: where the dialect says that a cursor or a flag is
 //! there, its absence is an error. An API that leaves the cursor out on its last page is declared so
 //! (`missing_ends()`).
 
 mod cursor;
+mod delta;
 mod end;
 mod ends;
 mod follow_up;
@@ -39,6 +48,7 @@ use serde::Serialize;
 use url::Url;
 
 pub use cursor::Cursor;
+pub use delta::Delta;
 pub use end::End;
 pub use follow_up::FollowUp;
 pub use from_fn::{FromFn, from_fn};
@@ -95,12 +105,15 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The URLs in a position of this dialect: they are asked only where that is allowed, and stored without
-    /// credentials. The default is that of [`Position::Url`].
-    fn links<'p>(&self, position: &'p mut Position) -> Vec<&'p mut String> {
+    /// Passes each URL in a position of this dialect through `change`: it is asked only where that is allowed, and stored
+    /// without credentials. The default is that of [`Position::Url`].
+    ///
+    /// # Errors
+    /// What `change` says.
+    fn with_links(&self, position: Position, change: &mut ChangeLink<'_>) -> Result<Position> {
         match position {
-            Position::Url(url) => vec![url],
-            _ => Vec::new(),
+            Position::Url(url) => change(url).map(Position::Url),
+            other => Ok(other),
         }
     }
 
@@ -111,6 +124,9 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
     /// fingerprint; it must hold no secret.
     fn definition(&self) -> String;
 }
+
+/// What makes another URL of one; see [`Paginate::with_links`].
+pub type ChangeLink<'a> = dyn FnMut(String) -> Result<String> + 'a;
 
 /// What a dialect promises about a source that changes while it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -275,11 +291,19 @@ pub(crate) mod testing {
         }
 
         pub(crate) fn to(self, paginator: &impl Paginate) -> Result<Option<Position>> {
+            self.shown(paginator, |answer| paginator.next(answer))
+        }
+
+        pub(crate) fn finish(self, paginator: &impl Paginate) -> Result<Option<Position>> {
+            self.shown(paginator, |answer| paginator.finish(answer))
+        }
+
+        fn shown<T>(self, paginator: &impl Paginate, show: impl Fn(&Answer<'_>) -> Result<T>) -> Result<T> {
             let reads = paginator.reads()?;
             let selection = Arc::new(Selection::new(&Select::path(self.records).optional()).unwrap());
             let outline = Plan::new(Some(&selection), &reads).walk(&self.body).unwrap();
             let selected = selection.take(outline.routes, &self.body, Shape::Json, usize::MAX).unwrap();
-            paginator.next(&Answer {
+            show(&Answer {
                 url: &Url::parse("https://api.example.com/v1/items?limit=2").unwrap(),
                 position: &self.position,
                 status: StatusCode::OK,

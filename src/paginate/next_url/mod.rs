@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::end::End;
 use super::ends::More;
 use super::link::{Base, Link};
-use super::{Answer, Consistency, Paginate, RawJson, missing};
+use super::{Answer, ChangeLink, Consistency, Paginate, RawJson, missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::request::{Position, Request};
@@ -273,14 +273,16 @@ impl Paginate for NextUrl {
         }
     }
 
-    fn links<'p>(&self, position: &'p mut Position) -> Vec<&'p mut String> {
+    fn with_links(&self, position: Position, change: &mut ChangeLink<'_>) -> Result<Position> {
         match position {
-            Position::Url(url) => vec![url],
-            Position::Json(Value::Object(link)) if self.is_request => match link.get_mut("href") {
-                Some(Value::String(url)) => vec![url],
-                _ => Vec::new(),
-            },
-            _ => Vec::new(),
+            Position::Url(url) => change(url).map(Position::Url),
+            Position::Json(Value::Object(mut link)) if self.is_request => {
+                if let Some(Value::String(url)) = link.get_mut("href") {
+                    *url = change(std::mem::take(url))?;
+                }
+                Ok(Position::Json(Value::Object(link)))
+            }
+            other => Ok(other),
         }
     }
 

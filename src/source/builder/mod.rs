@@ -49,6 +49,7 @@ pub struct SourceBuilder {
     transport: Option<Arc<dyn Transport>>,
     prefetch: usize,
     allowed: Vec<String>,
+    allow_identical_pages: bool,
     allow_repeats: bool,
     no_content_ends: bool,
     rules: Vec<Rule>,
@@ -74,6 +75,7 @@ impl SourceBuilder {
             transport: None,
             prefetch: 0,
             allowed: Vec::new(),
+            allow_identical_pages: false,
             allow_repeats: false,
             no_content_ends: false,
             rules: Vec::new(),
@@ -184,6 +186,9 @@ impl SourceBuilder {
                 }
                 for signal in &self.signals {
                     pages = pages.signal(signal.clone());
+                }
+                if self.allow_identical_pages {
+                    pages = pages.allow_identical_pages();
                 }
                 if self.allow_repeats {
                     pages = pages.allow_repeats();

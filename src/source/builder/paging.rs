@@ -20,6 +20,14 @@ impl SourceBuilder {
         self
     }
 
+    /// Allows pages whose records are the same as those of the page before; see [`Pages::allow_identical_pages`].
+    ///
+    /// [`Pages::allow_identical_pages`]: crate::Pages::allow_identical_pages
+    pub fn allow_identical_pages(mut self) -> Self {
+        self.allow_identical_pages = true;
+        self
+    }
+
     /// Switches off the guard against repeated positions and identical pages.
     pub fn allow_repeats(mut self) -> Self {
         self.allow_repeats = true;
