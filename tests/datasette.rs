@@ -23,6 +23,7 @@ use std::process::Command;
 
 use futures::TryStreamExt;
 use headwater::Shutdown;
+use headwater::pages::{Fanout, Window};
 use headwater::pipeline::Event;
 use headwater::prelude::*;
 use headwater::sink::Jsonl;
@@ -137,6 +138,54 @@ async fn a_run_that_is_dropped_between_equal_values_goes_on_with_each_row_once()
     let requests: u64 = report.sources.iter().map(|source| source.counts.requests).sum();
     // 130 of 260 were written; those behind the last commit, and one more of each source, were not kept.
     assert!(requests < 260, "{report}");
+}
+
+/// The tables in slices: by ranges of keys, in ranges that are halved until they are small enough, and by station.
+fn slices(garden: &Garden) -> Vec<Source> {
+    let source = |name: &str, path: &str| {
+        Source::get(name, garden.url(path))
+            .query("_shape", "objects")
+            .records("rows")
+            .paginate(NextUrl::body("next_url"))
+    };
+    let ids = Window::ids(1..ROWS as i64 + 1).concurrency(3);
+    let halved = ids.clone().ceiling(150).total_at("filtered_table_rows_count");
+    let plants = "plants.json?id__gte={start}&id__lt={end}";
+    let stations = source("stations", "stations.json?_size=2");
+    let by_station = Fanout::over(stations).bind("station", "name").concurrency(2);
+    let sources = [
+        source("ranges", plants).window(ids.every(250)),
+        source("halves", plants).window(halved),
+        source("stations", "readings.json?station={station}").fanout(by_station),
+    ];
+    sources.into_iter().map(|source| source.build().unwrap()).collect()
+}
+
+fn assert_slices_complete(out: &Path) {
+    for (source, columns) in [("ranges", PLANTS), ("halves", PLANTS), ("stations", READINGS)] {
+        assert_complete(out, source, columns);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_row_comes_once_in_slices_and_for_each_row_of_another_table() {
+    let (Some(garden), out) = (Garden::start().await, tempfile::tempdir().unwrap()) else { return };
+    let report = Pipeline::new().sources(slices(&garden)).sink(Jsonl::dir(out.path())).run().await.unwrap();
+    assert_slices_complete(out.path());
+    let requests = |name: &str| report.source(name).unwrap().counts.requests;
+    // Four ranges of three pages, and one of 234 rows. The halves: 1 + 2 + 4 + 8 first pages have a total above
+    // 150, and 16 ranges of 77 or 78 rows have one page each. Five stations of 247 or 246 rows, on three pages.
+    assert_eq!((requests("ranges"), requests("halves"), requests("stations")), (15, 31, 18), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_that_are_dropped_in_the_middle_go_on_with_each_row_once() {
+    let (Some(garden), out) = (Garden::start().await, tempfile::tempdir().unwrap()) else { return };
+    let pipeline = || Pipeline::new().sources(slices(&garden)).sink(Jsonl::dir(out.path()));
+    let report = dropped::in_the_middle(20, pipeline).await;
+    assert_slices_complete(out.path());
+    let requests: u64 = report.sources.iter().map(|source| source.counts.requests).sum();
+    assert!(requests < 64, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

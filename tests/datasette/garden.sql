@@ -9,3 +9,6 @@ insert into plants select n, 'plant "' || n || '" – ½ 💧', nullif(n % 8, 7)
 create table readings (station text, day integer, value real not null, primary key (station, day));
 with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 1233)
 insert into readings select 'a,b/~ %2C&+é#' || (n % 5), n / 5, n / 8.0 from numbers;
+
+create table stations (name text primary key);
+insert into stations select distinct station from readings;
