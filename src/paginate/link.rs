@@ -14,6 +14,8 @@ pub(super) struct Link {
     pub(super) base: Option<Base>,
     pub(super) keep: Vec<String>,
     pub(super) strip: Vec<String>,
+    /// Whether a link of http to the page's own host is asked over https.
+    pub(super) upgrade: bool,
     pub(super) ends: Ends,
 }
 
@@ -79,6 +81,11 @@ impl Link {
         }
         .map_err(unreadable)?;
         url.set_fragment(None);
+        if self.upgrade && url.scheme() == "http" && url.port().is_none() && is_same_host(answer.url(), &url)
+        {
+            // It cannot fail: both are special schemes (URL standard, §4.4).
+            let _ = url.set_scheme("https");
+        }
         if !self.strip.is_empty() {
             remove_query(&mut url, |name| self.strip.iter().any(|stripped| stripped == name));
         }
@@ -126,8 +133,14 @@ impl Link {
             names => format!(" {what} {names:?}"),
         };
         let (keep, strip) = (names("keeping", &self.keep), names("stripping", &self.strip));
-        format!("{base}{keep}{strip}{}", self.ends.definition(None))
+        let upgrade = if self.upgrade { " upgraded" } else { "" };
+        format!("{base}{keep}{strip}{upgrade}{}", self.ends.definition(None))
     }
+}
+
+/// Whether a URL is of the host of a page that came over https, at the usual port.
+fn is_same_host(page: &Url, url: &Url) -> bool {
+    page.scheme() == "https" && page.port().is_none() && page.host() == url.host()
 }
 
 /// Whether a URL is the one that was asked for.

@@ -83,6 +83,14 @@ impl LinkHeader {
         self.link.strip.extend(names.into_iter().map(Into::into));
         self
     }
+
+    /// Asks over https where the API writes `http://` and its own host, as it does behind a proxy that ends TLS without
+    /// saying so (NASA's NeoWs, Django without `SECURE_PROXY_SSL_HEADER`). Without it such a link is refused: nothing that was
+    /// asked for by https goes on by http.
+    pub fn upgrade_http(mut self) -> Self {
+        self.link.upgrade = true;
+        self
+    }
 }
 
 impl Paginate for LinkHeader {

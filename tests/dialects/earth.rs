@@ -1,14 +1,33 @@
 //! Health, and what is seen of the earth from above.
 
-use headwater::Request;
-use headwater::testing::Reply;
+use headwater::page::Select;
+use headwater::paginate::{LinkHeader, NextUrl};
+use headwater::testing::{Reply, Scripted};
+use headwater::{Request, Source};
 use serde_json::{Value, json};
 
-use super::row::{RECORDS, Row};
-use super::server::{Answered, cut, demand, header, json_reply, number, param, rows, token};
+use super::row::{RECORDS, Row, Way};
+use super::server::{Answered, Limit, cut, demand, header, json_reply, number, param, rows, server, token};
 
 pub(crate) fn rows_of_earth() -> Vec<Row> {
-    vec![]
+    vec![fhir(), stac(), ogc_features()]
+}
+
+/// The link of the relation `next`, absent at the end, opaque, and of another path than the first. Among the resources
+/// that were searched for stand others, which the search included or which say something about it (hl7.org/fhir: Search,
+/// Managing Returned Resources; Bundle).
+fn fhir() -> Row {
+    let limit = Limit::at(5, 12);
+    let search = server(move |request, nth| {
+        limit.refuse(nth, || Reply::status(429).header("retry-after", "12"))?;
+        bundle(request)
+    });
+    let source = Source::get("observations", "https://hapi.fhir.org/baseR4/Observation")
+        .header("Accept", "application/fhir+json")
+        .query("_count", "100")
+        .records(Select::path("entry.*.resource").only("resourceType", "Observation").optional())
+        .paginate(NextUrl::links("link"));
+    Row::new("FHIR Bundle", [Way::new("N", search, source).number("id")])
 }
 
 /// A bundle: links of all relations, the next of which leads to another path.
@@ -70,6 +89,32 @@ fn items(first: u64, limit: u64, next: impl FnOnce(u64) -> Value) -> Answered {
     Ok(json_reply(200, &context))
 }
 
+/// The link is the next request: a URL, or a body that is laid over the first one, or a body and headers as they are
+/// (github.com/radiantearth/stac-api-spec: Item Search, Pagination).
+fn stac() -> Row {
+    let get = Source::get("scenes", SEARCH)
+        .query("collections", "sentinel-2-l2a")
+        .query("limit", "10000")
+        .records("features")
+        .paginate(NextUrl::links("links").as_request());
+    let post = || {
+        let request = Request::post(SEARCH).expect("a URL");
+        let request = request.json(json!({"collections": ["sentinel-2-l2a"], "limit": 10_000}));
+        Source::request("scenes", request.repeatable())
+            .records("features")
+            .paginate(NextUrl::links("links").as_request())
+    };
+    Row::new(
+        "STAC API",
+        [
+            Way::new("N", server(|request, _| search_by_get(request)), get).named("GET"),
+            Way::new("N", server(|request, _| search_by_post(request, true)), post()).named("POST, merged"),
+            Way::new("N", server(|request, _| search_by_post(request, false)), post())
+                .named("POST, body and headers"),
+        ],
+    )
+}
+
 /// A search by GET: the link is a URL.
 fn search_by_get(request: &Request) -> Answered {
     demand(
@@ -99,6 +144,30 @@ fn search_by_post(request: &Request, merge: bool) -> Answered {
         json!({"rel": "next", "method": "POST", "href": SEARCH, "headers": {"Search-After": format!("S2_{at}")},
                "body": {"collections": ["sentinel-2-l2a"], "limit": limit}})
     })
+}
+
+/// A link in a list, or in the header; pygeoapi's forgets `f=json` (ogcapi.ogc.org: Features, Part 1, §7.15.5 and
+/// following; docs.pygeoapi.io: OGC API - Features).
+fn ogc_features() -> Row {
+    let served = |in_header: bool| -> Scripted { server(move |request, _| features(request, in_header)) };
+    let source = || Source::get("observations", "https://demo.pygeoapi.io/master/collections/obs/items");
+    let listed = source()
+        .query("f", "json")
+        .query("limit", "10000")
+        .records("features")
+        .paginate(NextUrl::links("links").keep_query(["f"]));
+    let headed = source()
+        .header("Accept", "application/geo+json")
+        .query("limit", "10000")
+        .records("features")
+        .paginate(LinkHeader::new());
+    Row::new(
+        "OGC API Features",
+        [
+            Way::new("N", served(false), listed).named("links"),
+            Way::new("N", served(true), headed).named("Link"),
+        ],
+    )
 }
 
 /// Features: what is not asked for as JSON is a page for people, and the next link has forgotten how the first was

@@ -1,7 +1,7 @@
 //! Portals of open data.
 
 use chrono::{Days, NaiveDate};
-use headwater::paginate::{End, LinkHeader, Offset, PageNumber};
+use headwater::paginate::{End, LinkHeader, NextUrl, Offset, PageNumber};
 use headwater::request::Target;
 use headwater::testing::Reply;
 use headwater::{Request, Source};
@@ -180,7 +180,18 @@ fn neows() -> Row {
         .api_key_query("api_key", "key-of-nasa-01234567")
         .records("near_earth_objects")
         .paginate(pages);
-    Row::new("NASA NeoWs", [Way::new("G", server(asteroids), browse).named("browse by page")])
+    let links = source()
+        .api_key_query("api_key", "key-of-nasa-01234567")
+        .query("size", "20")
+        .records("near_earth_objects")
+        .paginate(NextUrl::body("links.next").missing_ends().upgrade_http());
+    Row::new(
+        "NASA NeoWs",
+        [
+            Way::new("G", server(asteroids), browse).named("browse by page"),
+            Way::new("N", server(asteroids), links).named("browse by link"),
+        ],
+    )
 }
 
 /// Twenty of them a day.

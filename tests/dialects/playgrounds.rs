@@ -38,10 +38,16 @@ fn pokemon(request: &Request) -> Answered {
 /// Next links, `null` at the end, or page numbers (swapi.dev/documentation: Schema, Pagination; Rate limiting).
 fn swapi() -> Row {
     let source = || Source::get("people", "https://swapi.dev/api/people/").records("results");
-    let limit = Limit::at(9, 9);
+    let throttled = || {
+        let limit = Limit::at(9, 9);
+        server(move |request, nth| people(request, nth, &limit))
+    };
     let pages = source().paginate(PageNumber::new().until(End::total("count")));
-    let of_pages = server(move |request, nth| people(request, nth, &limit));
-    Row::new("SWAPI", [Way::new("G", of_pages, pages).named("page")])
+    let links = source().paginate(NextUrl::body("next").upgrade_http());
+    Row::new(
+        "SWAPI",
+        [Way::new("N", throttled(), links).named("next"), Way::new("G", throttled(), pages).named("page")],
+    )
 }
 
 /// People, ten a page; the links are of http, though they were asked for by https, and a page past the end is 404.

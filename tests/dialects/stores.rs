@@ -1,6 +1,6 @@
 //! Stores of documents that speak HTTP.
 
-use headwater::paginate::{Cursor, End, FollowUp, Offset, PageNumber};
+use headwater::paginate::{Cursor, End, FollowUp, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::server::{
 };
 
 pub(crate) fn rows_of_stores() -> Vec<Row> {
-    vec![couchdb(), directus()]
+    vec![couchdb(), kinto(), directus()]
 }
 
 /// The last row's key as JSON, from which on the next page begins, so that one row is skipped; `last_seq`, which is there
@@ -87,8 +87,23 @@ fn documents(request: &Request) -> Answered {
     Ok(json_reply(200, &json!({"docs": rows(range), "bookmark": bookmark})))
 }
 
+/// `Next-Page`, a header with a URL, absent at the end. `Backoff` on a success asks for a pause, a 503 has `Retry-After`
+/// (docs.kinto-storage.org: API 1.x, Pagination; Backoff indicators).
+fn kinto() -> Row {
+    let limits = [Limit::at(6, 30), Limit::at(3, 10)];
+    let source = Source::get("certificates", url_of_kinto())
+        .query("_sort", "last_modified")
+        .query("_limit", "100")
+        .records("data")
+        .paginate(NextUrl::header("Next-Page").missing_ends());
+    Row::new(
+        "Kinto",
+        [Way::new("N", server(move |request, nth| certificates(request, nth, &limits)), source)],
+    )
+}
+
 /// Pages by an absolute URL in a header; a success may ask for a pause.
-fn kinto(request: &Request, nth: u64, [busy, pause]: &[Limit; 2]) -> Answered {
+fn certificates(request: &Request, nth: u64, [busy, pause]: &[Limit; 2]) -> Answered {
     busy.refuse(nth, || Reply::status(503).header("retry-after", "30").body(r#"{"errno":201}"#))?;
     let pausing = pause.hit(nth)?;
     demand(

@@ -146,6 +146,14 @@ impl NextUrl {
         self
     }
 
+    /// Asks over https where the API writes `http://` and its own host, as it does behind a proxy that ends TLS without
+    /// saying so (NASA's NeoWs, Django without `SECURE_PROXY_SSL_HEADER`). Without it such a link is refused: nothing that was
+    /// asked for by https goes on by http.
+    pub fn upgrade_http(mut self) -> Self {
+        self.link.upgrade = true;
+        self
+    }
+
     /// Takes the text of a URL.
     fn follow(&self, answer: &Answer<'_>, target: &str, more: More) -> Result<Option<Position>> {
         // The URL standard drops blanks and control characters at the ends, and nothing else.

@@ -29,6 +29,25 @@ fn every_kind_of_reference_is_resolved() {
 }
 
 #[test]
+fn a_link_of_http_to_our_own_host_is_upgraded_only_where_declared() {
+    let by = NextUrl::body("next");
+    for (target, upgraded) in [
+        ("http://api.example.com/v2?x=1", "https://api.example.com/v2?x=1"),
+        ("http://api.example.com:80/v2", "https://api.example.com/v2"),
+        ("http://api.example.com:8080/v2", "http://api.example.com:8080/v2"),
+        ("http://evil.example/v2", "http://evil.example/v2"),
+        ("/v2", "https://api.example.com/v2"),
+    ] {
+        let body = format!(r#"{{"next":"{target}"}}"#);
+        let position = page(Position::Start, body.clone()).to(&by.clone().upgrade_http()).unwrap();
+        assert_eq!(position, Some(Position::Url(upgraded.into())), "{target}");
+        let position = page(Position::Start, body).to(&by).unwrap().unwrap();
+        assert_eq!(position.to_string().contains("url https"), target.starts_with('/'), "{target}");
+    }
+    assert_ne!(by.definition(), by.clone().upgrade_http().definition());
+}
+
+#[test]
 fn the_end_is_null_or_empty_and_never_missing() {
     let by = NextUrl::body("next");
     assert_eq!(next(&by, r#"{"next":null}"#).unwrap(), None);
