@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use headwater::exchange::Rule;
+use headwater::pages::Window;
 use headwater::paginate::{Cursor, LinkHeader, PageNumber};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Limiter, RetryPolicy, Source};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Limit, answer, iso, made, ok, page, place, range, require, server, token};
+use super::vendor::{Limit, answer, iso, made, ok, page, place, range, require, seconds, server, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![github(), github_graphql(), gitlab_offset(), gitlab_keyset()]
@@ -19,9 +20,51 @@ fn issue(number: u64) -> Value {
     json!({ "n": number, "id": 30_000 + number, "number": number + 1, "created_at": iso(made(number)) })
 }
 
+/// A search hands out a thousand rows, however many it finds, and a 422 behind them: so it is cut into ranges of time,
+/// whose ends are both a part of them. Thirty searches a minute.
+fn search(limit: Limit) -> Scripted {
+    server(move |asked| {
+        asked.authorized("Bearer ghp_token")?;
+        asked.at("GET", "/search/issues")?;
+        if let Some(wait) = limit.meets() {
+            let message = json!({ "message": "API rate limit exceeded for user ID 1." });
+            return Ok(answer(403, message)
+                .header("x-ratelimit-limit", "30")
+                .header("x-ratelimit-remaining", "0")
+                .header("x-ratelimit-resource", "search")
+                .header("x-ratelimit-reset", &limit.after(wait).to_string()));
+        }
+        let q = asked.query("q").unwrap_or_default();
+        let created = q.strip_prefix("repo:octo/hello created:").and_then(|range| range.split_once(".."));
+        let Some((from, to)) = created else {
+            return Err(answer(422, json!({ "message": "Validation Failed" })));
+        };
+        let (from, to) = (seconds(from)?, seconds(to)?);
+        let found: Vec<u64> = (0..RECORDS).filter(|n| (from..=to).contains(&made(*n))).collect();
+        let (number, size) = (asked.number("page", 1)?, asked.number("per_page", 30)?.min(100));
+        if number * size > 1000 {
+            return Err(answer(
+                422,
+                json!({ "message": "Only the first 1000 search results are available" }),
+            ));
+        }
+        let at = ((number - 1) * size) as usize;
+        let items: Vec<Value> = found.iter().skip(at).take(size as usize).map(|n| issue(*n)).collect();
+        let more = (found.len() as u64).min(1000) > number * size;
+        let reply =
+            answer(200, json!({ "total_count": found.len(), "incomplete_results": false, "items": items }));
+        let q: String = url::form_urlencoded::byte_serialize(q.as_bytes()).collect();
+        let next = format!(
+            "<https://api.github.com/search/issues?q={q}&per_page={size}&page={}>; rel=\"next\"",
+            number + 1
+        );
+        Ok(if more { reply.header("link", &next) } else { reply })
+    })
+}
+
 /// `Link: rel="next"`, whose path is another than the first one's (`/repositories/{id}/…`); sizes above 100 are clamped.
 /// A used-up budget is a 403 with `x-ratelimit-remaining: 0`, the secondary limit a 403 or 429 with `retry-after`
-/// (docs.github.com, "Using pagination in the REST API", "Rate limits for the REST API").
+/// (docs.github.com, "Using pagination in the REST API", "Rate limits for the REST API"). A search ends after 1,000 rows.
 fn github() -> Row {
     let (primary, secondary) =
         (Limit::at(4, Duration::from_secs(600)), Limit::at(7, Duration::from_secs(60)));
@@ -70,7 +113,24 @@ fn github() -> Row {
         .query("per_page", "100")
         .records("")
         .paginate(LinkHeader::new());
-    Row::new("GitHub REST", [Way::new("N", list, source).checked(check)])
+    let searched = Limit::at(7, Duration::from_secs(50));
+    let search_kept = searched.clone();
+    let found = Source::get("github_search", "https://api.github.com/search/issues")
+        .bearer("ghp_token")
+        .query("q", "repo:octo/hello created:{start}..{end}")
+        .query("per_page", "100")
+        .records("items")
+        .paginate(LinkHeader::new())
+        .window(
+            Window::time("2026-01-01", "2026-01-02").inclusive_end().ceiling(1000).total_at("total_count"),
+        );
+    Row::new(
+        "GitHub REST",
+        [
+            Way::new("N", list, source).named("lists").checked(check),
+            Way::new("N,W", search(searched), found).named("search").checked(move || search_kept.kept()),
+        ],
+    )
 }
 
 /// GitHub's windows are an hour long, and a wait of more than 15 minutes must be allowed.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use headwater::Source;
 use headwater::exchange::{Verdict, When};
+use headwater::pages::{TimeFormat, Window};
 use headwater::paginate::{Cursor, End, NextUrl};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use super::vendor::{
 };
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![salesforce(), hubspot_list()]
+    vec![salesforce(), hubspot_list(), hubspot_search()]
 }
 
 /// `nextRecordsUrl`, relative to the host and under another path than the query; `done` says that there is no more. The
@@ -128,3 +129,72 @@ fn hubspot_list() -> Row {
 
 /// The real ceiling is 10,000 rows; there are only 1,234 here.
 const CEILING: u64 = 1000;
+
+/// The position stands in the body. Behind 10,000 rows a search is refused, so it is cut into windows by a property,
+/// whose total is known before any of its rows is taken (developers.hubspot.com, "CRM search": 10, at most 200 a page,
+/// five searches a second, no limit headers).
+fn hubspot_search() -> Row {
+    let limit = Limit::at(4, Duration::ZERO);
+    let kept = limit.clone();
+    let search = server(move |asked| {
+        asked.authorized("Bearer pat-token")?;
+        asked.at("POST", "/crm/v3/objects/contacts/search")?;
+        asked.only(&[])?;
+        if limit.meets().is_some() {
+            let body = json!({ "status": "error", "errorType": "RATE_LIMIT", "policyName": "SECONDLY" });
+            return Ok(answer(429, body));
+        }
+        let bound = |at: usize, operator: &str| {
+            let filter = asked.body("/filterGroups/0/filters").get(at).unwrap_or(&Value::Null);
+            require(
+                filter["propertyName"] == "createdate" && filter["operator"] == operator,
+                "no such filter",
+            )?;
+            // Times are milliseconds since 1970.
+            let value = &filter["value"];
+            let millis = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+            millis.map(|millis| millis / 1000).ok_or_else(|| refuse(400, format!("{value} is no time")))
+        };
+        let (from, to) = (bound(0, "GTE")?, bound(1, "LT")?);
+        let size = asked.body("/limit").as_u64().unwrap_or(10);
+        require(size <= 200, "limit must be 200 at most")?;
+        let at: u64 = match asked.body("/after") {
+            Value::Null => 0,
+            after => after
+                .as_str()
+                .and_then(|after| after.parse().ok())
+                .ok_or_else(|| refuse(400, "after is no position"))?,
+        };
+        require(at + size <= CEILING, "The maximum number of results is 10000")?;
+        let rows: Vec<u64> = (0..RECORDS).filter(|n| (from..to).contains(&made(*n))).collect();
+        let results: Vec<Value> =
+            rows.iter().skip(at as usize).take(size as usize).map(|n| contact(*n)).collect();
+        let mut body = json!({ "total": rows.len(), "results": results });
+        if at + size < rows.len() as u64 {
+            body["paging"] = json!({ "next": { "after": (at + size).to_string() } });
+        }
+        ok(body)
+    });
+    let body = json!({
+        "limit": 200,
+        "properties": ["createdate"],
+        "sorts": [{ "propertyName": "createdate", "direction": "ASCENDING" }],
+        "filterGroups": [{ "filters": [
+            { "propertyName": "createdate", "operator": "GTE", "value": "{start}" },
+            { "propertyName": "createdate", "operator": "LT", "value": "{end}" },
+        ] }],
+    });
+    let source = Source::post("contacts", "https://api.hubapi.com/crm/v3/objects/contacts/search")
+        .json(body)
+        .repeatable()
+        .bearer("pat-token")
+        .records("results")
+        .paginate(Cursor::body("paging.next.after").into_body("after").missing_ends())
+        .window(
+            Window::time("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+                .format(TimeFormat::EpochMillis)
+                .ceiling(CEILING)
+                .total_at("total"),
+        );
+    Row::new("HubSpot search", [Way::new("C,W", search, source).checked(move || kept.kept())])
+}

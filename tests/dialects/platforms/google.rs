@@ -6,7 +6,7 @@ use headwater::Source;
 use headwater::exchange::{Verdict, When};
 use headwater::hints::{At, Signal, Unit};
 use headwater::page::Select;
-use headwater::paginate::{Cursor, Offset, Single};
+use headwater::paginate::{Cursor, Delta, Offset, Single};
 use headwater::request::Target;
 use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, Served, answer, ok, page, range, refuse, require, server};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![youtube(), ads(), analytics()]
+    vec![aip_158(), youtube(), ads(), analytics()]
 }
 
 /// Page tokens are safe in a URL.
@@ -85,6 +85,36 @@ fn calendar(limit: Limit) -> Scripted {
         }
         ok(body)
     })
+}
+
+/// The end is a token that is missing or empty, and nothing else: a page may be short, or empty, in the middle; too large
+/// a size is brought down, and all other arguments must stay (google.aip.dev/158). Drive says a limit by 403
+/// `userRateLimitExceeded`; Calendar gives a `nextSyncToken` on its last page, for the next run.
+fn aip_158() -> Row {
+    let (drive_limit, calendar_limit) = (Limit::at(3, Duration::ZERO), Limit::at(2, Duration::ZERO));
+    let (drive_kept, calendar_kept) = (drive_limit.clone(), calendar_limit.clone());
+    let files = Source::get("files", "https://www.googleapis.com/drive/v3/files")
+        .bearer("ya29.token")
+        .query("q", "trashed = false")
+        .query("fields", "nextPageToken,files(id,name)")
+        .query("pageSize", "200")
+        .records("files")
+        .paginate(Cursor::body("nextPageToken").into_query("pageToken").missing_ends());
+    let next = Cursor::body("nextPageToken").into_query("pageToken").missing_ends();
+    let events = Source::get("events", "https://www.googleapis.com/calendar/v3/calendars/primary/events")
+        .bearer("ya29.token")
+        .query("singleEvents", "true")
+        .records("items")
+        .paginate(Delta::new(next, Cursor::body("nextSyncToken").into_query("syncToken")));
+    Row::new(
+        "Google AIP-158 (Drive, Gmail, Calendar…)",
+        [
+            Way::new("C", drive(drive_limit), files).named("Drive").checked(move || drive_kept.kept()),
+            Way::new("C", calendar(calendar_limit), events)
+                .named("Calendar")
+                .checked(move || calendar_kept.kept()),
+        ],
+    )
 }
 
 /// As AIP-158, with `maxResults` (5, at most 50); the total is a guess. The quota of a day is used up with a 403

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headwater::Source;
-use headwater::paginate::NextUrl;
+use headwater::paginate::{Delta, NextUrl};
 use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, ok, page, range, require, server};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![sap_cap(), dataverse()]
+    vec![graph(), sap_cap(), dataverse()]
 }
 
 fn encoded(text: &str) -> String {
@@ -96,6 +96,34 @@ fn graph_delta(limit: Limit) -> Scripted {
         }
         ok(body)
     })
+}
+
+/// `@odata.nextLink` is absolute and to be asked as it is; pages may be empty in the middle. A delta query ends with an
+/// `@odata.deltaLink`, where the next run begins (learn.microsoft.com/graph, "Paging Microsoft Graph data in your app",
+/// "Use delta query to track changes", "throttling guidance": 429 with `Retry-After`).
+fn graph() -> Row {
+    let way = |served: fn(Limit) -> Scripted, source| {
+        let limit = Limit::at(3, Duration::from_secs(120));
+        Way::new("N", served(limit.clone()), source).checked(move || limit.kept())
+    };
+    let source = |name, url: &str| {
+        Source::get(name, url)
+            .bearer("eyJ0.token")
+            .header("ConsistencyLevel", "eventual")
+            .query("$select", "id")
+            .records("value")
+    };
+    let list = source("users", "https://graph.microsoft.com/v1.0/users")
+        .query("$top", "99")
+        .paginate(NextUrl::body("/@odata.nextLink").missing_ends());
+    let delta = source("users", "https://graph.microsoft.com/v1.0/users/delta").paginate(Delta::new(
+        NextUrl::body("/@odata.nextLink").missing_ends(),
+        NextUrl::body("/@odata.deltaLink"),
+    ));
+    Row::new(
+        "Microsoft Graph",
+        [way(graph_users, list).named("list"), way(graph_delta, delta).named("delta")],
+    )
 }
 
 /// The link is relative to the root of the service, not to the page, and keeps the filter; the size is the server's, and

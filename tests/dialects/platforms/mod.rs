@@ -1,6 +1,7 @@
 //! The platforms that companies run on: code, payments, offices, customers, clouds, media.
 
 mod atlassian;
+mod aws;
 mod code_hosting;
 mod communities;
 mod crm;
@@ -30,6 +31,7 @@ pub(crate) fn rows() -> Vec<Row> {
         intercom::rows(),
         google::rows(),
         microsoft::rows(),
+        aws::rows(),
         social::rows(),
         communities::rows(),
         media::rows(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use headwater::Source;
 use headwater::page::Select;
+use headwater::pages::Window;
 use headwater::paginate::{Cursor, LinkHeader};
 use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, iso, made, ok, page, range, refuse, require, server};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![x(), mastodon()]
+    vec![x(), reddit(), mastodon()]
 }
 
 fn x_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
@@ -168,6 +169,34 @@ fn flairs(limit: Limit) -> Scripted {
         }
         ok(body)
     })
+}
+
+/// `data.after` is null at the end, and the end is after 1,000 rows at the latest, without a word: so each subreddit is
+/// listed by itself. The reset is in seconds left, and what remains has a fraction (github.com/reddit-archive/reddit/wiki/API;
+/// reddit.com/dev/api, "listings"; lists of flairs have no ceiling).
+fn reddit() -> Row {
+    let way = |primitive, served: fn(Limit) -> Scripted, source| {
+        let limit = Limit::at(4, Duration::from_secs(284));
+        Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
+    };
+    let source = |name, url: &str| Source::get(name, url).api_key_header("Authorization", "bearer eyJ.token");
+    let by_subreddit = source("posts", "https://oauth.reddit.com/r/{key}/new")
+        .query("raw_json", "1")
+        .query("limit", "100")
+        .records("data.children")
+        .paginate(Cursor::body("data.after").into_query("after"))
+        .window(Window::keys(["rust", "learnrust"]).ceiling(LISTING));
+    let by_flair = source("flairs", "https://oauth.reddit.com/r/rust/api/flairlist")
+        .query("limit", "300")
+        .records("users")
+        .paginate(Cursor::body("next").into_query("after").missing_ends());
+    Row::new(
+        "Reddit",
+        [
+            way("C,W", listing, by_subreddit).named("listings").number("data.n"),
+            way("C", flairs, by_flair).named("flairs"),
+        ],
+    )
 }
 
 /// Only the `Link` header leads on: its ids are those of the favourites, not of the posts that the page shows. The reset

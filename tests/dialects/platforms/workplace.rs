@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use headwater::exchange::{Verdict, When};
+use headwater::pages::{TimeFormat, Window};
 use headwater::paginate::{Cursor, PageNumber};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Source, SourceBuilder};
@@ -15,7 +16,7 @@ use super::vendor::{
 };
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![slack()]
+    vec![slack(), notion()]
 }
 
 /// Slack's errors are answers like any other, with status 200.
@@ -175,4 +176,54 @@ fn notion_query(limit: Limit) -> Scripted {
         let rows: Vec<u64> = (0..RECORDS).filter(|n| (from..to).contains(&made(*n))).collect();
         notion_page(&rows, at, size, NOTION_CEILING)
     })
+}
+
+/// A list may be read in the query, a data source in the body; `start_cursor` must be left out at first, not null. The
+/// query of a data source stops quietly at 10,000 rows, with `has_more: false`: so it is cut into windows, and a window
+/// that is full to the ceiling is halved (developers.notion.com, "Pagination", "Request limits").
+fn notion() -> Row {
+    let (listed, queried) = (Limit::at(6, Duration::from_secs(3)), Limit::at(6, Duration::from_secs(3)));
+    let (list_kept, query_kept) = (listed.clone(), queried.clone());
+    let list = server(move |asked| {
+        notion_limited(asked, &listed)?;
+        asked.at("GET", "/v1/users")?;
+        let at = asked.query("start_cursor").map_or(Ok(0), place)?;
+        let size = asked.number("page_size", 100)?;
+        require(size <= 100, "page_size should be 100 at most")?;
+        notion_page(&(0..RECORDS).collect::<Vec<_>>(), at, size, u64::MAX)
+    });
+    let by_query = Source::get("users", "https://api.notion.com/v1/users")
+        .bearer("ntn_token")
+        .header("Notion-Version", "2025-09-03")
+        .query("page_size", "100")
+        .records("results")
+        .paginate(Cursor::body("next_cursor").into_query("start_cursor").until_false("has_more"));
+    let body = json!({
+        "page_size": 100,
+        "filter": { "and": [
+            { "timestamp": "created_time", "created_time": { "on_or_after": "{start}" } },
+            { "timestamp": "created_time", "created_time": { "before": "{end}" } },
+        ] },
+    });
+    let by_window = Source::post("tasks", "https://api.notion.com/v1/data_sources/ds_1/query")
+        .json(body)
+        .repeatable()
+        .bearer("ntn_token")
+        .header("Notion-Version", "2025-09-03")
+        .records("results")
+        .paginate(Cursor::body("next_cursor").into_body("start_cursor").until_false("has_more"))
+        .window(
+            Window::time("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+                .format(TimeFormat::Rfc3339)
+                .ceiling(NOTION_CEILING),
+        );
+    Row::new(
+        "Notion",
+        [
+            Way::new("C", list, by_query).named("list").checked(move || list_kept.kept()),
+            Way::new("C,W", notion_query(queried), by_window)
+                .named("query")
+                .checked(move || query_kept.kept()),
+        ],
+    )
 }
