@@ -2,8 +2,11 @@
 
 mod sliced_world;
 
-use headwater::pages::Window;
-use sliced_world::{Table, Tree, World};
+use futures::TryStreamExt;
+use headwater::pages::{Fanout, Window};
+use headwater::paginate::{Offset, Single};
+use headwater::{Mark, Source};
+use sliced_world::{Table, Tree, World, in_paused_time};
 
 fn random() -> fastrand::Rng {
     let seed = std::env::var("HEADWATER_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -61,4 +64,61 @@ fn windows_inside_a_fan_out_survive_a_crash_at_every_request() {
         TREE.issues(api, 2).query("start", "{start}").query("end", "{end}").window(window)
     });
     world.survives_every_crash(&mut random());
+}
+
+#[test]
+fn a_fan_out_whose_parents_come_from_a_window_survives_a_crash_at_every_request() {
+    // The parent's rows are users; each has a list of its own in the same table: rows below its id.
+    let table = Table::new((0..24).filter(|id| id % 5 != 2), 3);
+    let users: Vec<i64> = table.ids.clone();
+    let expected = users.iter().flat_map(|user| {
+        (*user..*user + 4).filter(|id| users.contains(id)).map(move |id| format!("{user}/{id}"))
+    });
+    let expected = expected.collect();
+    let rows = table.clone();
+    let world = World::of(
+        table,
+        Tree { orgs: 0, repos: 0, issues: 0 },
+        move |api| {
+            let users = rows
+                .source("users")
+                .window(Window::ids(0..24).every(7).concurrency(2))
+                .transport(api.clone());
+            Source::get("rows", "https://api.example.com/rows/{user}")
+                .records("data")
+                .paginate(Offset::new(3).without_limit_param().until_false("more"))
+                .transport(api.clone())
+                .fanout(Fanout::over(users).bind("user", "id").concurrency(3))
+        },
+        expected,
+    );
+    world.survives_every_crash(&mut random());
+}
+
+#[test]
+fn requests_for_many_parents_at_once_survive_a_crash_at_every_request() {
+    let table = Table::new((0..23).filter(|id| id % 5 != 2), 3);
+    let expected = table.ids.iter().map(ToString::to_string).collect();
+    let rows = table.clone();
+    let world = World::of(
+        table,
+        Tree { orgs: 0, repos: 0, issues: 0 },
+        move |api| {
+            let all = rows.source("all").window(Window::ids(0..23)).transport(api.clone());
+            Source::get("rows", "https://api.example.com/many?ids={ids}")
+                .records("data")
+                .paginate(Single)
+                .transport(api.clone())
+                .fanout(Fanout::over(all).bind_joined("ids", "id", 4, ",").concurrency(2))
+        },
+        expected,
+    );
+    world.survives_every_crash(&mut random());
+    in_paused_time(async {
+        let api = world.server(u64::MAX, std::sync::Arc::default());
+        let source = (world.source)(&api).build().unwrap();
+        source.batches(Mark::start()).unwrap().try_collect::<Vec<_>>().await.unwrap();
+        let many = api.urls().iter().filter(|url| url.contains("/many")).count();
+        assert_eq!(many, 5, "19 ids, 4 in one request, across the parent's pages of 3");
+    });
 }

@@ -65,6 +65,15 @@ impl Table {
         Reply::json(body.to_string())
     }
 
+    /// The rows from a user's id on, up to four ids.
+    fn of_user(&self, user: i64, query: &BTreeMap<String, String>) -> Reply {
+        let offset = query.get("offset").map_or(0, |text| text.parse().expect("a number"));
+        let found = self.ids.iter().filter(|id| (user..user + 4).contains(id));
+        let data: Vec<Value> =
+            found.clone().skip(offset).take(3).map(|id| json!({"id": format!("{user}/{id}")})).collect();
+        Reply::json(json!({"data": data, "more": offset + data.len() < found.count()}).to_string())
+    }
+
     pub(crate) fn source(&self, name: &str) -> SourceBuilder {
         Source::get(name, "https://api.example.com/rows?start={start}&end={end}")
             .records("data")
@@ -174,7 +183,15 @@ fn answer(table: &Table, tree: Tree, request: &Request) -> Reply {
     let path: Vec<String> = url.path_segments().expect("a path").map(decode).collect();
     let mut hasher = DefaultHasher::new();
     url.as_str().hash(&mut hasher);
-    let reply = if path == ["rows"] { table.answer(&query) } else { tree.answer(&path, &query) };
+    let reply = match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["rows"] => table.answer(&query),
+        ["rows", user] => table.of_user(user.parse().expect("a user's id"), &query),
+        ["many"] => {
+            let data: Vec<Value> = query["ids"].split(',').map(|id| json!({"id": id})).collect();
+            Reply::json(json!({"data": data}).to_string())
+        }
+        _ => tree.answer(&path, &query),
+    };
     reply.delay(Duration::from_millis(1 + hasher.finish() % 40))
 }
 

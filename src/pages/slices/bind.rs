@@ -1,6 +1,7 @@
 //! What a fan-out takes from a parent's record.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
@@ -27,6 +28,16 @@ pub(super) struct Bind {
     pub(super) joined: Option<Joined>,
 }
 
+/// Whether a text repeats a credential of one of the sources.
+#[derive(Clone)]
+pub(super) struct Watch(pub(super) Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
 /// Everything that is taken.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Binds {
@@ -34,6 +45,7 @@ pub(super) struct Binds {
     /// The parent's field, and the child's.
     pub(super) copies: Vec<(String, String)>,
     pub(super) skips_missing: bool,
+    pub(super) watch: Option<Watch>,
 }
 
 /// What is taken, with its paths read.
@@ -94,6 +106,7 @@ impl Reader {
                 Some(Value::Array(_)) => "is an array",
                 Some(Value::Object(_)) => "is an object",
                 Some(value) => {
+                    self.may_be_stored(&value, &bind.field)?;
                     if let Some(joined) = &bind.joined
                         && !joined.separator.is_empty()
                         && text_of(&value).contains(&joined.separator)
@@ -106,10 +119,23 @@ impl Reader {
             };
             return Err(unfit(bind, index, record, why));
         }
-        for (_, name) in &self.binds.copies {
-            parent.copied.push((name.clone(), values.next().flatten().unwrap_or(Value::Null)));
+        for (field, name) in &self.binds.copies {
+            let value = values.next().flatten().unwrap_or(Value::Null);
+            self.may_be_stored(&value, field)?;
+            parent.copied.push((name.clone(), value));
         }
         Ok(Some(parent))
+    }
+
+    /// What is taken stands in the checkpoint until the child is pulled.
+    fn may_be_stored(&self, value: &Value, field: &str) -> Result<()> {
+        if self.binds.watch.as_ref().is_some_and(|watch| (watch.0)(&text_of(value))) {
+            let what = format!(
+                "the field \"{field}\" of a parent's record repeats a credential, which cannot be kept out of the checkpoint"
+            );
+            return Err(Error::new(ErrorKind::Record, what));
+        }
+        Ok(())
     }
 
     /// How many of the parents that are left go into the next request; `None` if one more page may bring more.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::bind::{Bind, Binds, Joined, Reader};
+use super::bind::{Bind, Binds, Joined, Reader, Watch};
 use super::engine::{Fed, Feed};
 use super::run::{Event, run};
 use super::{Slice, Slices, made_by};
@@ -120,6 +120,12 @@ impl<P> Fanout<P> {
     /// Puts something in the place of the parent.
     pub(crate) fn map<Q>(self, change: impl FnOnce(P) -> Q) -> Fanout<Q> {
         Fanout { parent: change(self.parent), binds: self.binds, concurrency: self.concurrency }
+    }
+
+    /// Refuses values that repeat a credential.
+    pub(crate) fn watched_by(mut self, repeats: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.binds.watch = Some(Watch(Arc::new(repeats)));
+        self
     }
 
     /// Takes the parent out.

@@ -32,7 +32,7 @@ use crate::request::Request;
 use crate::request::redact::is_sensitive;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
-use slices::{Make, Parts};
+use slices::{Make, Parts, Secrets};
 
 /// The definition of a [`Source`]. Whatever is wrong with a part comes out of [`build`](Self::build).
 #[must_use = "a source is only made by `build`"]
@@ -118,7 +118,7 @@ impl SourceBuilder {
 
     fn put_together(self, name: Arc<str>) -> Result<Source> {
         let label = self.label.as_deref().map_or_else(|| name.clone(), Arc::from);
-        let Prepared { definition, consistency, records, open } = self.prepare(name.clone())?;
+        let Prepared { definition, consistency, records, open, .. } = self.prepare(name.clone())?;
         let start: Start = Box::new(move |mark, shared| {
             let pages = open(mark, shared)?;
             let meter = pages.meter();
@@ -165,6 +165,8 @@ impl SourceBuilder {
         definition = composition.define(definition);
         composition.check(self.conditional, self.incremental.is_some())?;
         let consistency = composition.consistency(paginator.consistency());
+        let secrets = composition.secrets(auth.clone(), &request);
+        let all = secrets.clone();
         let open: Open = Box::new(move |mark, shared| {
             let transport = match self.transport {
                 Some(own) => own,
@@ -211,13 +213,13 @@ impl SourceBuilder {
                     Some(incremental) => Box::new(pages.incremental(incremental.clone(), slice.mark())),
                 }
             });
-            let pages = composition.open(make, mark, shared)?;
+            let pages = composition.open(make, mark, all, shared)?;
             Ok(match self.prefetch {
                 0 => pages,
                 ahead => Box::new(pages.prefetch(ahead)),
             })
         });
-        Ok(Prepared { definition, consistency, records, open })
+        Ok(Prepared { definition, consistency, records, secrets, open })
     }
 }
 
@@ -226,6 +228,7 @@ struct Prepared {
     definition: Definition,
     consistency: Consistency,
     records: Select,
+    secrets: Secrets,
     open: Open,
 }
 

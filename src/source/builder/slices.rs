@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::{BoxPages, Prepared, SourceBuilder};
+use crate::auth::Auth;
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
 use crate::mark::Mark;
 use crate::page::JsonPath;
 use crate::pages::{Fanout, Limit, Slice, Window, parent_of};
 use crate::paginate::Consistency;
-use crate::request::Request;
+use crate::request::redact::Redactor;
+use crate::request::{Request, Secret, TELLING};
 use crate::source::Shared;
 
 /// How a source is put together from many streams; by default it is one.
@@ -28,6 +30,9 @@ pub(super) struct Composition {
     /// Of each stream, where it is not the window's.
     pub(super) limit: Option<Limit>,
 }
+
+/// The credentials of a source, and of its parents, as they are at the moment.
+pub(super) type Secrets = Arc<dyn Fn() -> Vec<Secret> + Send + Sync>;
 
 /// Makes the pages of one slice.
 pub(super) type Make = Arc<dyn Fn(&Slice) -> BoxPages + Send + Sync>;
@@ -143,8 +148,30 @@ impl Composition {
         self.fanout.as_ref().map_or(own, |(parent, _)| own.weaker(parent.consistency))
     }
 
+    /// The credentials of all its parts.
+    pub(super) fn secrets(&self, auth: Option<Arc<dyn Auth>>, template: &Request) -> Secrets {
+        let mut written: Vec<Secret> =
+            template.sensitive_headers().chain(template.sensitive_body()).collect();
+        written.extend(template.sensitive_query().into_iter().map(|(_, value)| Secret::from(value)));
+        let parent = self.fanout.as_ref().map(|(parent, _)| parent.secrets.clone());
+        Arc::new(move || {
+            let parents = parent.iter().flat_map(|secrets| secrets());
+            auth.iter()
+                .flat_map(|auth| auth.secrets())
+                .chain(written.iter().cloned())
+                .chain(parents)
+                .collect()
+        })
+    }
+
     /// Opens the stream at a mark.
-    pub(super) fn open(self, make: Make, mark: Mark, shared: &mut Shared<'_>) -> Result<BoxPages> {
+    pub(super) fn open(
+        self,
+        make: Make,
+        mark: Mark,
+        secrets: Secrets,
+        shared: &mut Shared<'_>,
+    ) -> Result<BoxPages> {
         let Self { window, fanout, .. } = self;
         let Some((parent, fanout)) = fanout else {
             return Ok(match window {
@@ -153,7 +180,13 @@ impl Composition {
             });
         };
         let pages = (parent.open)(parent_of(&mark), shared)?;
-        let fanout = fanout.map(|()| move |_| pages);
+        let fanout = fanout.map(|()| move |_| pages).watched_by(move |text| {
+            if text.len() < TELLING {
+                return false;
+            }
+            let telling = secrets().into_iter().filter(|secret| secret.expose().len() >= TELLING);
+            Redactor::new(&telling.collect::<Vec<_>>()).finds(text)
+        });
         let child = move |slice: &Slice| -> BoxPages {
             let make = make.clone();
             match &window {
