@@ -5,8 +5,10 @@
 //! `HEADWATER_MOTO_SERVER`.
 //!
 //! Noticed with moto 5.2:
-//! - It checks no signature, but reads from the `Authorization` header which service is meant. Without one, all is for
-//!   S3, which gives 200 and a list of buckets to a POST for DynamoDB, and refuses to replace an object (403).
+//! - It reads from the `Authorization` header which service is meant. Without one, all is for S3, which gives 200 and a
+//!   list of buckets to a POST for DynamoDB, and refuses to replace an object (403).
+//! - It checks signatures only when told so (`/moto-api/reset-auth`), and then with AWS's own code (botocore). One that is
+//!   wrong is a 403.
 //! - `IsTruncated` is always there; `NextContinuationToken`, `NextMarker` and the two markers of the versions only while
 //!   there is more. A list that is empty leaves no element behind at all.
 //! - A first version of the list has `NextMarker` on every page (S3 itself: only with a delimiter, and otherwise the last
@@ -23,6 +25,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
+use headwater::auth::SigV4;
 use headwater::prelude::*;
 use headwater::sink::Jsonl;
 use serde_json::{Value, json};
@@ -31,7 +34,7 @@ use support::{assert_once_each, dropped, records, server_program};
 
 const ROWS: usize = 1_234;
 
-/// What says which service is meant. The signature is looked at by nobody.
+/// What says which service is meant, as long as signatures are not checked.
 fn authorization(service: &str) -> String {
     let scope = format!("AKIDEXAMPLE/20260101/us-east-1/{service}/aws4_request");
     format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0")
@@ -40,6 +43,19 @@ fn authorization(service: &str) -> String {
 struct Aws {
     server: Server,
     client: reqwest::Client,
+    key: AccessKey,
+}
+
+#[derive(Clone, Default)]
+struct AccessKey {
+    id: String,
+    secret: String,
+}
+
+impl AccessKey {
+    fn signs(&self, service: &str) -> SigV4 {
+        SigV4::new(self.id.as_str(), self.secret.as_str(), "us-east-1", service)
+    }
 }
 
 impl Aws {
@@ -52,7 +68,33 @@ impl Aws {
             command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
             command
         });
-        Some(Self { server: server.await, client: support::client() })
+        Some(Self { server: server.await, client: support::client(), key: AccessKey::default() })
+    }
+
+    /// Makes an access key, without which nothing is answered from now on: signatures are checked.
+    async fn lock(&mut self) {
+        let iam = async |parameters: &[(&str, &str)]| {
+            let query = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("Version", "2010-05-08")
+                .append_pair("UserName", "reader")
+                .extend_pairs(parameters)
+                .finish();
+            let request =
+                self.client.post(self.server.url("/")).header("authorization", authorization("iam"));
+            let request = request.header("content-type", "application/x-www-form-urlencoded").body(query);
+            self.send(request).await.text().await.expect("a body")
+        };
+        let everything = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+        let policy = everything.to_string();
+        iam(&[("Action", "CreateUser")]).await;
+        iam(&[("Action", "PutUserPolicy"), ("PolicyName", "everything"), ("PolicyDocument", &policy)]).await;
+        let key = iam(&[("Action", "CreateAccessKey")]).await;
+        let element = |name: &str| {
+            let (_, rest) = key.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("{key}"));
+            rest.split('<').next().unwrap_or_default().to_owned()
+        };
+        self.key = AccessKey { id: element("AccessKeyId"), secret: element("SecretAccessKey") };
+        self.send(self.client.post(self.server.url("/moto-api/reset-auth")).body("0")).await;
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Response {
@@ -93,7 +135,7 @@ impl Aws {
         let mut body = json!({"TableName": "readings", "Limit": 100});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Source::post(name, self.server.url("/"))
-            .header("Authorization", authorization("dynamodb"))
+            .auth(self.key.signs("dynamodb"))
             .header("X-Amz-Target", target(operation))
             .header("Content-Type", "application/x-amz-json-1.0")
             .json(body)
@@ -119,8 +161,9 @@ fn reading(n: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_item_of_a_table_comes_once_by_positions_that_are_objects() {
-    let (Some(aws), out) = (Aws::start().await, tempfile::tempdir().unwrap()) else { return };
+    let (Some(mut aws), out) = (Aws::start().await, tempfile::tempdir().unwrap()) else { return };
     aws.fill_table().await;
+    aws.lock().await;
     let sources = [
         aws.table("scan", "Scan", json!({})),
         aws.table(
@@ -159,9 +202,23 @@ fn assert_items(out: &Path, source: &str, is_one: impl Fn(usize) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scan_that_is_dropped_goes_on_with_each_item_once() {
-    let (Some(aws), out) = (Aws::start().await, tempfile::tempdir().unwrap()) else { return };
+async fn a_wrong_secret_is_an_error_that_does_not_show_it() {
+    let (Some(mut aws), out) = (Aws::start().await, tempfile::tempdir().unwrap()) else { return };
     aws.fill_table().await;
+    aws.lock().await;
+    aws.key.secret = "Wr0ngSecret+Wr0ngSecret/Wr0ngSecret12345".into();
+    let scan = aws.table("scan", "Scan", json!({}));
+    let error = Pipeline::new().source(scan).sink(Jsonl::dir(out.path())).run().await.unwrap_err().error;
+    assert!(error.to_string().contains("403"), "{error}");
+    assert!(format!("{error:?}").contains("SignatureDoesNotMatch"), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("Wr0ng"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_is_dropped_goes_on_with_each_item_once() {
+    let (Some(mut aws), out) = (Aws::start().await, tempfile::tempdir().unwrap()) else { return };
+    aws.fill_table().await;
+    aws.lock().await;
     let pipeline =
         || Pipeline::new().source(aws.table("scan", "Scan", json!({}))).sink(Jsonl::dir(out.path()));
     let report = dropped::in_the_middle(7, pipeline).await;
