@@ -221,3 +221,63 @@ async fn not_modified_is_an_error_where_nothing_was_asked() {
     let api = Scripted::new([Reply::status(304)]);
     assert_eq!(pulled(by_cursor(&api).conditional()).await.1.unwrap().kind(), ErrorKind::Status);
 }
+
+/// Three pages of two, by a token that is only valid while `fresh`; each begin gets new tokens.
+fn expiring(expire_at: &'static [u64]) -> Scripted {
+    Scripted::from_fn(move |request, number| {
+        if expire_at.contains(&number) {
+            return Reply::status(422).body(r#"{"error":{"type":"LIST_RECORDS_ITERATOR_NOT_AVAILABLE"}}"#);
+        }
+        let after = request.url().query_pairs().find(|(name, _)| name == "after");
+        let page: u64 = after.map_or(0, |(_, value)| value.parse().unwrap());
+        let next = if page < 2 { format!("\"{}\"", page + 1) } else { "null".into() };
+        Reply::json(format!(r#"{{"data":[{},{}],"next":{next}}}"#, 2 * page, 2 * page + 1))
+    })
+}
+
+fn restarting(api: &Scripted) -> Source {
+    let rule =
+        When::status(422).body("error.type", "LIST_RECORDS_ITERATOR_NOT_AVAILABLE").means(Verdict::Expired);
+    by_cursor(api).rule(rule).restart_on_expiry().build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_that_expires_begins_the_source_anew_and_nothing_is_twice() {
+    for commit_every in [Duration::ZERO, Duration::from_secs(3600)] {
+        let (api, sink) = (expiring(&[3, 5]), Memory::new());
+        let run = Pipeline::new().source(restarting(&api)).sink(sink.clone()).commit_every(commit_every);
+        let report = run.run().await.unwrap();
+        assert_eq!(report.source("items").unwrap().records, 6);
+        let values: Vec<String> =
+            sink.lines("items").iter().map(|line| line.split([':', ',']).nth(1).unwrap().into()).collect();
+        assert_eq!(values, ["0", "1", "2", "3", "4", "5"]);
+        assert_eq!(api.urls().len(), 3 + 2 + 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_have_nothing_twice_either_whenever_it_expires() {
+    for expire_at in [&[2_u64][..], &[3], &[2, 4], &[3, 6, 9]] {
+        let (api, dir) = (expiring(expire_at), tempfile::tempdir().unwrap());
+        let sink = headwater::sink::Jsonl::dir(dir.path());
+        let run = Pipeline::new().source(restarting(&api)).sink(sink).commit_every(Duration::ZERO);
+        run.run().await.unwrap();
+        let files: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files: Vec<_> =
+            files.iter().filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect();
+        assert_eq!(files.len(), 1);
+        assert_eq!(std::fs::read_to_string(files[0]).unwrap().lines().count(), 6, "{expire_at:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_expires_for_ever_fails() {
+    let api = expiring(&[2, 4, 6, 8, 10, 12]);
+    let failed = Pipeline::new().source(restarting(&api)).sink(Memory::new()).run().await.unwrap_err();
+    assert_eq!((failed.error.kind(), api.urls().len()), (ErrorKind::CursorExpired, 8));
+    let api = expiring(&[2]);
+    let plain = by_cursor(&api).rule(When::status(422).means(Verdict::Expired)).build().unwrap();
+    let failed = Pipeline::new().source(plain).sink(Memory::new()).run().await.unwrap_err();
+    assert!(failed.error.to_string().contains("restart_on_expiry"), "{}", failed.error);
+}

@@ -21,7 +21,7 @@ use crate::paginate::Paginate;
 use crate::paginate::guard::Guard;
 use crate::request::origin::Origins;
 use crate::request::place::Named;
-use crate::request::{Origin, Request, Secret};
+use crate::request::{Bindings, Origin, Request, Secret};
 use crate::transport::Transport;
 
 /// The pages of a source, one request each, as a stream.
@@ -142,13 +142,20 @@ impl Pages {
         self.change(|fetch| {
             fetch.mark = slice.mark().clone();
             fetch.slice = (!name.is_empty()).then(|| name.into());
-            match fetch.template.clone().fill(slice.bindings()) {
-                Ok(filled) => {
-                    fetch.exchange.written = written_credentials(&filled);
-                    fetch.template = filled;
-                }
-                Err(error) => fetch.wrong = Some(error),
+        })
+        .bind(slice.bindings())
+    }
+
+    /// Fills the template; see [`Request::fill`].
+    ///
+    /// A value that cannot stand where it would go comes out as the stream's first item.
+    pub fn bind(self, bindings: &Bindings) -> Self {
+        self.change(|fetch| match fetch.template.clone().fill(bindings) {
+            Ok(filled) => {
+                fetch.exchange.written = written_credentials(&filled);
+                fetch.template = filled;
             }
+            Err(error) => fetch.wrong = Some(error),
         })
     }
 

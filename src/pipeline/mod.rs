@@ -12,9 +12,11 @@
 //! signal, goes on the next time: sources that were finished in it are left alone, the others go on from
 //! their checkpoints into the same files. After a finished run the next one starts afresh.
 
+mod begin;
 mod plan;
 mod progress;
 mod report;
+mod restart;
 mod run;
 mod shutdown;
 mod state;

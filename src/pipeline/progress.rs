@@ -50,6 +50,12 @@ pub enum Event<'a> {
         records: u64,
     },
     /// A source gave up.
+    /// Its position had expired, and it begins anew: what it wrote in this run is discarded.
+    Restarted {
+        /// Which source.
+        source: &'a str,
+    },
+    /// A source gave up.
     Failed {
         /// The source.
         source: &'a str,

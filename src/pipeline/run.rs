@@ -9,18 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Step, plan};
 use super::report::{Outcome, Report, RunError};
 use super::state::State;
 use super::{Event, Pipeline};
-use crate::checkpoint::{Checkpoint, CheckpointStore, Definition, Lease, MemoryStore};
+use crate::checkpoint::{Checkpoint, CheckpointStore, Lease, MemoryStore};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mark::Mark;
 use crate::records::Batch;
-use crate::retry::RetryPolicy;
-use crate::sink::{Committed, Opening, Sink};
+use crate::sink::Sink;
 use crate::source::{Arrival, Merge, Shared, Source};
-use crate::transport::{Http, Transport};
 
 const LOOK_AT_WAITS: Duration = Duration::from_secs(5);
 const WORTH_TELLING: Duration = Duration::from_secs(2);
@@ -79,104 +75,27 @@ fn stopped_at_once() -> Error {
 }
 
 /// A run that has begun.
-struct Run<'a> {
-    pipeline: Pipeline,
-    sink: &'a mut dyn Sink,
-    store: Arc<dyn CheckpointStore>,
-    lease: Lease,
-    id: String,
-    epoch: u64,
-    began: Instant,
+pub(super) struct Run<'a> {
+    pub(super) pipeline: Pipeline,
+    pub(super) sink: &'a mut dyn Sink,
+    pub(super) store: Arc<dyn CheckpointStore>,
+    pub(super) lease: Lease,
+    pub(super) id: String,
+    pub(super) epoch: u64,
+    pub(super) began: Instant,
     /// In the order they were given.
-    order: Vec<Arc<str>>,
-    states: BTreeMap<Arc<str>, State>,
+    pub(super) order: Vec<Arc<str>>,
+    pub(super) states: BTreeMap<Arc<str>, State>,
     /// Whether something was written since the last commit.
-    dirty: bool,
-    stopping: bool,
+    pub(super) dirty: bool,
+    pub(super) stopping: bool,
+    /// For those that may have to begin anew.
+    pub(super) sources: BTreeMap<Arc<str>, Source>,
+    pub(super) shared: Shared,
+    pub(super) started_at: SystemTime,
 }
 
 impl<'a> Run<'a> {
-    /// Reads the checkpoints, opens the sink, claims every source under a new epoch, and starts them.
-    async fn begin(
-        pipeline: Pipeline,
-        sink: &'a mut dyn Sink,
-        store: Arc<dyn CheckpointStore>,
-        lease: Lease,
-        sources: Vec<Source>,
-    ) -> Result<(Self, Merge)> {
-        let sink_definition = sink.definition();
-        let definitions: Vec<(Arc<str>, Definition)> = sources
-            .iter()
-            .map(|source| (source.shared_name(), source.definition().clone().with("sink", &sink_definition)))
-            .collect();
-        let now = pipeline.started_at.unwrap_or_else(SystemTime::now);
-        let plan = plan(&*store, lease.term(), &definitions, now, pipeline.accept_changes).await?;
-        lease.looked_at().await?;
-        store.save(&lease, &plan.claims()).await?;
-        let mut run = Self {
-            pipeline,
-            sink,
-            store,
-            lease,
-            id: plan.run,
-            epoch: plan.epoch,
-            began: Instant::now(),
-            order: definitions.iter().map(|(name, _)| name.clone()).collect(),
-            states: BTreeMap::new(),
-            dirty: false,
-            stopping: false,
-        };
-        let mut started = Vec::new();
-        // Policies without a budget of their own share this one's.
-        let retry = RetryPolicy::exponential();
-        let mut shared: Option<Arc<dyn Transport>> = None;
-        let mut transport = || match &shared {
-            Some(shared) => Ok(shared.clone()),
-            None => Ok(shared.insert(Arc::new(Http::new()?)).clone()),
-        };
-        for ((source, (name, definition)), step) in sources.into_iter().zip(definitions).zip(plan.steps) {
-            let (committed, mark, records) = match &step {
-                Step::First => (Committed::Nothing, Mark::start(), 0),
-                Step::Afresh(last) => (Committed::Finished(&last.sink), last.mark.next_run(), 0),
-                Step::Resume(last) => (Committed::Unfinished(&last.sink), last.mark.clone(), last.records),
-                Step::Skip(last) => (Committed::Unfinished(&last.sink), last.mark.clone(), last.records),
-            };
-            let sink_state = match &step {
-                // What is finished is not touched: its file may have been taken away since.
-                Step::Skip(last) => last.sink.clone(),
-                _ => {
-                    run.sink
-                        .open(Opening {
-                            source: &name,
-                            label: source.label(),
-                            started_at: plan.started_at,
-                            committed,
-                            lease: &run.lease,
-                        })
-                        .await?
-                }
-            };
-            let mut state = State::new(definition, source.consistency(), mark, records, sink_state);
-            if let Step::Skip(_) = step {
-                run.pipeline.tell(&Event::Skipped { source: &name, records });
-                state.ended = Some(run.began);
-            } else {
-                // Under the new epoch, and before anything is written: so no file is ever without a
-                // checkpoint that knows it, and a run that was overtaken cannot commit any more.
-                let first = state.checkpoint(&name, &run.id, run.epoch);
-                run.store.save(&run.lease, &[first]).await?;
-                run.pipeline.tell(&Event::Started { source: &name, resumed_records: records });
-                let pulled = source
-                    .start(state.mark.clone(), &mut Shared { transport: &mut transport, retry: &retry })?;
-                state.meter = pulled.meter.clone();
-                started.push((name.clone(), pulled));
-            }
-            run.states.insert(name, state);
-        }
-        let merge = Merge::start(started, run.pipeline.shutdown.gentle());
-        Ok((run, merge))
-    }
-
     /// Takes batches until there are no more, and commits on the way.
     async fn pull(mut self, mut merge: Merge) -> Result<Report, RunError> {
         let shutdown = self.pipeline.shutdown.clone();
@@ -205,8 +124,8 @@ impl<'a> Run<'a> {
                         unless(shutdown.now(), self.write(&source, &batch)).await
                     }
                     Some((source, Arrival::Failed(error))) => {
-                        self.failed(&source, error);
-                        Ok(())
+                        let failed = self.restart_or_fail(&source, error, &mut merge);
+                        unless(shutdown.now(), failed).await
                     }
                     Some((source, Arrival::Ended)) => {
                         self.ended(&source);
@@ -252,7 +171,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn failed(&mut self, source: &Arc<str>, error: Error) {
+    pub(super) fn failed(&mut self, source: &Arc<str>, error: Error) {
         let error = error.at(|context| {
             context.source.get_or_insert_with(|| source.clone());
         });
@@ -273,6 +192,11 @@ impl<'a> Run<'a> {
 
     fn ended(&mut self, source: &Arc<str>) {
         let Some(state) = self.states.get_mut(source) else { return };
+        if state.stale > 0 {
+            // It has begun anew since.
+            state.stale -= 1;
+            return;
+        }
         state.ended = Some(Instant::now());
         if state.mark.is_end() {
             let records = state.records;
@@ -345,7 +269,7 @@ impl<'a> Run<'a> {
 }
 
 impl Pipeline {
-    fn tell(&self, event: &Event<'_>) {
+    pub(super) fn tell(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
             observer(event);
         }

@@ -23,6 +23,10 @@ pub(super) struct State {
     committed_records: u64,
     pub(super) sink: SinkState,
     resumed_records: u64,
+    /// How often it has begun anew.
+    pub(super) restarts: u32,
+    /// So many streams of it have yet to say that they ended.
+    pub(super) stale: u32,
     pub(super) error: Option<Error>,
     pub(super) ended: Option<Instant>,
     /// Whether something was written since the last commit.
@@ -48,10 +52,18 @@ impl State {
             committed_records: records,
             sink,
             resumed_records: records,
+            restarts: 0,
+            stale: 0,
             error: None,
             ended: None,
             dirty: false,
         }
+    }
+
+    /// The same source, which begins anew.
+    pub(super) fn anew(&self, mark: Mark, sink: SinkState) -> Self {
+        let anew = Self::new(self.definition.clone(), self.consistency, mark, 0, sink);
+        Self { restarts: self.restarts + 1, stale: self.stale + 1, ..anew }
     }
 
     /// What is stored of it.

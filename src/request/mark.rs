@@ -105,6 +105,12 @@ impl Mark {
         Self { began: self.after.clone(), validators: self.validators.clone(), high, ..begin }
     }
 
+    /// Where the run began, before its first page.
+    pub(crate) fn anew(&self) -> Self {
+        let high = self.high.as_ref().map(|high| HighWater { since: high.since.clone(), top: None });
+        Self { began: self.began.clone(), high, ..Self::at(self.first()) }
+    }
+
     /// Where the run began.
     pub(crate) fn first(&self) -> Position {
         self.began.clone().unwrap_or_default()

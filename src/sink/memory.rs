@@ -85,6 +85,10 @@ impl Sink for Memory {
         Some(Arc::new(self.store.clone()))
     }
 
+    fn emptied(&self, _: &SinkState) -> Option<SinkState> {
+        Some(SinkState(0.into()))
+    }
+
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
         Box::pin(async move { self.open_output(opening) })
     }

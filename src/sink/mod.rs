@@ -66,6 +66,14 @@ pub trait Sink: fmt::Debug + Send {
     /// `Sink`. The run ends; nothing of what was written since the last commit counts.
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>>;
 
+    /// The state of an output that has nothing in it, in the place of one that is open: opened with it
+    /// ([`Committed::Unfinished`]), it discards what this run wrote. The default is `None`: nothing can be discarded, and a
+    /// source whose position has expired fails.
+    fn emptied(&self, state: &SinkState) -> Option<SinkState> {
+        let _ = state;
+        None
+    }
+
     /// Gives up what is held. Everything was committed before, unless the run has failed.
     ///
     /// # Errors

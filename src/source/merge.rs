@@ -37,25 +37,30 @@ pub(crate) enum Arrival {
 /// The merged stream: which source, and what came. Dropping it ends the tasks.
 pub(crate) struct Merge {
     arrivals: SelectAll<BoxStream<'static, (Arc<str>, Arrival)>>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
 }
 
 impl Merge {
     /// Starts the sources; the stop token lets each finish its page and then end.
     pub(crate) fn start(sources: Vec<(Arc<str>, Started)>, stop: &CancellationToken) -> Self {
-        let mut tasks = JoinSet::new();
-        let mut arrivals = SelectAll::new();
-        for (name, Started { batches, meter }) in sources {
-            let (sender, receiver) = mpsc::channel(AHEAD);
-            tasks.spawn(pull(batches, meter, sender, stop.clone()));
-            let pages = ReceiverStream::new(receiver).map(|batch| match batch {
-                Ok(batch) => Arrival::Batch(batch),
-                Err(error) => Arrival::Failed(error),
-            });
-            let ended = stream::once(future::ready(Arrival::Ended));
-            arrivals.push(pages.chain(ended).map(move |arrival| (name.clone(), arrival)).boxed());
+        let mut merge = Self { arrivals: SelectAll::new(), tasks: JoinSet::new(), stop: stop.clone() };
+        for (name, started) in sources {
+            merge.add(name, started);
         }
-        Self { arrivals, _tasks: tasks }
+        merge
+    }
+
+    /// Starts another one.
+    pub(crate) fn add(&mut self, name: Arc<str>, Started { batches, meter }: Started) {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        self.tasks.spawn(pull(batches, meter, sender, self.stop.clone()));
+        let pages = ReceiverStream::new(receiver).map(|batch| match batch {
+            Ok(batch) => Arrival::Batch(batch),
+            Err(error) => Arrival::Failed(error),
+        });
+        let ended = stream::once(future::ready(Arrival::Ended));
+        self.arrivals.push(pages.chain(ended).map(move |arrival| (name.clone(), arrival)).boxed());
     }
 }
 

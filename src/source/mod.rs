@@ -5,7 +5,7 @@ mod merge;
 mod name;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -14,7 +14,7 @@ pub use builder::SourceBuilder;
 pub(crate) use merge::{Arrival, Merge};
 
 use crate::checkpoint::Definition;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mark::Mark;
 use crate::meter::Meter;
 use crate::page::Select;
@@ -22,7 +22,7 @@ use crate::pages::Paged;
 use crate::paginate::Consistency;
 use crate::records::{Batch, RecordsExt};
 use crate::retry::RetryPolicy;
-use crate::transport::Transport;
+use crate::transport::{Http, Transport};
 
 /// A named source of batches, ready to be pulled from any mark.
 ///
@@ -33,15 +33,32 @@ pub struct Source {
     label: Arc<str>,
     definition: Definition,
     consistency: Consistency,
+    restarts_on_expiry: bool,
     start: Start,
 }
 
-type Start = Box<dyn FnOnce(Mark, &mut Shared<'_>) -> Result<Started> + Send>;
+type Start = Box<dyn Fn(Mark, &Shared) -> Result<Started> + Send + Sync>;
 
 /// What the sources of a run share, as far as they have none of their own.
-pub(crate) struct Shared<'a> {
-    pub(crate) transport: &'a mut dyn FnMut() -> Result<Arc<dyn Transport>>,
-    pub(crate) retry: &'a RetryPolicy,
+pub(crate) struct Shared {
+    transport: OnceLock<Arc<dyn Transport>>,
+    /// Policies without a budget of their own take this one's.
+    pub(crate) retry: RetryPolicy,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self { transport: OnceLock::new(), retry: RetryPolicy::exponential() }
+    }
+
+    /// One client for all sources that have none of their own, made when the first of them starts.
+    fn transport(&self) -> Result<Arc<dyn Transport>> {
+        if let Some(known) = self.transport.get() {
+            return Ok(known.clone());
+        }
+        let made: Arc<dyn Transport> = Arc::new(Http::new()?);
+        Ok(self.transport.get_or_init(|| made).clone())
+    }
 }
 
 /// A source that is being pulled.
@@ -123,13 +140,17 @@ impl Source {
         name::check(&name)?;
         let records = records.into();
         let definition = Definition::new().with("closure", definition).with("records", records.definition());
+        let pages = Mutex::new(Some(pages));
         let start: Start = Box::new(move |mark, _| {
+            let pages = pages.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let pages =
+                pages.ok_or_else(|| Error::config("a page stream made by hand cannot be started twice"))?;
             let pages = pages(mark);
             let meter = pages.meter();
             Ok(Started { batches: pages.batches(&records).boxed(), meter })
         });
         let name: Arc<str> = name.into();
-        Ok(Self { label: name.clone(), name, definition, consistency, start })
+        Ok(Self { label: name.clone(), name, definition, consistency, restarts_on_expiry: false, start })
     }
 
     /// The name.
@@ -147,6 +168,11 @@ impl Source {
         self.consistency
     }
 
+    /// Whether it begins anew when its position has expired.
+    pub(crate) fn restarts_on_expiry(&self) -> bool {
+        self.restarts_on_expiry
+    }
+
     /// What the checkpoint remembers of the definition.
     pub(crate) fn definition(&self) -> &Definition {
         &self.definition
@@ -161,13 +187,11 @@ impl Source {
     /// # Errors
     /// `Config` if the HTTP client cannot be made.
     pub fn batches(self, mark: Mark) -> Result<BoxStream<'static, Result<Batch>>> {
-        let mut transport = || Ok(Arc::new(crate::transport::Http::new()?) as Arc<dyn Transport>);
-        let retry = RetryPolicy::exponential();
-        Ok((self.start)(mark, &mut Shared { transport: &mut transport, retry: &retry })?.batches)
+        Ok((self.start)(mark, &Shared::new())?.batches)
     }
 
     /// Pulls the source from a mark, with what the run shares.
-    pub(crate) fn start(self, mark: Mark, shared: &mut Shared<'_>) -> Result<Started> {
+    pub(crate) fn start(&self, mark: Mark, shared: &Shared) -> Result<Started> {
         (self.start)(mark, shared)
     }
 }

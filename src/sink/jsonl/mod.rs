@@ -142,6 +142,10 @@ impl Sink for Jsonl {
         Some(Arc::new(FileStore::on(self.fs.clone(), self.dir.join(".headwater"))))
     }
 
+    fn emptied(&self, state: &SinkState) -> Option<SinkState> {
+        output::emptied(state)
+    }
+
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
         Box::pin(self.open_output(opening))
     }

@@ -34,6 +34,13 @@ fn is_first(term: &u64) -> bool {
     *term == 0
 }
 
+/// The state of the same file, empty.
+pub(super) fn emptied(state: &SinkState) -> Option<SinkState> {
+    let state: State = serde_json::from_value(state.0.clone()).ok()?;
+    let emptied = State { length: 0, tail: hash(&[]), ..state };
+    serde_json::to_value(emptied).ok().map(SinkState)
+}
+
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) annotator: Annotator,

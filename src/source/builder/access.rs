@@ -41,7 +41,7 @@ impl SourceBuilder {
 
     /// Allows next links and redirects to another origin; see [`Pages::allow_origin`].
     pub fn allow_origin(mut self, url: impl Into<String>) -> Self {
-        self.allowed.push(url.into());
+        self.settings.allowed.push(url.into());
         self
     }
 

@@ -18,20 +18,31 @@ impl SourceBuilder {
     /// # Ok::<(), headwater::Error>(())
     /// ```
     pub fn rule(mut self, rule: Rule) -> Self {
-        self.rules.push(rule);
+        self.settings.rules.push(rule);
         self
     }
 
     /// Declares several rules; see [`rule`](Self::rule).
     pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
-        self.rules.extend(rules);
+        self.settings.rules.extend(rules);
         self
     }
 
     /// Asks for the first page only if it has changed since the last run; see
     /// [`Pages::conditional`](crate::Pages::conditional).
     pub fn conditional(mut self) -> Self {
-        self.conditional = true;
+        self.settings.conditional = true;
+        self
+    }
+
+    /// Begins the source anew when its position has expired (410, an answer that says so, or a rule's
+    /// [`Expired`](crate::exchange::Verdict::Expired)): from where the run began, or, if that is what has expired, from
+    /// the very beginning. What it wrote in this run is discarded by the sink, so that nothing is there twice. A run does
+    /// so three times at most. The default is an error of kind `CursorExpired`.
+    ///
+    /// Airtable's iterators end after minutes, Plaid's pages must be read from the first again when the data change.
+    pub fn restart_on_expiry(mut self) -> Self {
+        self.restart_on_expiry = true;
         self
     }
 }

@@ -10,7 +10,7 @@ impl SourceBuilder {
     /// Pulls only what is new since the last run; see [`Incremental`]. `{since}` and `{until}` in the request stand for
     /// where the run begins and ends.
     pub fn incremental(mut self, rules: Incremental) -> Self {
-        self.incremental = Some(rules);
+        self.settings.incremental = Some(rules);
         self
     }
 
@@ -22,13 +22,13 @@ impl SourceBuilder {
     ///
     /// A source that is not incremental comes out of [`build`](Self::build) as a `Config` error.
     pub fn backfill(mut self, from: impl Into<Value>, to: impl Into<Value>) -> Self {
-        let Some(rules) = self.incremental.take() else {
+        let Some(rules) = self.settings.incremental.take() else {
             return self.change(|_| {
                 Err(Error::config("only an incremental source can be backfilled")
                     .advice("say `.incremental(…)` before `.backfill(…)`"))
             });
         };
-        self.incremental = Some(rules.range(from.into(), to.into()));
+        self.settings.incremental = Some(rules.range(from.into(), to.into()));
         self.label = Some(self.name.clone());
         self.name.push_str(".backfill");
         self

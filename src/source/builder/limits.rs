@@ -16,14 +16,14 @@ impl SourceBuilder {
     /// Sets what one request costs, in the units of the limiter: a query of 10 points, say, where the limiter counts
     /// points. The default is 1; see [`Limiter::acquire_cost`].
     pub fn cost(mut self, cost: u32) -> Self {
-        self.cost = cost;
+        self.settings.cost = cost;
         self
     }
 
     /// Declares where the API tells how long to wait, or how much is left of a budget, in a way of its own; see
     /// [`Signal`].
     pub fn signal(mut self, signal: Signal) -> Self {
-        self.signals.push(signal);
+        self.settings.signals.push(signal);
         self
     }
 

@@ -7,6 +7,7 @@ mod limits;
 mod paging;
 mod request;
 mod slices;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,14 +19,12 @@ use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
-use crate::exchange::{Rule, Signals};
-use crate::hints::Signal;
+use crate::exchange::Signals;
 use crate::limit::Limiter;
 use crate::mark::Mark;
 use crate::page::Select;
 use crate::page::selection::Selection;
-use crate::pages::incremental::Incremental;
-use crate::pages::{Ceiling, Paged, Pages, PagesExt};
+use crate::pages::{Paged, PagesExt};
 use crate::paginate::{Consistency, Paginate};
 use crate::records::RecordsExt;
 use crate::request::Request;
@@ -33,6 +32,7 @@ use crate::request::redact::is_sensitive;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
 use slices::{Make, Parts, Secrets};
+use streams::{Settings, Streams};
 
 /// The definition of a [`Source`]. Whatever is wrong with a part comes out of [`build`](Self::build).
 #[must_use = "a source is only made by `build`"]
@@ -43,20 +43,13 @@ pub struct SourceBuilder {
     records: Option<Select>,
     paginator: Option<Arc<dyn Paginate>>,
     limiter: Limiter,
-    cost: u32,
     retry: RetryPolicy,
-    signals: Vec<Signal>,
     transport: Option<Arc<dyn Transport>>,
     prefetch: usize,
-    allowed: Vec<String>,
-    allow_identical_pages: bool,
-    allow_repeats: bool,
-    no_content_ends: bool,
-    rules: Vec<Rule>,
-    conditional: bool,
-    incremental: Option<Incremental>,
     label: Option<String>,
+    restart_on_expiry: bool,
     ignore_origin_changes: bool,
+    settings: Settings,
     parts: Parts,
 }
 
@@ -69,20 +62,13 @@ impl SourceBuilder {
             records: None,
             paginator: None,
             limiter: Limiter::unlimited(),
-            cost: 1,
             retry: RetryPolicy::exponential(),
-            signals: Vec::new(),
             transport: None,
             prefetch: 0,
-            allowed: Vec::new(),
-            allow_identical_pages: false,
-            allow_repeats: false,
-            no_content_ends: false,
-            rules: Vec::new(),
-            conditional: false,
-            incremental: None,
             label: None,
+            restart_on_expiry: false,
             ignore_origin_changes: false,
+            settings: Settings::default(),
             parts: Parts::default(),
         }
     }
@@ -118,13 +104,14 @@ impl SourceBuilder {
 
     fn put_together(self, name: Arc<str>) -> Result<Source> {
         let label = self.label.as_deref().map_or_else(|| name.clone(), Arc::from);
+        let restarts_on_expiry = self.restart_on_expiry;
         let Prepared { definition, consistency, records, open, .. } = self.prepare(name.clone())?;
         let start: Start = Box::new(move |mark, shared| {
             let pages = open(mark, shared)?;
             let meter = pages.meter();
             Ok(Started { batches: pages.batches(&records).boxed(), meter })
         });
-        Ok(Source { name, label, definition, consistency, start })
+        Ok(Source { name, label, definition, consistency, restarts_on_expiry, start })
     }
 
     /// Puts it together up to its stream of pages.
@@ -142,19 +129,20 @@ impl SourceBuilder {
                 .advice("say it with `.paginate(…)`; `.paginate(Single)` if one answer has it all")
         })?;
         paginator.reads()?;
-        for url in &self.allowed {
+        let settings = self.settings;
+        for url in &settings.allowed {
             Request::get(url)?;
         }
-        Signals::new(self.signals.clone())?;
+        Signals::new(settings.signals.clone())?;
         let mut definition = definition(&request, &records, &*paginator);
-        for rule in &self.rules {
+        for rule in &settings.rules {
             rule.check()?;
         }
-        if !self.rules.is_empty() {
-            let rules: Vec<String> = self.rules.iter().map(|rule| format!("{rule}\n")).collect();
+        if !settings.rules.is_empty() {
+            let rules: Vec<String> = settings.rules.iter().map(|rule| format!("{rule}\n")).collect();
             definition = definition.with("rules", rules.concat());
         }
-        if let Some(incremental) = &self.incremental {
+        if let Some(incremental) = &settings.incremental {
             incremental.check()?;
             definition = definition.with("incremental", incremental.definition());
         }
@@ -163,58 +151,31 @@ impl SourceBuilder {
         }
         let composition = self.parts.prepare(&request)?;
         definition = composition.define(definition);
-        composition.check(self.conditional, self.incremental.is_some())?;
+        composition.check(settings.conditional, settings.incremental.is_some())?;
         let consistency = composition.consistency(paginator.consistency());
         let secrets = composition.secrets(auth.clone(), &request);
         let all = secrets.clone();
+        let streams = Streams {
+            name,
+            request,
+            paginator,
+            auth,
+            limiter: self.limiter,
+            retry: self.retry,
+            limit: composition.limit.clone(),
+            settings,
+        };
+        let (own, ahead) = (self.transport, self.prefetch);
         let open: Open = Box::new(move |mark, shared| {
-            let transport = match self.transport {
-                Some(own) => own,
-                None => (shared.transport)()?,
+            let transport = match &own {
+                Some(own) => own.clone(),
+                None => shared.transport()?,
             };
-            let request = match &self.incremental {
-                Some(incremental) => request.fill(&incremental.bindings(&mark))?,
-                None => request,
-            };
-            let (retry, limit) = (self.retry.with_budget_of(shared.retry), composition.limit.clone());
-            let make: Make = Arc::new(move |slice| {
-                let mut pages = Pages::with_parts(transport.clone(), request.clone(), paginator.clone())
-                    .named(name.clone());
-                if let Some(auth) = &auth {
-                    pages = pages.shared_auth(auth.clone());
-                }
-                for url in &self.allowed {
-                    pages = pages.allow_origin(url);
-                }
-                for signal in &self.signals {
-                    pages = pages.signal(signal.clone());
-                }
-                if self.allow_identical_pages {
-                    pages = pages.allow_identical_pages();
-                }
-                if self.allow_repeats {
-                    pages = pages.allow_repeats();
-                }
-                if self.conditional {
-                    pages = pages.conditional();
-                }
-                pages = pages.rules(self.rules.iter().cloned());
-                if self.no_content_ends {
-                    pages = pages.no_content_ends();
-                }
-                let pages =
-                    pages.within(slice).rate_limit(self.limiter.clone()).cost(self.cost).retry(retry.clone());
-                let pages: BoxPages = match &limit {
-                    None => Box::new(pages),
-                    Some(limit) => Box::new(Ceiling::with(pages, limit.clone(), slice.mark().rows)),
-                };
-                match &self.incremental {
-                    None => pages,
-                    Some(incremental) => Box::new(pages.incremental(incremental.clone(), slice.mark())),
-                }
-            });
-            let pages = composition.open(make, mark, all, shared)?;
-            Ok(match self.prefetch {
+            let mut streams = streams.clone();
+            streams.retry = streams.retry.with_budget_of(&shared.retry);
+            let make: Make = Arc::new(move |slice| streams.pages(&transport, slice));
+            let pages = composition.open(make, mark, all.clone(), shared)?;
+            Ok(match ahead {
                 0 => pages,
                 ahead => Box::new(pages.prefetch(ahead)),
             })
@@ -233,7 +194,7 @@ struct Prepared {
 }
 
 /// Opens the stream of pages at a mark.
-type Open = Box<dyn FnOnce(Mark, &mut Shared<'_>) -> Result<BoxPages> + Send>;
+type Open = Box<dyn Fn(Mark, &Shared) -> Result<BoxPages> + Send + Sync>;
 
 type BoxPages = Box<dyn Paged + Send + Unpin>;
 

@@ -24,19 +24,19 @@ impl SourceBuilder {
     ///
     /// [`Pages::allow_identical_pages`]: crate::Pages::allow_identical_pages
     pub fn allow_identical_pages(mut self) -> Self {
-        self.allow_identical_pages = true;
+        self.settings.allow_identical_pages = true;
         self
     }
 
     /// Switches off the guard against repeated positions and identical pages.
     pub fn allow_repeats(mut self) -> Self {
-        self.allow_repeats = true;
+        self.settings.allow_repeats = true;
         self
     }
 
     /// Declares that an answer without a body is the end.
     pub fn no_content_ends(mut self) -> Self {
-        self.no_content_ends = true;
+        self.settings.no_content_ends = true;
         self
     }
 }

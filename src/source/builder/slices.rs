@@ -165,14 +165,8 @@ impl Composition {
     }
 
     /// Opens the stream at a mark.
-    pub(super) fn open(
-        self,
-        make: Make,
-        mark: Mark,
-        secrets: Secrets,
-        shared: &mut Shared<'_>,
-    ) -> Result<BoxPages> {
-        let Self { window, fanout, .. } = self;
+    pub(super) fn open(&self, make: Make, mark: Mark, secrets: Secrets, shared: &Shared) -> Result<BoxPages> {
+        let (window, fanout) = (self.window.clone(), &self.fanout);
         let Some((parent, fanout)) = fanout else {
             return Ok(match window {
                 None => make(&Slice::whole(mark)),
@@ -180,7 +174,7 @@ impl Composition {
             });
         };
         let pages = (parent.open)(parent_of(&mark), shared)?;
-        let fanout = fanout.map(|()| move |_| pages).watched_by(move |text| {
+        let fanout = fanout.clone().map(|()| move |_| pages).watched_by(move |text| {
             if text.len() < TELLING {
                 return false;
             }

@@ -1,0 +1,83 @@
+//! A source whose position has expired, begun anew.
+
+use std::sync::Arc;
+
+use super::Event;
+use super::run::Run;
+use super::state::State;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mark::Mark;
+use crate::sink::{Committed, Opening};
+use crate::source::Merge;
+
+/// A source that expires again and again does not get further by beginning anew.
+const MOST: u32 = 3;
+
+impl Run<'_> {
+    /// Begins a source anew if its position has expired and it is declared so; otherwise it has failed.
+    pub(super) async fn restart_or_fail(
+        &mut self,
+        name: &Arc<str>,
+        error: Error,
+        merge: &mut Merge,
+    ) -> Result<()> {
+        let restarts = self.sources.get(name).is_some_and(|source| source.restarts_on_expiry());
+        let stopping = self.stopping || self.pipeline.shutdown.gentle().is_cancelled();
+        if error.kind() != ErrorKind::CursorExpired || !restarts || stopping {
+            self.failed(name, error);
+            return Ok(());
+        }
+        match self.begins_anew(name) {
+            Some((state, mark)) => self.begin_anew(name, state, mark, merge).await,
+            None => {
+                self.failed(name, error);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a source begins anew with; `None` if that would lead nowhere.
+    fn begins_anew(&self, name: &Arc<str>) -> Option<(State, Mark)> {
+        let known = self.states.get(name)?;
+        if known.restarts >= MOST {
+            return None;
+        }
+        let mark = match (&known.mark.began, known.mark.pages) {
+            // What the last run has kept is what has expired: from the very beginning then.
+            (Some(_), 0) => Mark::start(),
+            (None, 0) => return None,
+            _ => known.mark.anew(),
+        };
+        let emptied = self.sink.emptied(&known.sink)?;
+        Some((known.anew(mark.clone(), emptied), mark))
+    }
+
+    async fn begin_anew(
+        &mut self,
+        name: &Arc<str>,
+        mut state: State,
+        mark: Mark,
+        merge: &mut Merge,
+    ) -> Result<()> {
+        tracing::warn!(source = %name, "the position has expired: the source begins anew");
+        // Only a later epoch may go back.
+        self.epoch += 1;
+        self.store.save(&self.lease, &[state.checkpoint(name, &self.id, self.epoch)]).await?;
+        let Some(source) = self.sources.get(name) else { return Ok(()) };
+        let emptied = state.sink.clone();
+        let opening = Opening {
+            source: name,
+            label: source.label(),
+            started_at: self.started_at,
+            committed: Committed::Unfinished(&emptied),
+            lease: &self.lease,
+        };
+        state.sink = self.sink.open(opening).await?;
+        let pulled = source.start(mark, &self.shared)?;
+        state.meter = pulled.meter.clone();
+        self.states.insert(name.clone(), state);
+        self.pipeline.tell(&Event::Restarted { source: name });
+        merge.add(name.clone(), pulled);
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! The streams of a source: one, or one for each of its slices.
+
+use std::sync::Arc;
+
+use super::BoxPages;
+use crate::auth::Auth;
+use crate::exchange::Rule;
+use crate::hints::Signal;
+use crate::limit::Limiter;
+use crate::pages::incremental::Incremental;
+use crate::pages::{Ceiling, Limit, Pages, PagesExt, Slice};
+use crate::paginate::Paginate;
+use crate::request::Request;
+use crate::retry::RetryPolicy;
+use crate::transport::Transport;
+
+/// All that a stream of pages is made of. A clone shares the limiter and the credentials.
+#[derive(Clone)]
+pub(super) struct Streams {
+    pub(super) name: Arc<str>,
+    pub(super) request: Request,
+    pub(super) paginator: Arc<dyn Paginate>,
+    pub(super) auth: Option<Arc<dyn Auth>>,
+    pub(super) limiter: Limiter,
+    pub(super) retry: RetryPolicy,
+    pub(super) limit: Option<Limit>,
+    pub(super) settings: Settings,
+}
+
+/// What a builder sets, and every stream is made with.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) cost: u32,
+    pub(super) allowed: Vec<String>,
+    pub(super) signals: Vec<Signal>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) allow_identical_pages: bool,
+    pub(super) allow_repeats: bool,
+    pub(super) no_content_ends: bool,
+    pub(super) conditional: bool,
+    pub(super) incremental: Option<Incremental>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cost: 1,
+            allowed: Vec::new(),
+            signals: Vec::new(),
+            rules: Vec::new(),
+            allow_identical_pages: false,
+            allow_repeats: false,
+            no_content_ends: false,
+            conditional: false,
+            incremental: None,
+        }
+    }
+}
+
+impl Streams {
+    /// Makes the pages of one slice.
+    pub(super) fn pages(&self, transport: &Arc<dyn Transport>, slice: &Slice) -> BoxPages {
+        let settings = &self.settings;
+        let mut pages = Pages::with_parts(transport.clone(), self.request.clone(), self.paginator.clone());
+        pages = pages.named(self.name.clone()).within(slice).rules(settings.rules.iter().cloned());
+        if let Some(auth) = &self.auth {
+            pages = pages.shared_auth(auth.clone());
+        }
+        for url in &settings.allowed {
+            pages = pages.allow_origin(url);
+        }
+        for signal in &settings.signals {
+            pages = pages.signal(signal.clone());
+        }
+        if settings.allow_identical_pages {
+            pages = pages.allow_identical_pages();
+        }
+        if settings.allow_repeats {
+            pages = pages.allow_repeats();
+        }
+        if settings.conditional {
+            pages = pages.conditional();
+        }
+        if settings.no_content_ends {
+            pages = pages.no_content_ends();
+        }
+        if let Some(incremental) = &settings.incremental {
+            pages = pages.bind(&incremental.bindings(slice.mark()));
+        }
+        let pages = pages.rate_limit(self.limiter.clone()).cost(settings.cost).retry(self.retry.clone());
+        let pages: BoxPages = match &self.limit {
+            None => Box::new(pages),
+            Some(limit) => Box::new(Ceiling::with(pages, limit.clone(), slice.mark().rows)),
+        };
+        match &settings.incremental {
+            None => pages,
+            Some(incremental) => Box::new(pages.incremental(incremental.clone(), slice.mark())),
+        }
+    }
+}
