@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use headwater::exchange::{Verdict, When};
-use headwater::paginate::{Cursor, NextUrl, PageNumber};
+use headwater::page::Select;
+use headwater::pages::Fanout;
+use headwater::paginate::{Cursor, NextUrl, PageNumber, Single};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::json;
@@ -170,10 +172,27 @@ fn marketo() -> Row {
         .query("batchSize", "300")
         .records("result")
         .paginate(Cursor::body("nextPageToken").into_query("nextPageToken").missing_ends());
+    let limit = Limit::at(4, 20);
+    let api = server(move |request, nth| activities(request, nth, &limit));
+    let tokens = source("tokens", "activities/pagingtoken.json")
+        .query("sinceDatetime", "2026-01-01T00:00:00Z")
+        .records(Select::object(""))
+        .paginate(Single)
+        .transport(api.clone());
+    let since = source("activities", "activities.json")
+        .query("nextPageToken", "{token}")
+        .query("activityTypeIds", "1")
+        .query("batchSize", "300")
+        .records(Select::path("result").optional())
+        .paginate(Cursor::body("nextPageToken").into_query("nextPageToken").until_false("moreResult"))
+        .fanout(Fanout::over(tokens).bind("token", "nextPageToken"));
     let limit = Limit::at(2, 20);
     Row::new(
         "Marketo",
-        [Way::new("C", server(move |request, nth| leads(request, nth, &limit)), of_list).named("leads")],
+        [
+            Way::new("C", server(move |request, nth| leads(request, nth, &limit)), of_list).named("leads"),
+            Way::new("F C", api, since).named("activities"),
+        ],
     )
 }
 

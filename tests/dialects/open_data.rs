@@ -1,7 +1,10 @@
 //! Portals of open data.
 
 use chrono::{Days, NaiveDate};
-use headwater::paginate::{End, LinkHeader, NextUrl, Offset, PageNumber};
+use headwater::exchange::{Verdict, When};
+use headwater::page::Select;
+use headwater::pages::{Step, TimeFormat, Window};
+use headwater::paginate::{End, LinkHeader, NextUrl, Offset, PageNumber, Single};
 use headwater::request::Target;
 use headwater::testing::Reply;
 use headwater::{Request, Source};
@@ -133,11 +136,25 @@ fn openfda() -> Row {
     });
     let after = source().query("limit", "100").paginate(LinkHeader::new());
     let skipped = source().paginate(Offset::new(50).offset_param("skip").until_total("meta.results.total"));
+    // Of one search 25,050 events can be had, here 300; days without any are 404.
+    let in_days = source()
+        .query("search", "receivedate:[{start} TO {end}]")
+        .paginate(Offset::new(50).offset_param("skip").until_total("meta.results.total"))
+        .rule(When::status(404).body("error.code", "NOT_FOUND").means(Verdict::NoRecords))
+        .window(
+            Window::time("2025-12-01", "2026-06-01")
+                .every(Step::days(60))
+                .inclusive_end()
+                .format(TimeFormat::Strftime("%Y%m%d".into()))
+                .ceiling(300)
+                .total_at("meta.results.total"),
+        );
     Row::new(
         "openFDA",
         [
             Way::new("N", links, after).named("search_after"),
             Way::new("O", server(|request, _| events(request)), skipped).named("skip"),
+            Way::new("O W", server(|request, _| events_of_days(request)), in_days).named("skip, in windows"),
         ],
     )
 }
@@ -185,11 +202,24 @@ fn neows() -> Row {
         .query("size", "20")
         .records("near_earth_objects")
         .paginate(NextUrl::body("links.next").missing_ends().upgrade_http());
+    let feed = Source::get("approaches", "https://api.nasa.gov/neo/rest/v1/feed")
+        .api_key_query("api_key", "key-of-nasa-01234567")
+        .query("start_date", "{start}")
+        .query("end_date", "{end}")
+        .records(Select::map("near_earth_objects").key_as("day"))
+        .paginate(Single)
+        .window(
+            Window::time("2026-01-01", "2026-03-15")
+                .every(Step::days(8))
+                .inclusive_end()
+                .format(TimeFormat::Date),
+        );
     Row::new(
         "NASA NeoWs",
         [
             Way::new("G", server(asteroids), browse).named("browse by page"),
             Way::new("N", server(asteroids), links).named("browse by link"),
+            Way::new("W", server(asteroids), feed).named("feed, in windows"),
         ],
     )
 }

@@ -1,7 +1,9 @@
 //! Open catalogues of books, films, creatures and news.
 
 use chrono::{Days, NaiveDate};
-use headwater::paginate::{End, NextUrl, Offset, PageNumber};
+use headwater::page::Select;
+use headwater::pages::{Fanout, Step, TimeFormat, Window};
+use headwater::paginate::{End, NextUrl, Offset, PageNumber, Single};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::json;
@@ -12,17 +14,36 @@ use super::server::{
 };
 
 pub(crate) fn rows_of_playgrounds() -> Vec<Row> {
-    vec![pokeapi(), swapi(), tmdb(), open_library()]
+    vec![pokeapi(), swapi(), tmdb(), open_library(), hacker_news()]
 }
 
 /// Next links, `null` at the end; the list holds references, each of which is fetched (pokeapi.co/docs/v2).
 fn pokeapi() -> Row {
     let list = server(|request, _| pokemon(request));
-    let names = Source::get("pokemon", "https://pokeapi.co/api/v2/pokemon")
-        .query("limit", "100")
-        .records("results")
-        .paginate(NextUrl::body("next"));
-    Row::new("PokeAPI", [Way::new("N", list, names).named("list").number("name")])
+    let names = || {
+        Source::get("names", "https://pokeapi.co/api/v2/pokemon")
+            .query("limit", "100")
+            .records("results")
+            .paginate(NextUrl::body("next"))
+    };
+    // Every request of both, and each item at its own address.
+    let both = server(|request, _| {
+        let id = request.url().path().strip_prefix("/api/v2/pokemon/").map(|id| id.trim_end_matches('/'));
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return pokemon(request) };
+        let n: u64 = id.parse().map_err(|_| Reply::status(404).body("Not Found"))?;
+        Ok(json_reply(200, &json!({"id": n, "name": id, "height": 7})))
+    });
+    let items = Source::get("pokemon", "https://pokeapi.co/api/v2/pokemon/{name}/")
+        .records(Select::object(""))
+        .paginate(Single)
+        .fanout(Fanout::over(names().transport(both.clone())).bind("name", "name").concurrency(4));
+    Row::new(
+        "PokeAPI",
+        [
+            Way::new("N", list, names()).named("list").number("name"),
+            Way::new("N F", both, items).named("items").number("id"),
+        ],
+    )
 }
 
 fn pokemon(request: &Request) -> Answered {
@@ -107,7 +128,42 @@ fn tmdb() -> Row {
     let limit = Limit::at(3, 4);
     let all = source().paginate(PageNumber::new().until_page_count("total_pages"));
     let server_of_all = server(move |request, nth| films(request, nth, &limit, 500));
-    Row::new("TMDB", [Way::new("G", server_of_all, all).named("pages")])
+    // The vendor has 500 pages of twenty: here 20 pages, so that a year is too much.
+    let limit = Limit::at(3, 4);
+    let server_of_days = server(move |request, nth| films(request, nth, &limit, 20));
+    let in_days = source()
+        .query("primary_release_date.gte", "{start}")
+        .query("primary_release_date.lte", "{end}")
+        .paginate(PageNumber::new().most_pages(20).until_page_count("total_pages"))
+        .window(
+            Window::time("2000-01-01", "2004-01-01")
+                .every(Step::years(2))
+                .inclusive_end()
+                .format(TimeFormat::Date)
+                .ceiling(400)
+                .total_at("total_results"),
+        );
+    Row::new(
+        "TMDB",
+        [
+            Way::new("G", server_of_all, all).named("pages"),
+            Way::new("G W", server_of_days, in_days).named("pages, in windows"),
+        ],
+    )
+}
+
+/// A list of ids, and an item for each, which may be `null` (github.com/HackerNews/API).
+fn hacker_news() -> Row {
+    let api = server(|request, _| news(request));
+    let ids = Source::get("ids", "https://hacker-news.firebaseio.com/v0/user/whoishiring.json")
+        .records("submitted")
+        .paginate(Single)
+        .transport(api.clone());
+    let items = Source::get("items", "https://hacker-news.firebaseio.com/v0/item/{id}.json")
+        .records(Select::object("").skip_null())
+        .paginate(Single)
+        .fanout(Fanout::over(ids).bind("id", "").concurrency(8));
+    Row::new("Hacker News", [Way::new("F", api, items)])
 }
 
 /// A list of ids, and an item of each, which is `null` where it was taken back.

@@ -4,7 +4,8 @@ use chrono::DateTime;
 use headwater::exchange::{Verdict, When};
 use headwater::hints::{At, Signal};
 use headwater::page::Select;
-use headwater::paginate::{Cursor, End};
+use headwater::pages::{TimeFormat, Window};
+use headwater::paginate::{Cursor, End, Single};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::{Map, Value, json};
@@ -44,6 +45,20 @@ fn binance() -> Row {
         .query("startTime", NEW_YEAR.to_string())
         .records("")
         .paginate(Cursor::last_record("0").plus(1).into_query("startTime"));
+    let by_hour = Source::get("aggregates", "https://api.binance.com/api/v3/aggTrades")
+        .query("symbol", "BTCUSDT")
+        .query("startTime", "{start}")
+        .query("endTime", "{end}")
+        .query("limit", "1000")
+        .records("")
+        .paginate(Single)
+        .window(
+            Window::time("2026-01-01T00:00:00Z", "2026-01-01T04:00:00Z")
+                .every(std::time::Duration::from_secs(3600))
+                .inclusive_end()
+                .format(TimeFormat::EpochMillis)
+                .ceiling(1000),
+        );
     Row::new(
         "Binance",
         [
@@ -51,6 +66,9 @@ fn binance() -> Row {
                 .number("id")
                 .named("trades by id"),
             Way::new("K", server(|request, _| klines(request)), candles).number("5").named("candles by time"),
+            Way::new("W", server(|request, _| aggregate_trades(request)), by_hour)
+                .number("a")
+                .named("trades by hour"),
         ],
     )
 }
@@ -64,11 +82,30 @@ fn coinbase_exchange() -> Row {
         .query("limit", "100")
         .records("")
         .paginate(Cursor::header("CB-AFTER").into_query("after").missing_ends());
+    let candles_of_days =
+        Source::get("candles", "https://api.exchange.coinbase.com/products/BTC-USD/candles")
+            .header("User-Agent", "headwater (trades@example.com)")
+            .query("granularity", "60")
+            .query("start", "{start}")
+            .query("end", "{end}")
+            .records("")
+            .paginate(Single)
+            .window(
+                Window::time("2026-01-01", "2026-01-02")
+                    .every(std::time::Duration::from_secs(300 * 60))
+                    .inclusive_end()
+                    .concurrency(3),
+            );
     Row::new(
         "Coinbase Exchange",
-        [Way::new("C", server(move |request, nth| latest_trades(request, nth, &limit)), trades)
-            .number("trade_id")
-            .named("trades")],
+        [
+            Way::new("W", server(|request, _| candles(request)), candles_of_days)
+                .number("5")
+                .named("candles"),
+            Way::new("C", server(move |request, nth| latest_trades(request, nth, &limit)), trades)
+                .number("trade_id")
+                .named("trades"),
+        ],
     )
 }
 

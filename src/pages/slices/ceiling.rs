@@ -35,8 +35,12 @@ impl Limit {
         let plan = Plan::new(None, std::slice::from_ref(path));
         let outline = plan.walk(page.text()).map_err(|error| not_json(page.body(), error))?;
         let total = outline.captures.first().copied().flatten().map(|span| RawJson(span.of(page.text())));
+        // What a rule takes for "no records" (openFDA's 404) says no total either.
+        let is_nothing =
+            page.next().is_none() && page.selected.as_ref().is_some_and(|found| found.rows() == 0);
         match total.and_then(RawJson::as_u64) {
             Some(total) => Ok(Some(total)),
+            None if is_nothing => Ok(None),
             None => Err(Error::new(ErrorKind::Cursor, format!("the total \"{path}\" is not in the answer"))),
         }
     }
