@@ -94,8 +94,7 @@ fn trello() -> Row {
         .query("filter", "all")
         .query("limit", "1000")
         .records("")
-        .paginate(Cursor::last_record("id").into_query("before"))
-        .signal(Signal::wait(At::header("x-rate-limit-api-token-interval-ms"), Unit::Millis));
+        .paginate(Cursor::last_record("id").into_query("before"));
     Row::new("Trello", [Way::new("K", server, source).number("data.n").checked(hit)])
 }
 
