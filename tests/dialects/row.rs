@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
+use headwater::sink::Memory;
 use headwater::testing::Scripted;
-use headwater::{Mark, SourceBuilder};
+use headwater::{Mark, Pipeline, Source, SourceBuilder};
 use serde_json::Value;
 
 /// How many records stand behind each server.
@@ -34,6 +35,8 @@ pub(crate) struct Way {
     pub(crate) number: &'static str,
     /// What the server has to say at the end, if it kept count of what it must not see.
     pub(crate) check: Option<Box<dyn Fn() -> Result<(), String>>>,
+    /// Whether a pipeline pulls it.
+    pub(crate) in_a_run: bool,
 }
 
 /// What came of a pull.
@@ -47,7 +50,7 @@ pub(crate) struct Verdict {
 impl Way {
     /// A dialect whose records have their number at `n`.
     pub(crate) fn new(primitive: &'static str, server: Scripted, source: SourceBuilder) -> Self {
-        Self { name: "", primitive, server, source, number: "n", check: None }
+        Self { name: "", primitive, server, source, number: "n", check: None, in_a_run: false }
     }
 
     /// Tells several dialects of one API apart.
@@ -68,33 +71,25 @@ impl Way {
         self
     }
 
+    /// Pulls it by a pipeline: what a source that begins anew had written is discarded there.
+    pub(crate) fn in_a_run(mut self) -> Self {
+        self.in_a_run = true;
+        self
+    }
+
     /// Pulls it, and judges.
     pub(crate) async fn pull(self) -> Verdict {
-        let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut records = 0;
-        let mut fault = None;
         let source = self.source.transport(self.server.clone()).build();
-        let batches = source.and_then(|source| source.batches(Mark::start()));
-        match batches {
-            Err(error) => fault = Some(error.to_string()),
-            Ok(mut batches) => {
-                while let Some(batch) = batches.next().await {
-                    match batch {
-                        Err(error) => fault = Some(error.to_string()),
-                        Ok(batch) => {
-                            for record in batch.records() {
-                                records += 1;
-                                match number(record.as_str(), self.number) {
-                                    Some(number) => *seen.entry(number).or_default() += 1,
-                                    None => {
-                                        fault =
-                                            Some(format!("a record without its number: {}", record.as_str()))
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
+        let (records, mut fault) = match source {
+            Err(error) => (Vec::new(), Some(error.to_string())),
+            Ok(source) if self.in_a_run => run(source).await,
+            Ok(source) => stream(source).await,
+        };
+        let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
+        for record in &records {
+            match number(record, self.number) {
+                Some(number) => *seen.entry(number).or_default() += 1,
+                None => fault = Some(format!("a record without its number: {record}")),
             }
         }
         let missing = (0..RECORDS).filter(|number| !seen.contains_key(number)).count();
@@ -104,8 +99,33 @@ impl Way {
             fault = Some(format!("{missing} missing, {twice} more than once, {strange} unknown"));
         }
         let checked = self.check.map_or(Ok(()), |check| check());
-        Verdict { requests: self.server.requests().len(), records, fault: fault.or(checked.err()) }
+        let requests = self.server.requests().len();
+        Verdict { requests, records: records.len(), fault: fault.or(checked.err()) }
     }
+}
+
+/// The records of a stream of batches, and its last error.
+async fn stream(source: Source) -> (Vec<String>, Option<String>) {
+    let (mut records, mut fault) = (Vec::new(), None);
+    match source.batches(Mark::start()) {
+        Err(error) => fault = Some(error.to_string()),
+        Ok(mut batches) => {
+            while let Some(batch) = batches.next().await {
+                match batch {
+                    Err(error) => fault = Some(error.to_string()),
+                    Ok(batch) => records.extend(batch.records().map(|record| record.as_str().to_owned())),
+                }
+            }
+        }
+    }
+    (records, fault)
+}
+
+/// The records that a run leaves in memory, and its error.
+async fn run(source: Source) -> (Vec<String>, Option<String>) {
+    let (sink, name) = (Memory::new(), source.name().to_owned());
+    let outcome = Pipeline::new().source(source).sink(sink.clone()).run().await;
+    (sink.lines(&name), outcome.err().map(|failed| failed.error.to_string()))
 }
 
 fn number(record: &str, path: &str) -> Option<u64> {

@@ -5,7 +5,7 @@ use headwater::exchange::{Verdict, When};
 use headwater::hints::{At, Signal};
 use headwater::page::Select;
 use headwater::pages::{TimeFormat, Window};
-use headwater::paginate::{Cursor, End, Single};
+use headwater::paginate::{Cursor, Delta, End, Single};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::{Map, Value, json};
@@ -18,7 +18,7 @@ use super::server::{
 };
 
 pub(crate) fn rows_of_trades() -> Vec<Row> {
-    vec![binance(), coinbase_exchange(), alpaca()]
+    vec![binance(), coinbase_exchange(), alpaca(), plaid()]
 }
 
 /// The last trade's id and one, for the trade of that id comes as well; candles by the time of the last and one
@@ -272,6 +272,29 @@ fn activities(request: &Request) -> Answered {
         .map(|n| json!({"id": format!("20260101000000000::{n}"), "activity_type": "FILL", "n": n}))
         .collect();
     Ok(json_reply(200, &found.into()))
+}
+
+/// A cursor in the body, empty at first, until the flag; the last one is where the next run begins. A change while it is
+/// read makes the cursors of this run worthless: it begins again at its first (plaid.com/docs: `/transactions/sync`,
+/// Transactions errors).
+fn plaid() -> Row {
+    let changed = AtomicBool::new(false);
+    let request = Request::post("https://production.plaid.com/transactions/sync").expect("a URL");
+    let cursor = || Cursor::body("next_cursor").into_body("cursor");
+    let source = Source::request("transactions", request.repeatable())
+        .json(json!({"access_token": "access-production-1", "count": 100}))
+        .header("PLAID-CLIENT-ID", "client")
+        .header("PLAID-SECRET", "secret-of-plaid")
+        .records(Select::path("added").and("modified").and("removed").key_as("change"))
+        .paginate(Delta::new(cursor().first("").until_false("has_more"), cursor()))
+        .rule(
+            When::status(400)
+                .body("error_code", "TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION")
+                .means(Verdict::Expired),
+        )
+        .restart_on_expiry();
+    let api = server(move |request, nth| transactions(request, nth, &changed));
+    Row::new("Plaid sync", [Way::new("C", api, source).in_a_run()])
 }
 
 /// What was added, modified and removed since a cursor. Once there is a change while it is read; from then on none of
