@@ -5,6 +5,7 @@ mod answers;
 mod growth;
 mod limits;
 mod paging;
+mod probe;
 mod request;
 mod slices;
 mod streams;
