@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headwater::exchange::{Verdict, When};
-use headwater::pages::{TimeFormat, Window};
+use headwater::pages::Window;
 use headwater::paginate::{Cursor, PageNumber};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Source, SourceBuilder};
@@ -218,11 +218,7 @@ fn notion() -> Row {
         .header("Notion-Version", "2025-09-03")
         .records("results")
         .paginate(Cursor::body("next_cursor").into_body("start_cursor").until_false("has_more"))
-        .window(
-            Window::time("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
-                .format(TimeFormat::Rfc3339)
-                .ceiling(NOTION_CEILING),
-        );
+        .window(Window::time("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z").ceiling(NOTION_CEILING));
     Row::new(
         "Notion",
         [
