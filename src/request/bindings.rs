@@ -89,6 +89,14 @@ impl Bindings {
         }
     }
 
+    /// The items of the list that a text consists of.
+    pub(super) fn list(&self, text: &str, encoded: bool) -> Option<&[Value]> {
+        let found = self.next(text, encoded)?;
+        let items =
+            if found.before.is_empty() && found.after.is_empty() { found.value.as_array() } else { None };
+        items.map(Vec::as_slice)
+    }
+
     /// The next placeholder of a known name, with what stands before and behind it.
     pub(super) fn next<'t>(&self, text: &'t str, encoded: bool) -> Option<Found<'t, '_>> {
         let mut from = 0;

@@ -6,6 +6,7 @@ use http::header::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::body::Body;
+use super::target::text_of;
 use super::{Bindings, Request};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,7 +19,8 @@ impl Request {
     /// stays as it is.
     ///
     /// Each value is encoded for its place. A string of a JSON body that is nothing but `{name}` becomes the value with
-    /// its type. Where a name without a value is all of a parameter, a header or a field, that is left out. The
+    /// its type. A parameter, or a field of a form, that is nothing but the name of a list is there once for each of its
+    /// items. Where a name without a value is all of a parameter, a header or a field, that is left out. The
     /// document of a GraphQL request is left alone: it has variables.
     ///
     /// # Errors
@@ -37,7 +39,9 @@ impl Request {
             }
             Some(Body::Form(fields)) => {
                 for (name, value) in std::mem::take(fields) {
-                    if let Some(filled) = bindings.text(&value, false, str::to_owned)? {
+                    if let Some(items) = bindings.list(&value, false) {
+                        fields.extend(items.iter().map(|item| (name.clone(), text_of(item))));
+                    } else if let Some(filled) = bindings.text(&value, false, str::to_owned)? {
                         fields.push((name, filled.into_owned()));
                     }
                 }
@@ -95,7 +99,9 @@ impl Request {
                 pairs.push(pair.to_owned());
                 continue;
             };
-            if let Some(filled) = bindings.text(value, true, spell)? {
+            if let Some(items) = bindings.list(value, true) {
+                pairs.extend(items.iter().map(|item| format!("{name}={}", spell(&text_of(item)))));
+            } else if let Some(filled) = bindings.text(value, true, spell)? {
                 pairs.push(format!("{name}={filled}"));
             }
         }
@@ -165,6 +171,23 @@ mod tests {
         assert_eq!(filled.body(), Some(&json!({"n": 7, "text": "n is 7 {x}", "list": ["a/b ü"]})));
         let form = Request::post("https://h.example/").unwrap().form("a", "{n}").form("b", "{none}");
         assert_eq!(form.fill(&bindings()).unwrap().encoded_body().unwrap(), "a=7");
+    }
+
+    #[test]
+    fn a_parameter_is_there_once_for_each_item_of_a_list() {
+        let bindings = Bindings::new().with("ids", json!([1, "a&b"]));
+        let get = Request::get("https://h.example/?x=1")
+            .unwrap()
+            .query("post_ids[]", "{ids}")
+            .query("all", "{ids}!");
+        let get = get.fill(&bindings).unwrap();
+        let query = "x=1&post_ids%5B%5D=1&post_ids%5B%5D=a%26b&all=%5B1%2C%22a%26b%22%5D%21";
+        assert_eq!(get.url().query(), Some(query));
+        let post = Request::post("https://h.example/").unwrap();
+        let form = post.clone().form("id", "{ids}").fill(&bindings).unwrap();
+        assert_eq!(form.encoded_body().unwrap(), "id=1&id=a%26b");
+        let body = post.json(json!({"ids": "{ids}"})).fill(&bindings).unwrap();
+        assert_eq!(body.body(), Some(&json!({"ids": [1, "a&b"]})));
     }
 
     #[test]

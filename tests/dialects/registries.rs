@@ -1,7 +1,7 @@
 //! Registries of packages and images, and what code hosts say.
 
 use headwater::Source;
-use headwater::paginate::{Cursor, End, LinkHeader, NextUrl, Offset};
+use headwater::paginate::{Cursor, Delta, End, LinkHeader, NextUrl, Offset};
 use headwater::testing::Reply;
 use serde_json::json;
 
@@ -38,7 +38,24 @@ fn docker() -> Row {
         .query("n", "500")
         .records("repositories")
         .paginate(LinkHeader::new());
-    Row::new("Docker Registry v2", [Way::new("N", catalog, source).number("").named("catalogue")])
+    // Some registries (2.8) give all tags of a repository at once, whatever `n` is.
+    let tags = server(|request, _| {
+        credentials(request, "authorization", "Bearer token-of-registry")?;
+        let names: Vec<_> = (0..RECORDS).map(|n| format!("{n:04}")).collect();
+        Ok(json_reply(200, &json!({"name": "team/app", "tags": names})))
+    });
+    let of_one = Source::get("tags", "https://registry.example.com/v2/team/app/tags/list")
+        .bearer("token-of-registry")
+        .query("n", "500")
+        .records("tags")
+        .paginate(LinkHeader::new());
+    Row::new(
+        "Docker Registry v2",
+        [
+            Way::new("N", catalog, source).number("").named("catalogue"),
+            Way::new("N", tags, of_one).number("").named("tags"),
+        ],
+    )
 }
 
 /// Offsets in a search, 250 at most (github.com/npm/registry: REGISTRY-API.md, `GET -/v1/search`); the feed of changes
@@ -66,11 +83,12 @@ fn npm() -> Row {
             range.map(|n| json!({"seq": n + 1, "id": format!("package-{n}"), "n": n})).collect();
         Ok(json_reply(200, &json!({"results": results, "last_seq": last})))
     });
+    let last = || Cursor::body("last_seq").into_query("since");
     let feed = Source::get("changes", "https://replicate.npmjs.com/registry/_changes")
         .query("since", "0")
         .query("limit", "500")
         .records("results")
-        .paginate(Cursor::body("last_seq").into_query("since").until(End::empty_page()));
+        .paginate(Delta::new(last().until(End::empty_page()), last()));
     Row::new(
         "npm registry",
         [

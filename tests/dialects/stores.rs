@@ -1,6 +1,6 @@
 //! Stores of documents that speak HTTP.
 
-use headwater::paginate::{Cursor, End, FollowUp, NextUrl, Offset, PageNumber};
+use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
 use serde_json::{Value, json};
@@ -25,7 +25,8 @@ fn couchdb() -> Row {
         .query("limit", "100")
         .records("rows")
         .paginate(key.follow(FollowUp::here().query("skip", "1")));
-    let since = Cursor::body("last_seq").into_query("since").until(End::empty_page());
+    let last = || Cursor::body("last_seq").into_query("since");
+    let since = Delta::new(last().until(End::empty_page()), last());
     let feed = ask("changes", "_changes")
         .query("limit", "100")
         .query("since", "0")

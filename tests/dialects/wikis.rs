@@ -1,14 +1,17 @@
 //! What many people write: wikis, blogs, forums, chat.
 
-use headwater::Source;
 use headwater::exchange::{Verdict, When};
-use headwater::paginate::{Cursor, LinkHeader, NextUrl, PageNumber};
+use headwater::hints::{At, Signal, Unit};
+use headwater::pages::Fanout;
+use headwater::paginate::{Cursor, LinkHeader, NextUrl, PageNumber, Single};
 use headwater::testing::Reply;
+use headwater::{Request, Source};
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
 use super::server::{
-    Limit, PLACES, credentials, cut, demand, header, json_reply, number, param, rows, seen, server, token,
+    Answered, Limit, PLACES, credentials, cut, demand, header, json_reply, number, param, refusal, rows,
+    seen, server, token,
 };
 
 pub(crate) fn rows_of_wikis() -> Vec<Row> {
@@ -61,8 +64,8 @@ fn wordpress_server() -> headwater::testing::Scripted {
     })
 }
 
-/// The path of the next topics, which lacks the `.json` of the first: without `Accept` it leads to a page for people
-/// (docs.discourse.org: listLatestTopics).
+/// The path of the next topics, which lacks the `.json` of the first: without `Accept` it leads to a page for people; of a
+/// topic all ids at once, and the posts of twenty of them (docs.discourse.org: listLatestTopics, getSpecificPostsFromTopic).
 fn discourse() -> Row {
     let limit = Limit::at(7, 10);
     let latest = server(move |request, nth| {
@@ -86,7 +89,45 @@ fn discourse() -> Row {
         .header("Accept", "application/json")
         .records("topic_list.topics")
         .paginate(NextUrl::body("topic_list.more_topics_url").missing_ends());
-    Row::new("Discourse", [Way::new("N", latest, topics).named("topics")])
+    let posts = server(|request, _| posts(request));
+    let ids = Source::get("ids", "https://meta.discourse.org/t/1.json")
+        .api_key_header("Api-Key", "key-of-discourse")
+        .header("Api-Username", "reader")
+        .records("post_stream.stream")
+        .paginate(Single)
+        .transport(posts.clone());
+    let bodies = Source::get("posts", "https://meta.discourse.org/t/1/posts.json")
+        .api_key_header("Api-Key", "key-of-discourse")
+        .header("Api-Username", "reader")
+        .query("post_ids[]", "{ids}")
+        .records("post_stream.posts")
+        .paginate(Single)
+        .fanout(Fanout::over(ids).bind_list("ids", "", 20));
+    Row::new(
+        "Discourse",
+        [
+            Way::new("N", latest, topics).named("topics"),
+            Way::new("F", posts, bodies).named("posts of a topic"),
+        ],
+    )
+}
+
+/// All ids of a topic's posts with the first twenty of them, or those that are asked for by their ids.
+fn posts(request: &Request) -> Answered {
+    credentials(request, "api-key", "key-of-discourse")?;
+    demand(header(request, "api-username") == Some("reader"), 403, "invalid_access")?;
+    let post = |id: u64| json!({"id": 5000 + id, "n": id, "cooked": "<p>Hello</p>"});
+    if request.url().path() == "/t/1.json" {
+        let stream: Vec<u64> = (0..RECORDS).map(|n| 5000 + n).collect();
+        let posts: Vec<_> = (0..20).map(post).collect();
+        return Ok(json_reply(200, &json!({"post_stream": {"posts": posts, "stream": stream}})));
+    }
+    let asked = request.url().query_pairs().filter(|(name, _)| name == "post_ids[]");
+    let ids = asked.map(|(_, id)| id.parse::<u64>().ok().and_then(|id| id.checked_sub(5000)));
+    let ids: Vec<u64> =
+        ids.collect::<Option<_>>().ok_or_else(|| refusal(400, "post_ids[] is no list of ids"))?;
+    demand((1..=20).contains(&ids.len()), 400, "post_ids[] has up to twenty ids")?;
+    Ok(json_reply(200, &json!({"post_stream": {"posts": ids.into_iter().map(post).collect::<Vec<_>>()}})))
 }
 
 /// `end` of a room's messages into `from`, `next_batch` of a directory into `since`; empty pages in between, and no
@@ -118,5 +159,29 @@ fn matrix() -> Row {
     .query("limit", "100")
     .records("chunk")
     .paginate(Cursor::body("end").into_query("from").missing_ends());
-    Row::new("Matrix", [Way::new("C", messages, room).named("messages")])
+    // The wait in the body alone, as servers told it before version 1.10.
+    let limit = Limit::at(3, 7);
+    let rooms = server(move |request, nth| {
+        limit.refuse(nth, || {
+            json_reply(429, &json!({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 7000}))
+        })?;
+        let range = cut(token(param(request, "since"), "p")?, number(request, "limit", 10)?.min(100));
+        let mut body = json!({"chunk": rows(range.clone()), "total_room_count_estimate": RECORDS + 100});
+        if range.end < RECORDS {
+            body["next_batch"] = json!(format!("p{}", range.end));
+        }
+        Ok(json_reply(200, &body))
+    });
+    let directory = Source::get("rooms", "https://matrix.org/_matrix/client/v3/publicRooms")
+        .signal(Signal::wait(At::body("retry_after_ms"), Unit::Millis))
+        .query("limit", "100")
+        .records("chunk")
+        .paginate(Cursor::body("next_batch").into_query("since").missing_ends());
+    Row::new(
+        "Matrix",
+        [
+            Way::new("C", messages, room).named("messages"),
+            Way::new("C", rooms, directory).named("public rooms"),
+        ],
+    )
 }

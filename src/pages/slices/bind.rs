@@ -17,7 +17,8 @@ use crate::request::slices::Parent;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Joined {
     pub(super) most: usize,
-    pub(super) separator: String,
+    /// Without one, they are a list.
+    pub(super) separator: Option<String>,
 }
 
 /// One value that is taken.
@@ -107,9 +108,10 @@ impl Reader {
                 Some(Value::Object(_)) => "is an object",
                 Some(value) => {
                     self.may_be_stored(&value, &bind.field)?;
-                    if let Some(joined) = &bind.joined
-                        && !joined.separator.is_empty()
-                        && text_of(&value).contains(&joined.separator)
+                    let separator = bind.joined.as_ref().and_then(|joined| joined.separator.as_deref());
+                    if let Some(separator) = separator
+                        && !separator.is_empty()
+                        && text_of(&value).contains(separator)
                     {
                         return Err(unfit(bind, index, record, "has the separator of the list in it"));
                     }
@@ -159,10 +161,14 @@ impl Reader {
         }
         let mut whole = (**first).clone();
         for bind in joined {
-            let separator = bind.joined.as_ref().map_or("", |joined| &joined.separator);
-            let values: Vec<String> =
-                parents.iter().filter_map(|parent| parent.bindings.get(&bind.name)).map(text_of).collect();
-            whole.bindings.insert(&bind.name, values.join(separator));
+            let values = parents.iter().filter_map(|parent| parent.bindings.get(&bind.name));
+            match bind.joined.as_ref().and_then(|joined| joined.separator.as_deref()) {
+                Some(separator) => {
+                    let values: Vec<String> = values.map(text_of).collect();
+                    whole.bindings.insert(&bind.name, values.join(separator));
+                }
+                None => whole.bindings.insert(&bind.name, values.cloned().collect::<Vec<_>>()),
+            }
         }
         Arc::new(whole)
     }
@@ -173,8 +179,11 @@ impl Binds {
     pub(super) fn definition(&self) -> String {
         let binds = self.binds.iter().map(|bind| match &bind.joined {
             None => format!("{} <- {}", bind.name, bind.field),
-            Some(Joined { most, separator }) => {
+            Some(Joined { most, separator: Some(separator) }) => {
                 format!("{} <- up to {most} of {} joined by {separator:?}", bind.name, bind.field)
+            }
+            Some(Joined { most, separator: None }) => {
+                format!("{} <- a list of up to {most} of {}", bind.name, bind.field)
             }
         });
         let copies = self.copies.iter().map(|(from, to)| format!("{to} copied from {from}"));
@@ -236,7 +245,7 @@ mod tests {
     }
 
     fn joined(name: &str, field: &str, most: usize) -> Bind {
-        Bind { joined: Some(Joined { most, separator: ",".into() }), ..bind(name, field) }
+        Bind { joined: Some(Joined { most, separator: Some(",".into()) }), ..bind(name, field) }
     }
 
     fn reader(binds: Vec<Bind>) -> Reader {
@@ -298,6 +307,9 @@ mod tests {
         assert_eq!(reader.next(&parents[2..], true), Some(2));
         let whole = reader.join(&parents[..2]);
         assert_eq!(whole.bindings.get("ids").unwrap(), "1,2");
+        let list = Bind { joined: Some(Joined { most: 3, separator: None }), ..bind("ids", "id") };
+        let whole = self::reader(vec![list]).join(&parents[..2]);
+        assert_eq!(whole.bindings.get("ids").unwrap(), &serde_json::json!([1, 2]), "a list keeps the types");
         let error = reader.parents(&page(r#"[{"id":"1,2","org":"a"}]"#)).unwrap_err();
         assert!(error.to_string().contains("separator"), "{error}");
     }

@@ -77,7 +77,21 @@ impl<P> Fanout<P> {
         most: usize,
         separator: impl Into<String>,
     ) -> Self {
-        let joined = Some(Joined { most, separator: separator.into() });
+        let joined = Some(Joined { most, separator: Some(separator.into()) });
+        self.binds.binds.push(Bind { name: placeholder.into(), field: field.into(), joined });
+        self
+    }
+
+    /// Binds a placeholder to the fields of up to `most` parents, as a list: a query parameter, or a field of a form, that
+    /// is nothing but the placeholder is there once for each of them (Discourse's `post_ids[]`), and in a JSON body the
+    /// list is an array. For the rest as [`bind_joined`](Self::bind_joined).
+    pub fn bind_list(
+        mut self,
+        placeholder: impl Into<String>,
+        field: impl Into<String>,
+        most: usize,
+    ) -> Self {
+        let joined = Some(Joined { most, separator: None });
         self.binds.binds.push(Bind { name: placeholder.into(), field: field.into(), joined });
         self
     }
