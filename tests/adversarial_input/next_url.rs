@@ -17,10 +17,14 @@ use super::collected;
 pub(crate) enum Way {
     Body,
     Header,
+    /// A list of links in the body.
+    List,
+    /// A whole request in the body.
+    Whole,
     Redirect,
 }
 
-pub(crate) const WAYS: [Way; 3] = [Way::Body, Way::Header, Way::Redirect];
+pub(crate) const WAYS: [Way; 5] = [Way::Body, Way::Header, Way::List, Way::Whole, Way::Redirect];
 
 const HOMES: [&str; 5] = [
     "https://api.example.com/v1/items?limit=2",
@@ -56,6 +60,15 @@ pub(crate) fn pointing(way: Way, link: &str) -> Option<Reply> {
     let sendable = link.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     match way {
         Way::Body => Some(Reply::json(json!({"items": [1], "next": link}).to_string())),
+        Way::List => {
+            let links = json!([{"rel": "self", "href": "/"}, {"rel": "next", "href": link}]);
+            Some(Reply::json(json!({"items": [1], "next": links}).to_string()))
+        }
+        Way::Whole => {
+            // A header of its own, so that it is kept as a request and not as a URL.
+            let next = json!({"href": link, "method": "GET", "headers": {"Prefer": "x"}});
+            Some(Reply::json(json!({"items": [1], "next": next}).to_string()))
+        }
         Way::Header => {
             let fits = sendable && !link.contains('>');
             let reply = || Reply::json(r#"{"items":[1],"next":null}"#);
@@ -74,6 +87,8 @@ pub(crate) fn pages(way: Way, home: &str, reply: Reply) -> (Scripted, Pages) {
     let first = Request::get(home).expect("a URL").header("X-By-Hand", BY_HAND).expect("a header");
     let pages = match way {
         Way::Header => Pages::new(api.clone(), first, LinkHeader::new()),
+        Way::List => Pages::new(api.clone(), first, NextUrl::links("next")),
+        Way::Whole => Pages::new(api.clone(), first, NextUrl::request("next")),
         _ => Pages::new(api.clone(), first, NextUrl::body("next")),
     };
     (api, pages.select("items"))
@@ -92,7 +107,7 @@ fn resolves_as_a_url(way: Way, home: &str, link: &str) {
         url
     };
     let (kinds, second) = match base.join(trimmed).map(without_fragment) {
-        _ if way == Way::Body && trimmed.is_empty() => (None, None),
+        _ if !matches!(way, Way::Header | Way::Redirect) && trimmed.is_empty() => (None, None),
         Err(_) => (Some(vec![ErrorKind::Cursor, ErrorKind::Redirect]), None),
         // A server that writes a place for a credential itself gets nothing.
         Ok(url) if url.as_str().contains(PLACE) => {

@@ -11,7 +11,7 @@ use super::{Answer, ChangeLink, Consistency, Paginate, RawJson, missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::request::{Position, Request};
-use request::{position_of, request_of, url_of};
+use request::{is_blank, position_of, request_of, url_of};
 
 /// Paging by a URL: absolute, or relative to the page that it stands in.
 ///
@@ -156,8 +156,7 @@ impl NextUrl {
 
     /// Takes the text of a URL.
     fn follow(&self, answer: &Answer<'_>, target: &str, more: More) -> Result<Option<Position>> {
-        // The URL standard drops blanks and control characters at the ends, and nothing else.
-        if target.trim_matches(|c| c <= ' ').is_empty() {
+        if is_blank(target) {
             return more.deny("the next URL is empty").map(|()| None);
         }
         self.link.next(answer, target)
@@ -182,7 +181,7 @@ impl NextUrl {
             return more.deny("there is no next URL").map(|()| None);
         }
         if self.is_request && value.text().starts_with('{') {
-            return self.follow_object(answer, path, value);
+            return self.follow_object(answer, path, value, more);
         }
         if !value.text().starts_with('"') {
             let why = format!("the next URL \"{path}\" is {}, not a string", value.kind());
@@ -194,9 +193,15 @@ impl NextUrl {
         }
     }
 
-    fn follow_object(&self, answer: &Answer<'_>, path: &str, raw: RawJson<'_>) -> Result<Option<Position>> {
+    fn follow_object(
+        &self,
+        answer: &Answer<'_>,
+        path: &str,
+        raw: RawJson<'_>,
+        more: More,
+    ) -> Result<Option<Position>> {
         match serde_json::from_str(raw.text()) {
-            Ok(link) => position_of(&self.link, answer, raw, &link),
+            Ok(link) => position_of(&self.link, answer, raw, &link, more),
             Err(_) => {
                 Err(Error::new(ErrorKind::Cursor, format!("the next request \"{path}\" cannot be read")))
             }
@@ -221,7 +226,7 @@ impl NextUrl {
             return more.deny(&format!("no link of the relation {}", self.relation)).map(|()| None);
         };
         if self.is_request {
-            return position_of(&self.link, answer, value, link);
+            return position_of(&self.link, answer, value, link, more);
         }
         match url_of(link) {
             Some(target) => self.follow(answer, target, more),

@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::super::ends::More;
 use super::super::link::Link;
 use super::super::{Answer, RawJson};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,9 +13,18 @@ use crate::request::{Position, Request, Target};
 /// The names under which a link has its URL: in JSON, and as an attribute in XML.
 const URLS: [&str; 6] = ["href", "url", "uri", "@href", "@url", "@uri"];
 
-/// The URL of a link object.
+/// The URL of a link object; empty if it says that there is none.
 pub(super) fn url_of(link: &Map<String, Value>) -> Option<&str> {
-    URLS.iter().find_map(|name| link.get(*name)?.as_str()).filter(|url| !url.trim().is_empty())
+    URLS.iter().find_map(|name| match link.get(*name)? {
+        Value::String(url) => Some(url.as_str()),
+        Value::Null | Value::Bool(false) => Some(""),
+        _ => None,
+    })
+}
+
+/// The URL standard drops blanks and control characters at the ends, and nothing else.
+pub(super) fn is_blank(url: &str) -> bool {
+    url.trim_matches(|c| c <= ' ').is_empty()
 }
 
 /// The position that a link object leads to as a request: a URL if it is a plain GET.
@@ -23,9 +33,13 @@ pub(super) fn position_of(
     answer: &Answer<'_>,
     raw: RawJson<'_>,
     link: &Map<String, Value>,
+    more: More,
 ) -> Result<Option<Position>> {
     let wrong = |what: &str| Error::new(ErrorKind::Cursor, format!("the next request {what}"));
     let href = url_of(link).ok_or_else(|| wrong("has no \"href\""))?;
+    if is_blank(href) {
+        return more.deny("the next request has an empty URL").map(|()| None);
+    }
     let method = link.get("method").and_then(Value::as_str).unwrap_or("GET").to_ascii_uppercase();
     let headers = harmless(link.get("headers"));
     if method == "GET" && headers.is_empty() {
@@ -216,11 +230,12 @@ mod tests {
         for link in [
             json!({"rel": "next", "href": "/x", "method": "DELETE"}),
             json!({"rel": "next", "method": "POST"}),
-            json!({"rel": "next", "href": ""}),
+            json!({"rel": "next", "href": 7}),
             json!({"rel": "next", "href": "https://["}),
         ] {
             assert_eq!(next(&links(link.clone())).unwrap_err().kind(), ErrorKind::Cursor, "{link}");
         }
+        assert_eq!(next(&links(json!({"rel": "next", "href": null, "method": "POST"}))).unwrap(), None);
         let crlf = json!({"href": "/", "method": "GET", "headers": {"X-A": "a\r\nB: c"}});
         let paginator = NextUrl::links("links").as_request();
         assert!(paginator.request(&search(), &Position::Json(crlf)).is_err());
