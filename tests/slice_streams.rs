@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt};
-use headwater::pages::{Fanout, Slices, Step, TimeFormat, Window};
+use headwater::exchange::{Verdict, When};
+use headwater::pages::{Fanout, Incremental, Slices, Step, TimeFormat, Window};
 use headwater::paginate::{Cursor, Offset, Single};
 use headwater::sink::Memory;
 use headwater::testing::{Reply, Scripted};
@@ -217,6 +218,19 @@ fn a_page_that_the_server_refuses_beyond_the_ceiling_halves_the_slice_too() {
     in_paused_time(async {
         let api = world.server(u64::MAX, Arc::default());
         let batches = (world.source)(&api).build().unwrap().batches(Mark::start()).unwrap();
+        let batches: Vec<_> = batches.try_collect().await.unwrap();
+        assert_eq!(batches.iter().map(headwater::Batch::len).sum::<usize>(), 40);
+    });
+}
+
+/// A rule that takes the refusal for the end must not hide that rows are missing.
+#[test]
+fn a_slice_that_ends_where_the_ceiling_would_be_crossed_is_halved_too() {
+    let world = World::rows(Table::new(0..40, 3).ceiling(10), Window::ids(0..40).ceiling(10));
+    in_paused_time(async {
+        let api = world.server(u64::MAX, Arc::default());
+        let rule = When::status(422).resumed().means(Verdict::End);
+        let batches = (world.source)(&api).rule(rule).build().unwrap().batches(Mark::start()).unwrap();
         let batches: Vec<_> = batches.try_collect().await.unwrap();
         assert_eq!(batches.iter().map(headwater::Batch::len).sum::<usize>(), 40);
     });
@@ -500,6 +514,13 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
             "cannot copy",
         ),
         (base(URL).window(Window::ids(0..9)).conditional(), "cannot be conditional"),
+        (base(URL).window(Window::ids(0..9)).incremental(Incremental::by("at")), "cannot be incremental"),
+        (
+            base("https://api.example.com/{id}/{start}/{end}")
+                .fanout(Fanout::over(parents()).bind("id", "id"))
+                .window(Window::ids(0..9).continue_from_end()),
+            "cannot continue from its end",
+        ),
     ] {
         let error = source.build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);

@@ -195,7 +195,20 @@ mod tests {
         let nested = Mark::at(Position::Slices(Arc::new(Progress { ahead, open: vec![Arc::new(open)] })));
         let text = serde_json::to_string(&nested).unwrap();
         assert_eq!(serde_json::from_str::<Mark>(&text).unwrap(), nested);
-        assert!(text.contains(r#""pending":[{"bindings":{"id":3}"#), "{text}");
+        // As it is stored: a checkpoint of today must be read tomorrow.
+        let parent = r#"{"next":{"page":2},"pages":0,"trail":{"page":null,"positions":[]}}"#;
+        let pending =
+            r#"[{"bindings":{"id":3},"copied":[["of",3]]},{"bindings":{"id":4},"copied":[["of",4]]}]"#;
+        let child = r#"{"slice":{"parent":{"bindings":{"id":2},"copied":[["of",2]]}},"mark":{"next":{"cursor":"c"},"pages":0,"trail":{"page":null,"positions":[]}}}"#;
+        let fan_out = format!(
+            r#"{{"slices":{{"ahead":{{"parents":{{"parent":{parent},"pending":{pending}}}}},"open":[{child}]}}}}"#
+        );
+        let ahead = r#"{"range":{"from":5,"to":9,"until":9,"halves":[[3,4]]}}"#;
+        let open = format!(
+            r#"{{"slice":{{"range":[1,3]}},"mark":{{"next":{fan_out},"pages":0,"trail":{{"page":null,"positions":[]}}}}}}"#
+        );
+        let whole = format!(r#"{{"slices":{{"ahead":{ahead},"open":[{open}]}}}}"#);
+        assert_eq!(serde_json::to_string(&nested.next).unwrap(), whole);
     }
 
     #[test]

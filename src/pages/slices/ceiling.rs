@@ -56,9 +56,20 @@ impl Limit {
 
     /// Whether an error is that of a page which would lie beyond the ceiling.
     pub(super) fn is_crossed_by(&self, held: &[Page], error: &Error) -> bool {
+        self.is_near(held) && is_refused(error)
+    }
+
+    /// Whether a page may be empty because it lies beyond the ceiling: a server may answer so, and a rule may take a
+    /// refusal for the end.
+    pub(super) fn may_have_cut(&self, held: &[Page], page: &Page) -> bool {
+        self.is_near(held) && page.selected.as_ref().is_none_or(|selected| selected.rows() == 0)
+    }
+
+    /// Whether one more page, as large as the largest, would lie beyond the ceiling.
+    fn is_near(&self, held: &[Page]) -> bool {
         let largest = held.iter().filter_map(|page| page.selected.as_ref()).map(Selected::rows);
         let rows = held.last().map_or(0, |page| page.mark.rows);
-        rows > 0 && rows + largest.max().unwrap_or(0) > self.rows && is_refused(error)
+        rows > 0 && rows + largest.max().unwrap_or(0) > self.rows
     }
 
     /// Accepts a page of a slice that was whole, some of which has left already.

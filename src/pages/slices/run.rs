@@ -72,12 +72,17 @@ async fn hold_back(mut pages: BoxStream<'static, Result<Page>>, sender: Sender<E
                 Err(error) => Event::Failed(error),
                 Ok(Some(why)) => Event::Full(why),
                 Ok(None) => {
-                    let is_last = page.next().is_none();
+                    let (is_last, is_cut) = (page.next().is_none(), limit.may_have_cut(&held, &page));
                     held.push(page);
-                    if is_last {
+                    if !is_last {
+                        continue;
+                    }
+                    if !is_cut {
                         break;
                     }
-                    continue;
+                    Event::Full(
+                        "it ends with an empty page where a full one would lie beyond the ceiling".to_owned(),
+                    )
                 }
             },
         };

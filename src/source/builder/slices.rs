@@ -90,6 +90,11 @@ impl Parts {
             Some(window) => {
                 let window = window.or_ceiling(limit);
                 window.check()?;
+                if fanout.is_some() && window.continues() {
+                    return Err(Error::config(
+                        "a window for each parent cannot continue from its end: a parent that is new has nothing before it",
+                    ));
+                }
                 window.placeholders().iter().try_for_each(|name| stands(name))?;
                 (Some(window), None)
             }

@@ -232,6 +232,11 @@ impl Window {
         self
     }
 
+    /// Whether the next run begins at the end of this one.
+    pub(crate) fn continues(&self) -> bool {
+        self.continues
+    }
+
     /// What the placeholders are called.
     pub(crate) fn placeholders(&self) -> &'static [&'static str] {
         match self.range {
