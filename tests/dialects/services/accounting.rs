@@ -1,19 +1,19 @@
 //! Xero, QuickBooks Online, NetSuite.
 
+use super::asked::{Asked, Limit, list, page, refuse, serve, slice};
 use headwater::Source;
 use headwater::exchange::{Verdict, When};
 use headwater::page::Select;
-use headwater::paginate::{Cursor, Offset, PageNumber};
+use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber};
 use headwater::request::Target;
 use headwater::testing::Reply;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::asked::{Asked, Limit, list, page, refuse, serve, slice};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![quick_books(), xero()]
+    vec![net_suite(), quick_books(), xero()]
 }
 
 /// Xero (developer.xero.com/documentation: "Invoices", "Journals", "OAuth 2.0 API limits"): `page` and `pageSize` (100, at
@@ -146,6 +146,98 @@ fn quick_books() -> Row {
                 .checked(first_hit),
             // 1,234 is twice 617: the end is an answer without a list.
             Way::new("O", second, source(617, Offset::new(617))).named("empty page").checked(second_hit),
+        ],
+    )
+}
+
+/// NetSuite (docs.oracle.com, "Collection Paging", "Executing SuiteQL Queries Through REST Web Services"): `limit` and
+/// `offset`, which must be a multiple of it; at most 1,000 rows a page and 1,000 pages. The next link of the vendor's own
+/// sample lacks `q`: followed to the letter it lists everything. SuiteQL is a POST with `Prefer: transient`.
+fn net_suite() -> Row {
+    let host = "https://12345.suitetalk.api.netsuite.com/services/rest";
+    let common = move |asked: &Asked<'_>, limit: &Limit| {
+        asked.bearer("nsToken")?;
+        limit.pass(asked, |_| {
+            let detail = json!({"detail": "Concurrent request limit exceeded.", "o:errorCode": "CONCURRENCY_LIMIT_EXCEEDED"});
+            Reply::status(429).body(json!({"title": "Too Many Requests", "status": 429, "o:errorDetails": [detail]}).to_string())
+        })
+    };
+    // 100 more are there without the filter.
+    let answer = move |asked: &Asked<'_>, all: u64, url: &str| {
+        let (size, start) = (asked.size("limit", 1000, 1000)?, asked.number("offset", 0)?);
+        if start % size != 0 || start / size >= 1000 {
+            return Err(refuse(
+                400,
+                "INVALID_PARAMETER: offset must be divisible by limit, and within 1,000 pages",
+            ));
+        }
+        let items = (start..(start + size).min(all)).map(|n| json!({"id": n.to_string(), "n": n}));
+        let items: Vec<Value> = items.collect();
+        let more = start + size < all;
+        let mut links = vec![json!({"rel": "self", "href": format!("{url}?limit={size}&offset={start}")})];
+        if more {
+            links.insert(
+                0,
+                json!({"rel": "next", "href": format!("{url}?limit={size}&offset={}", start + size)}),
+            );
+        }
+        Ok(page(
+            json!({"links": links, "count": items.len(), "hasMore": more, "items": items, "offset": start, "totalResults": all}),
+        ))
+    };
+    let customers = || {
+        let limit = Limit::untold(3, 0);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            asked.get("/services/rest/record/v1/customer")?;
+            common(asked, &limit)?;
+            asked.only(&["limit", "offset", "q"])?;
+            let all = match asked.query("q").as_deref() {
+                Some("email START_WITH barbara") => RECORDS,
+                Some(_) => return Err(refuse(400, "INVALID_PARAMETER: q")),
+                None => RECORDS + 100,
+            };
+            answer(asked, all, &format!("{host}/record/v1/customer"))
+        });
+        (server, hit)
+    };
+    let source = || {
+        Source::get("customers", format!("{host}/record/v1/customer"))
+            .bearer("nsToken")
+            .query("q", "email START_WITH barbara")
+            .records("items")
+    };
+    let limit = Limit::untold(2, 0);
+    let suite_ql_hit = limit.hit();
+    let suite_ql = serve(move |asked| {
+        asked.post("/services/rest/query/v1/suiteql")?;
+        common(asked, &limit)?;
+        asked.needs("prefer", "transient")?;
+        asked.only(&["limit", "offset"])?;
+        if asked.body() != json!({"q": "SELECT id FROM transaction ORDER BY id"}) {
+            return Err(refuse(400, "INVALID_PARAMETER: q"));
+        }
+        answer(asked, RECORDS, &format!("{host}/query/v1/suiteql"))
+    });
+    let suite_ql_source = Source::post("transactions", format!("{host}/query/v1/suiteql"))
+        .json(json!({"q": "SELECT id FROM transaction ORDER BY id"}))
+        .repeatable()
+        .bearer("nsToken")
+        .header("prefer", "transient")
+        .records("items")
+        .paginate(Offset::new(1000).until_false("hasMore"));
+    let ((first, first_hit), (second, second_hit)) = (customers(), customers());
+    let next = NextUrl::links("links").relation("next").keep_query(["q"]);
+    Row::new(
+        "NetSuite REST",
+        [
+            Way::new("O", first, source().paginate(Offset::new(200).until_false("hasMore")))
+                .named("offset")
+                .checked(first_hit),
+            Way::new("N", second, source().query("limit", "200").paginate(next))
+                .named("links")
+                .checked(second_hit),
+            Way::new("O", suite_ql, suite_ql_source).named("SuiteQL").checked(suite_ql_hit),
         ],
     )
 }

@@ -1,21 +1,21 @@
 //! Workday, ServiceNow, MongoDB Atlas.
 
+use super::asked::{Limit, list, page, refuse, serve, slice};
 use headwater::Source;
-use headwater::paginate::{End, LinkHeader, Offset};
+use headwater::paginate::{End, LinkHeader, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
-use super::asked::{Limit, list, page, serve, slice};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![service_now(), workday()]
+    vec![atlas(), service_now(), workday()]
 }
 
 /// Workday REST (community.workday.com/sites/default/files/file-hosting/restapi): `offset` and `limit` (20, at most 100),
 /// `total` and `data`.
 fn workday() -> Row {
-    let limit = Limit::untold(6, 1);
+    let limit = Limit::untold(6, 0);
     let hit = limit.hit();
     let server = serve(move |asked| {
         asked.get("/ccx/api/v1/acme/workers")?;
@@ -114,6 +114,66 @@ fn service_now() -> Row {
                 .named("Link")
                 .checked(first_hit),
             Way::new("O", second, source().paginate(offset)).named("offset").checked(second_hit),
+        ],
+    )
+}
+
+/// MongoDB Atlas Administration API v2 (github.com/mongodb/openapi): `pageNum` from 1, `itemsPerPage` (100, at most 500),
+/// `links` with `rel: next`, absent at the end, `totalCount`. The version is in `Accept`: without it 406.
+fn atlas() -> Row {
+    let server = || {
+        let limit = Limit::told(2, 18);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            asked.get("/api/atlas/v2/groups/32b6/events")?;
+            asked.bearer("mdb_sa_token")?;
+            if asked.header("accept") != Some("application/vnd.atlas.2023-01-01+json") {
+                return Err(refuse(406, "INVALID_VERSION_DATE"));
+            }
+            limit.pass(asked, |wait| {
+                Reply::status(429)
+                    .header("retry-after", &wait.as_secs().to_string())
+                    .header("ratelimit-limit", "10")
+                    .header("ratelimit-remaining", "0")
+                    .body(r#"{"error":429,"errorCode":"RATE_LIMITED_TOKEN_BUCKET","reason":"Too Many Requests"}"#)
+            })?;
+            asked.only(&["pageNum", "itemsPerPage", "includeCount", "eventType"])?;
+            asked.wants("eventType", "JOINED_GROUP")?;
+            let (size, number) = (asked.size("itemsPerPage", 100, 500)?, asked.number("pageNum", 1)?);
+            let start = (number - 1) * size;
+            let link = |rel: &str, number: u64| json!({"rel": rel, "href": format!("https://cloud.mongodb.com/api/atlas/v2/groups/32b6/events?eventType=JOINED_GROUP&includeCount=true&pageNum={number}&itemsPerPage={size}")});
+            let mut links = vec![link("self", number)];
+            if number > 1 {
+                links.push(link("previous", number - 1));
+            }
+            if start + size < RECORDS {
+                links.push(link("next", number + 1));
+            }
+            let mut body = json!({"links": links, "results": list(slice(start, size), |n| json!({"id": format!("{n:024x}"), "n": n}))});
+            if asked.query("includeCount").as_deref() != Some("false") {
+                body["totalCount"] = RECORDS.into();
+            }
+            Ok(page(body))
+        });
+        (server, hit)
+    };
+    let source = || {
+        Source::get("events", "https://cloud.mongodb.com/api/atlas/v2/groups/32b6/events")
+            .bearer("mdb_sa_token")
+            .header("accept", "application/vnd.atlas.2023-01-01+json")
+            .query("eventType", "JOINED_GROUP")
+            .records("results")
+    };
+    let ((first, first_hit), (second, second_hit)) = (server(), server());
+    let links = NextUrl::links("links").relation("next");
+    let pages = PageNumber::new().param("pageNum").size("itemsPerPage", 500).until(End::total("totalCount"));
+    Row::new(
+        "MongoDB Atlas Admin",
+        [
+            Way::new("N", first, source().query("itemsPerPage", "500").paginate(links))
+                .named("links")
+                .checked(first_hit),
+            Way::new("G", second, source().paginate(pages)).named("pageNum").checked(second_hit),
         ],
     )
 }

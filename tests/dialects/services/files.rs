@@ -1,7 +1,8 @@
 //! Figma, Dropbox, Box.
 
 use headwater::Source;
-use headwater::paginate::{Cursor, End, NextUrl, Offset};
+use headwater::exchange::{Verdict, When};
+use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl, Offset};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal}
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![box_com(), figma()]
+    vec![dropbox(), box_com(), figma()]
 }
 
 /// Figma, REST API (github.com/figma/rest-api-spec): three dialects. Team components: a whole number at
@@ -216,6 +217,80 @@ fn box_com() -> Row {
             Way::new("C", marker, marker_source).named("marker").checked(marker_hit),
             Way::new("O", offset, offset_source).named("offset").checked(offset_hit),
             Way::new("C", events, events_source).named("events").number("event_id").checked(events_hit),
+        ],
+    )
+}
+
+/// Dropbox, /2/files/list_folder (dropbox.com/developers/documentation/http/documentation): the next page is asked at
+/// /continue, with the cursor and nothing else; any other field is refused. A page may be empty while `has_more`. The
+/// cursor outlives the last page, and gives the changes since. The wait of a 429 is in the body as well as in
+/// `Retry-After`. POST all the way, and none of it writes.
+fn dropbox() -> Row {
+    let server = |reset: bool| {
+        let limit = Limit::told(4, 9);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            let fields: Vec<String> =
+                asked.body().as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect();
+            let known = |names: &[&str]| match fields.iter().find(|field| !names.contains(&field.as_str())) {
+                Some(field) => Err(refuse(400, format!("request body: unknown field '{field}'"))),
+                None => Ok(()),
+            };
+            asked.bearer("sl.token")?;
+            let number = match asked.path() {
+                "/2/files/list_folder" => {
+                    known(&["path", "recursive", "limit", "include_deleted"])?;
+                    0
+                }
+                "/2/files/list_folder/continue" => {
+                    known(&["cursor"])?;
+                    unseal("AAD", asked.field("/cursor").as_str().unwrap_or_default())?
+                }
+                path => return Err(refuse(404, path)),
+            };
+            asked.post(asked.path())?;
+            limit.pass(asked, |wait| {
+                let error = json!({"reason": {".tag": "too_many_requests"}, "retry_after": wait.as_secs()});
+                Reply::status(429)
+                    .header("retry-after", &wait.as_secs().to_string())
+                    .body(json!({"error_summary": "too_many_requests/..", "error": error}).to_string())
+            })?;
+            if reset && asked.number == 3 {
+                let body = json!({"error_summary": "reset/...", "error": {".tag": "reset"}});
+                return Err(Reply::status(409).body(body.to_string()));
+            }
+            // About 500 entries a page; one has none, and is not the last.
+            let numbers = match number {
+                0 | 1 => slice(500 * number, 500),
+                2 => 0..0,
+                3 => slice(1000, 500),
+                _ => return Err(refuse(400, "nothing has changed in this test")),
+            };
+            let entries = list(numbers, |n| json!({".tag": "file", "id": format!("id:{n}"), "n": n}));
+            Ok(page(json!({"entries": entries, "cursor": seal("AAD", number + 1), "has_more": number < 3})))
+        });
+        (server, hit)
+    };
+    let source = || {
+        let proceed = || FollowUp::at("/2/files/list_folder/continue").only();
+        let pages = Cursor::body("cursor").into_body("cursor").follow(proceed()).until_false("has_more");
+        Source::post("entries", "https://api.dropboxapi.com/2/files/list_folder")
+            .json(json!({"path": "", "recursive": true, "limit": 500}))
+            .repeatable()
+            .bearer("sl.token")
+            .records("entries")
+            .paginate(Delta::new(pages, Cursor::body("cursor").into_body("cursor").follow(proceed())))
+    };
+    let reset = When::status(409).body("/error/.tag", "reset").means(Verdict::Expired);
+    let ((plain, plain_hit), (forgetful, forgetful_hit)) = (server(false), server(true));
+    Row::new(
+        "Dropbox",
+        [
+            Way::new("C", plain, source()).checked(plain_hit),
+            Way::new("C", forgetful, source().rule(reset).restart_on_expiry())
+                .named("reset")
+                .in_a_run()
+                .checked(forgetful_hit),
         ],
     )
 }

@@ -1,16 +1,17 @@
 //! Okta, Auth0, SCIM.
 
+use super::asked::{Answer, Asked, Limit, day, list, page, refuse, seal, serve, slice, unseal};
 use headwater::Source;
-use headwater::paginate::{Cursor, Offset};
+use headwater::pages::Window;
+use headwater::paginate::{Cursor, End, LinkHeader, Offset, PageNumber};
 use headwater::request::Target;
 use headwater::testing::Reply;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![scim_cursor(), scim_index(), auth0_checkpoint()]
+    vec![auth0_page(), okta(), scim_cursor(), scim_index(), auth0_checkpoint()]
 }
 
 fn auth0_limit(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
@@ -161,4 +162,141 @@ fn scim_cursor() -> Row {
         .records("Resources")
         .paginate(Cursor::body("nextCursor").into_query("cursor").first("").missing_ends());
     Row::new("SCIM cursor (RFC 9865)", [Way::new("C", server, source).checked(hit)])
+}
+
+/// Okta (developer.okta.com/docs/api/#pagination, "Rate limits"): several `Link` lines, `after` is a token; users 200 at
+/// most, the system log 1,000, and without `until` its next link is always there: it is polled. A 429 has
+/// `X-Rate-Limit-Reset` in epoch seconds.
+fn okta() -> Row {
+    let server = |log: bool| {
+        let (path, most) = if log { ("/api/v1/logs", 1000) } else { ("/api/v1/users", 200) };
+        let limit = Limit::told(3, 22);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            asked.get(path)?;
+            asked.key("authorization", "SSWS 00token")?;
+            let told = |reply: Reply, remaining: &str, reset: f64| {
+                reply
+                    .header("x-rate-limit-limit", "600")
+                    .header("x-rate-limit-remaining", remaining)
+                    .header("x-rate-limit-reset", &reset.ceil().to_string())
+            };
+            limit.pass(asked, |wait| {
+                let body = r#"{"errorCode":"E0000047","errorSummary":"API call exceeded rate limit due to too many requests."}"#;
+                told(Reply::status(429).body(body), "0", limit.epoch(wait))
+            })?;
+            asked.only(&["limit", "after", "since", "filter"])?;
+            let filter = "status eq \"ACTIVE\"";
+            asked.wants("filter", filter)?;
+            let size = asked.size("limit", most, most)?;
+            let start = asked.query("after").map_or(Ok(0), |after| unseal("200u", &after))?;
+            let found = list(slice(start, size), |n| json!({"id": format!("00u{n}"), "n": n}));
+            let link = |after: Option<u64>| {
+                let mut url = url::Url::parse(&format!("https://acme.okta.com{path}")).expect("a URL");
+                url.query_pairs_mut().append_pair("filter", filter).append_pair("limit", &size.to_string());
+                if let Some(after) = after {
+                    url.query_pairs_mut().append_pair("after", &seal("200u", after));
+                }
+                url
+            };
+            let next = start + found.len() as u64;
+            let reply = told(page(found.into()), "590", limit.epoch(std::time::Duration::from_secs(60)));
+            let reply =
+                reply.header("link", &format!("<{}>; rel=\"self\"", link((start > 0).then_some(start))));
+            if log || next < RECORDS {
+                return Ok(reply.header("link", &format!("<{}>; rel=\"next\"", link(Some(next)))));
+            }
+            Ok(reply)
+        });
+        (server, hit)
+    };
+    let source = |url: &str| {
+        Source::get("objects", url)
+            .api_key_header("authorization", "SSWS 00token")
+            .query("filter", "status eq \"ACTIVE\"")
+            .records("")
+    };
+    let ((users, users_hit), (log, log_hit)) = (server(false), server(true));
+    let users_source =
+        source("https://acme.okta.com/api/v1/users").query("limit", "200").paginate(LinkHeader::new());
+    let log_source = source("https://acme.okta.com/api/v1/logs")
+        .query("limit", "500")
+        .paginate(LinkHeader::new().until(End::empty_page()));
+    Row::new(
+        "Okta",
+        [
+            Way::new("N", users, users_source).named("users").checked(users_hit),
+            Way::new("N", log, log_source).named("system log").checked(log_hit),
+        ],
+    )
+}
+
+/// Auth0, "View search results by page" (auth0.com/docs): `page` from 0, `per_page` (50, at most 100), and a `total` with
+/// `include_totals`; users beyond the first 1,000 are refused with a 400. So the users are asked for by the time of their
+/// creation, and a slice that has more is halved. Other lists have no such end.
+fn auth0_page() -> Row {
+    let answer = |asked: &Asked<'_>, field: &str, found: Vec<u64>, reach: u64| -> Answer {
+        let (size, number) = (asked.size("per_page", 50, 100)?, asked.number("page", 0)?);
+        let start = number * size;
+        if start + size > reach {
+            return Err(refuse(400, "You can only page through the first 1000 records."));
+        }
+        asked.wants("include_totals", "true")?;
+        let shown = found.iter().skip(start as usize).take(size as usize);
+        let shown: Vec<Value> = shown.map(|n| json!({"id": format!("auth0|{n}"), "n": n})).collect();
+        Ok(page(
+            json!({"start": start, "limit": size, "length": shown.len(), "total": found.len(), field: shown}),
+        ))
+    };
+    let limit = Limit::told(3, 7);
+    let roles_hit = limit.hit();
+    let roles = serve(move |asked| {
+        asked.get("/api/v2/roles")?;
+        auth0_limit(asked, &limit)?;
+        asked.only(&["page", "per_page", "include_totals"])?;
+        answer(asked, "roles", (0..RECORDS).collect(), u64::MAX)
+    });
+    let pages = || PageNumber::new().start(0).size("per_page", 100).until(End::total("total"));
+    let source = |name: &str, url: &str| {
+        Source::get(name, url).bearer("auth0Token").query("include_totals", "true").paginate(pages())
+    };
+    let roles_source = source("roles", "https://acme.eu.auth0.com/api/v2/roles").records("roles");
+
+    let limit = Limit::told(4, 9);
+    let users_hit = limit.hit();
+    let begin = day("2026-01-01");
+    let users = serve(move |asked| {
+        asked.get("/api/v2/users")?;
+        auth0_limit(asked, &limit)?;
+        asked.only(&["page", "per_page", "include_totals", "search_engine", "sort", "q"])?;
+        asked.wants("search_engine", "v3")?;
+        asked.wants("sort", "created_at:1")?;
+        // Lucene: from the first, which counts, to the last, which does not.
+        let query = asked.query("q").unwrap_or_default();
+        let range =
+            query.strip_prefix("created_at:[").and_then(|rest| rest.strip_suffix('}')?.split_once(" TO "));
+        let time = |text: &str| {
+            chrono::DateTime::parse_from_rfc3339(text).map_err(|_| refuse(400, "invalid query string"))
+        };
+        let (start, end) = range.ok_or_else(|| refuse(400, "invalid query string"))?;
+        let (start, end) = (time(start)?, time(end)?);
+        let found = (0..RECORDS).filter(|n| {
+            let created = begin + chrono::Duration::minutes(90 * *n as i64);
+            created >= start && created < end
+        });
+        answer(asked, "users", found.collect(), 1000)
+    });
+    let users_source = source("users", "https://acme.eu.auth0.com/api/v2/users")
+        .query("search_engine", "v3")
+        .query("sort", "created_at:1")
+        .query("q", "created_at:[{start} TO {end}}")
+        .records("users")
+        .window(Window::time("2026-01-01T00:00:00Z", "2026-07-01T00:00:00Z").ceiling(1000).total_at("total"));
+    Row::new(
+        "Auth0 page",
+        [
+            Way::new("G", roles, roles_source).named("roles").checked(roles_hit),
+            Way::new("W,G", users, users_source).named("users").checked(users_hit),
+        ],
+    )
 }

@@ -1,17 +1,17 @@
 //! Mailchimp, SendGrid, Mailgun, Klaviyo.
 
+use headwater::paginate::{End, NextUrl, Offset};
 use std::time::Duration;
 
 use headwater::Source;
-use headwater::paginate::{NextUrl, Offset};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
-use super::asked::{Limit, list, page, seal, serve, slice, unseal};
+use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![mailchimp(), send_grid(), klaviyo()]
+    vec![mailgun(), mailchimp(), send_grid(), klaviyo()]
 }
 
 /// Mailchimp, "Pagination" and "Throttling" (mailchimp.com/developer/marketing/docs): `offset` and `count`, 10 by
@@ -155,4 +155,45 @@ fn klaviyo() -> Row {
         .records("data")
         .paginate(NextUrl::body("links.next"));
     Row::new("Klaviyo", [Way::new("N", server, source).number("attributes.n").checked(hit)])
+}
+
+/// Mailgun, "Events" (documentation.mailgun.com): `paging.next` is always there, also when nothing is left: the end is a
+/// page without items. Its path is another one, and it has no query. At most 300.
+fn mailgun() -> Row {
+    let limit = Limit::untold(3, 0);
+    let hit = limit.hit();
+    let server = serve(move |asked| {
+        // base64 of "api:key-mg"
+        asked.key("authorization", "Basic YXBpOmtleS1tZw==")?;
+        limit.pass(asked, |_| Reply::status(429).body(r#"{"message":"Too many requests"}"#))?;
+        let (size, start) = match asked.path().strip_prefix("/v3/mg.example.com/events") {
+            Some("") => {
+                asked.only(&["limit", "ascending", "begin"])?;
+                asked.wants("ascending", "yes")?;
+                (asked.size("limit", 100, 300)?, 0)
+            }
+            Some(rest) => {
+                asked.only(&[])?;
+                let parts = rest.strip_prefix("/W3si.").and_then(|rest| rest.split_once('.'));
+                let number = |text: &str| text.parse().map_err(|_| refuse(400, "a bad page"));
+                let (size, start) = parts.ok_or_else(|| refuse(404, "no such page"))?;
+                (number(size)?, number(start)?)
+            }
+            None => return Err(refuse(404, asked.path())),
+        };
+        let items =
+            list(slice(start, size), |n| json!({"event": "delivered", "id": format!("ev{n}"), "n": n}));
+        let at = |start: u64| format!("https://api.mailgun.net/v3/mg.example.com/events/W3si.{size}.{start}");
+        let next = start + items.len() as u64;
+        let paging = json!({"first": at(0), "previous": at(start.saturating_sub(size)), "next": at(next), "last": at(RECORDS)});
+        Ok(page(json!({"items": items, "paging": paging})))
+    });
+    let source = Source::get("events", "https://api.mailgun.net/v3/mg.example.com/events")
+        .basic("api", "key-mg")
+        .query("begin", "1700000000")
+        .query("ascending", "yes")
+        .query("limit", "300")
+        .records("items")
+        .paginate(NextUrl::body("paging.next").until(End::empty_page()));
+    Row::new("Mailgun", [Way::new("N", server, source).checked(hit)])
 }

@@ -1,15 +1,16 @@
 //! Datadog, PagerDuty, Sentry, New Relic.
 
+use super::asked::{Asked, Limit, day, list, page, refuse, seal, serve, slice, unseal};
+use headwater::pages::Window;
 use headwater::paginate::{Cursor, LinkHeader, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![datadog(), pager_duty_cursor(), sentry(), new_relic()]
+    vec![pager_duty_classic(), datadog(), pager_duty_cursor(), sentry(), new_relic()]
 }
 
 /// Datadog API v2 (docs.datadoghq.com/api/latest; github.com/DataDog/datadog-api-client-python): logs by `page[cursor]`, in
@@ -219,7 +220,7 @@ fn sentry() -> Row {
 /// next link at the end. NerdGraph (docs.newrelic.com/docs/apis/nerdgraph): `nextCursor`, null at the end, goes into
 /// `results(cursor:)`; at most 25 requests at once ("NerdGraph usage limits"), and a 429 that says nothing beyond that.
 fn new_relic() -> Row {
-    let limit = Limit::untold(3, 1);
+    let limit = Limit::untold(3, 0);
     let rest_hit = limit.hit();
     let rest = serve(move |asked| {
         asked.get("/v2/applications.json")?;
@@ -250,7 +251,7 @@ fn new_relic() -> Row {
         .records("applications")
         .paginate(LinkHeader::new());
 
-    let limit = Limit::untold(2, 1);
+    let limit = Limit::untold(2, 0);
     let graph_hit = limit.hit();
     let graph = serve(move |asked| {
         asked.post("/graphql")?;
@@ -281,6 +282,65 @@ fn new_relic() -> Row {
         [
             Way::new("N", rest, rest_source).named("REST").number("id").checked(rest_hit),
             Way::new("C", graph, graph_source).named("NerdGraph").checked(graph_hit),
+        ],
+    )
+}
+
+/// PagerDuty, "Pagination" (developer.pagerduty.com/docs/pagination): `offset` and `limit` (25, at most 100), `more`;
+/// `total` is null unless asked for. `offset + limit` beyond 10,000 is refused with a 400: then `since` and `until`.
+fn pager_duty_classic() -> Row {
+    let begin = day("2026-01-01");
+    let incidents = |reach: u64, limit: Limit| {
+        serve(move |asked| {
+            asked.get("/incidents")?;
+            pager_duty(asked, &limit)?;
+            asked.only(&["offset", "limit", "total", "since", "until", "sort_by", "date_range"])?;
+            let time = |name: &str| match asked.query(name) {
+                None => Ok(None),
+                Some(text) => chrono::DateTime::parse_from_rfc3339(&text)
+                    .map(Some)
+                    .map_err(|_| refuse(400, format!("{name} is no time"))),
+            };
+            let (since, until) = (time("since")?, time("until")?);
+            if since.is_none() && asked.query("date_range").as_deref() != Some("all") {
+                return Err(refuse(400, "in this test, say date_range=all"));
+            }
+            let found: Vec<u64> = (0..RECORDS)
+                .filter(|n| {
+                    let created = begin + chrono::Duration::minutes(101 * *n as i64);
+                    since.is_none_or(|since| created >= since) && until.is_none_or(|until| created < until)
+                })
+                .collect();
+            let (size, start) = (asked.size("limit", 25, 100)?, asked.number("offset", 0)?);
+            if start + size > reach {
+                return Err(refuse(400, "Offset must be less than or equal to 10000"));
+            }
+            let shown = found.iter().skip(start as usize).take(size as usize);
+            let shown: Vec<Value> = shown.map(|n| json!({"id": format!("PT{n}"), "n": n})).collect();
+            let total = (asked.query("total").as_deref() == Some("true")).then_some(found.len());
+            let more = start + size < found.len() as u64;
+            Ok(page(
+                json!({"incidents": shown, "limit": size, "offset": start, "total": total, "more": more}),
+            ))
+        })
+    };
+    let source =
+        || pager_duty_source("incidents", "https://api.pagerduty.com/incidents").records("incidents");
+    let limit = Limit::told(3, 19);
+    let hit = limit.hit();
+    let all = source().query("date_range", "all").paginate(Offset::new(100).until_false("more"));
+    // The vendor's end is at 10,000; with 1,234 records, this one is at 1,000.
+    let windowed = source()
+        .query("since", "{start}")
+        .query("until", "{end}")
+        .query("total", "true")
+        .paginate(Offset::new(100).until_false("more"))
+        .window(Window::time("2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z").ceiling(1000).total_at("total"));
+    Row::new(
+        "PagerDuty classic",
+        [
+            Way::new("O", incidents(10_000, limit), all).named("offset").checked(hit),
+            Way::new("W,O", incidents(1000, Limit::told(5, 1)), windowed).named("since, until"),
         ],
     )
 }

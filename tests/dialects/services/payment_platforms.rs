@@ -1,15 +1,16 @@
 //! Braintree, PayPal, Square, Adyen.
 
+use super::asked::{Asked, Limit, day, list, page, refuse, seal, serve, slice, unseal};
+use headwater::pages::{Step, Window};
 use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![square(), adyen()]
+    vec![pay_pal(), square(), adyen()]
 }
 
 /// Square, "Pagination" (developer.squareup.com/docs/build-basics/common-api-patterns/pagination): `cursor`, absent at the
@@ -36,7 +37,7 @@ fn square() -> Row {
         }
         Ok(page(body))
     };
-    let limit = Limit::untold(3, 1);
+    let limit = Limit::untold(3, 0);
     let payments_hit = limit.hit();
     let payments = serve(move |asked| {
         asked.get("/v2/payments")?;
@@ -46,7 +47,7 @@ fn square() -> Row {
         let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("sqc", &cursor))?;
         answer("payments", start, asked.size("limit", 100, 100)?)
     });
-    let limit = Limit::untold(2, 1);
+    let limit = Limit::untold(2, 0);
     let orders_hit = limit.hit();
     let orders = serve(move |asked| {
         asked.post("/v2/orders/search")?;
@@ -190,6 +191,107 @@ fn adyen() -> Row {
             Way::new("G", second, users().paginate(pages)).named("pageNumber").checked(second_hit),
             Way::new("O", holders, holders_source).named("offset").checked(holders_hit),
             Way::new("N", transfers, transfers_source).named("cursor").checked(transfers_hit),
+        ],
+    )
+}
+
+/// PayPal (github.com/paypal/paypal-rest-api-specifications). Plans: `page`, `page_size` (10, at most 20); `total_pages`
+/// only with `total_required=true`; `links` has the next page, too. Transactions: 100, at most 500, of at most 31 days and
+/// 10,000 rows: above that a 400, `RESULTSET_TOO_LARGE`.
+fn pay_pal() -> Row {
+    let plans = || {
+        let limit = Limit::told(4, 6);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            asked.get("/v1/billing/plans")?;
+            asked.bearer("A21AA")?;
+            limit.pass(asked, |wait| {
+                Reply::status(429)
+                    .header("retry-after", &wait.as_secs().to_string())
+                    .body(r#"{"name":"RATE_LIMIT_REACHED","message":"Too many requests. Blocked due to rate limiting."}"#)
+            })?;
+            asked.only(&["page", "page_size", "total_required", "product_id"])?;
+            asked.wants("product_id", "PROD-1")?;
+            let (size, number) = (asked.size("page_size", 10, 20)?, asked.number("page", 1)?);
+            let start = (number - 1) * size;
+            let found = list(slice(start, size), |n| json!({"id": format!("P-{n}"), "n": n}));
+            let link = |rel: &str, number: u64| json!({"rel": rel, "method": "GET", "href": format!("https://api-m.paypal.com/v1/billing/plans?product_id=PROD-1&page_size={size}&page={number}&total_required=true")});
+            let mut links = vec![link("self", number), link("first", 1)];
+            if start + size < RECORDS {
+                links.push(link("next", number + 1));
+            }
+            let mut body = json!({"plans": found, "links": links});
+            if asked.query("total_required").as_deref() == Some("true") {
+                body["total_items"] = RECORDS.into();
+                body["total_pages"] = RECORDS.div_ceil(size).into();
+            }
+            Ok(page(body))
+        });
+        (server, hit)
+    };
+    let plans_source = || {
+        Source::get("plans", "https://api-m.paypal.com/v1/billing/plans")
+            .bearer("A21AA")
+            .query("product_id", "PROD-1")
+            .query("total_required", "true")
+            .records("plans")
+    };
+    let pages = PageNumber::new().size("page_size", 20).until_page_count("total_pages");
+    let links = NextUrl::links("links").relation("next");
+
+    // A transaction every three hours and seven minutes from the beginning of January.
+    let begin = day("2026-01-01");
+    let at = move |n: u64| begin + chrono::Duration::minutes(187 * n as i64);
+    let transactions = serve(move |asked| {
+        asked.get("/v1/reporting/transactions")?;
+        asked.bearer("A21AA")?;
+        asked.only(&["start_date", "end_date", "fields", "page", "page_size"])?;
+        asked.wants("fields", "all")?;
+        let time = |name: &str| {
+            let text = asked.query(name).unwrap_or_default();
+            chrono::DateTime::parse_from_rfc3339(&text)
+                .map_err(|_| refuse(400, format!("{name}: INVALID_REQUEST")))
+        };
+        let (start, end) = (time("start_date")?, time("end_date")?);
+        if end - start > chrono::Duration::days(31) {
+            return Err(refuse(400, "INVALID_REQUEST: the range is greater than 31 days"));
+        }
+        let found: Vec<u64> = (0..RECORDS).filter(|n| at(*n) >= start && at(*n) < end).collect();
+        let (size, number) = (asked.size("page_size", 100, 500)?, asked.number("page", 1)?);
+        let details = found.iter().skip(((number - 1) * size) as usize).take(size as usize);
+        let details =
+            details.map(|n| json!({"transaction_info": {"transaction_id": format!("T{n}"), "n": n}}));
+        Ok(page(json!({
+            "transaction_details": details.collect::<Vec<_>>(),
+            "page": number,
+            "total_items": found.len(),
+            "total_pages": found.len().div_ceil(size as usize),
+        })))
+    });
+    let transactions_source =
+        Source::get("transactions", "https://api-m.paypal.com/v1/reporting/transactions")
+            .bearer("A21AA")
+            .query("fields", "all")
+            .query("start_date", "{start}")
+            .query("end_date", "{end}")
+            .records("transaction_details")
+            .paginate(PageNumber::new().size("page_size", 100).until_page_count("total_pages"))
+            .window(
+                Window::time("2026-01-01T00:00:00Z", "2026-07-01T00:00:00Z")
+                    .every(Step::days(31))
+                    .concurrency(2),
+            );
+    let ((first, first_hit), (second, second_hit)) = (plans(), plans());
+    Row::new(
+        "PayPal",
+        [
+            Way::new("G", first, plans_source().paginate(pages)).named("page").checked(first_hit),
+            Way::new("N", second, plans_source().query("page_size", "20").paginate(links))
+                .named("links")
+                .checked(second_hit),
+            Way::new("W,G", transactions, transactions_source)
+                .named("reporting")
+                .number("transaction_info.n"),
         ],
     )
 }

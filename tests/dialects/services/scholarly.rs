@@ -15,7 +15,7 @@ pub(crate) fn rows() -> Vec<Row> {
 /// is always there, and has `+`, `/` and `=` in it; the end is a page with fewer items than `rows` (20, at most 1,000).
 /// `X-Rate-Limit-Limit` per `X-Rate-Limit-Interval`. By `offset` one gets no further than 10,000.
 fn crossref() -> Row {
-    let limit = Limit::untold(2, 1);
+    let limit = Limit::untold(2, 0);
     let hit = limit.hit();
     let server = serve(move |asked| {
         asked.get("/works")?;

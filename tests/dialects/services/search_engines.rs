@@ -1,6 +1,9 @@
 //! Elasticsearch in its three ways, Algolia.
 
-use headwater::paginate::{Cursor, End, FollowUp};
+use headwater::page::Select;
+use headwater::pages::{Fanout, Window};
+use headwater::paginate::{Cursor, End, FollowUp, Offset, Single};
+use headwater::request::Target;
 use headwater::testing::Reply;
 use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![scroll(), algolia()]
+    vec![search_after(), from_size(), scroll(), algolia()]
 }
 
 fn too_many() -> Reply {
@@ -36,7 +39,7 @@ fn hits(found: &[u64], size: u64, sort: bool) -> Value {
 /// Algolia, "Browse for records" (algolia.com/doc/rest-api/search/browse): `cursor` in the body, absent at the end; 1,000 at
 /// most. It may be longer than a URL. A search gives 1,000 records and no more, browse all of them.
 fn algolia() -> Row {
-    let limit = Limit::untold(2, 1);
+    let limit = Limit::untold(2, 0);
     let hit = limit.hit();
     let server = serve(move |asked| {
         asked.post("/1/indexes/products/browse")?;
@@ -75,7 +78,7 @@ fn algolia() -> Row {
 /// is mostly the same again and again. The server keeps the place, so a page is gone once it was given: it must not be
 /// asked for twice.
 fn scroll() -> Row {
-    let limit = Limit::untold(3, 1);
+    let limit = Limit::untold(3, 0);
     let hit = limit.hit();
     let place = Mutex::new(0_u64);
     let server = serve(move |asked| {
@@ -113,4 +116,136 @@ fn scroll() -> Row {
         )
         .allow_repeats();
     Row::new("Elasticsearch scroll", [Way::new("C", server, source).number("_source.n").checked(hit)])
+}
+
+/// Elasticsearch, "Paginate search results" (elastic.co/docs/reference/elasticsearch/rest-apis/paginate-search-results):
+/// `from` and `size` (10) in the body; beyond `index.max_result_window`, 10,000, a 400. Then a range on a key, halved where
+/// it has more.
+fn from_size() -> Row {
+    let search = |window: u64, limit: Limit| {
+        serve(move |asked| {
+            asked.post("/logs/_search")?;
+            asked.key("authorization", "ApiKey VnVhQ2Z")?;
+            limit.pass(asked, |_| too_many())?;
+            if asked.field("/sort") != json!([{"at": "asc"}])
+                || asked.field("/track_total_hits") != json!(true)
+            {
+                return Err(refuse(400, "the rest of the body is gone"));
+            }
+            let number = |pointer: &str, default: u64| match asked.field(pointer) {
+                Value::Null => Ok(default),
+                value => value.as_u64().ok_or_else(|| refuse(400, format!("{pointer} is {value}"))),
+            };
+            let (from, size) = (number("/from", 0)?, number("/size", 10)?);
+            if from + size > window {
+                let reason = format!(
+                    "Result window is too large, from + size must be less than or equal to: [{window}] but was [{}]",
+                    from + size
+                );
+                return Err(refuse(400, reason));
+            }
+            let (start, end) = (number("/query/range/at/gte", 0)?, number("/query/range/at/lt", u64::MAX)?);
+            let found: Vec<u64> = (0..RECORDS).filter(|n| (start..end).contains(&(1000 * n))).collect();
+            let mut answer = hits(&found[(from as usize).min(found.len())..], size, false);
+            answer["total"]["value"] = found.len().into();
+            Ok(page(json!({"took": 3, "timed_out": false, "hits": answer})))
+        })
+    };
+    let url = "https://es.example.com:9200/logs/_search";
+    let offset = |size: u64| {
+        let offset = Offset::new(size).offset_into(Target::body("from")).limit_into(Target::body("size"));
+        offset.until_total("hits.total.value")
+    };
+    let limit = Limit::untold(3, 0);
+    let hit = limit.hit();
+    let all = post("logs", url, json!({"sort": [{"at": "asc"}], "track_total_hits": true}))
+        .repeatable()
+        .records("hits.hits")
+        .paginate(offset(500));
+    // The vendor's window ends at 10,000; with 1,234 records, this one ends at 1,000.
+    let range = json!({"range": {"at": {"gte": "{start}", "lt": "{end}"}}});
+    let windowed =
+        post("logs", url, json!({"query": range, "sort": [{"at": "asc"}], "track_total_hits": true}))
+            .repeatable()
+            .records("hits.hits")
+            .paginate(offset(500))
+            .window(Window::ids(0..2_000_000).ceiling(1000).total_at("hits.total.value"));
+    Row::new(
+        "Elasticsearch from/size",
+        [
+            Way::new("O", search(10_000, limit), all).named("from, size").number("_source.n").checked(hit),
+            Way::new("W,O", search(1000, Limit::untold(4, 0)), windowed).named("range").number("_source.n"),
+        ],
+    )
+}
+
+/// Elasticsearch, `search_after` with a point in time (the same page): the last hit's `sort`, an array, and the `pit_id` of
+/// the answer, which may change: only the newest is good. The search has no index in its path. The end is a page without
+/// hits. The point in time is opened with a POST of its own, and dies by itself after `keep_alive`.
+fn search_after() -> Row {
+    let server = |limit: Limit| {
+        let newest = Mutex::new(0_u64);
+        serve(move |asked| {
+            asked.key("authorization", "ApiKey VnVhQ2Z")?;
+            if asked.path() == "/logs/_pit" {
+                asked.wants("keep_alive", "1m")?;
+                asked.post("/logs/_pit")?;
+                return Ok(page(json!({"id": "pit==0"})));
+            }
+            asked.post("/_search")?;
+            limit.pass(asked, |_| too_many())?;
+            if asked.field("/pit/keep_alive") != "1m"
+                || asked.field("/sort") != json!([{"at": "asc"}, {"_shard_doc": "asc"}])
+            {
+                return Err(refuse(400, "the rest of the body is gone"));
+            }
+            let mut newest = newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if asked.field("/pit/id") != format!("pit=={newest}") {
+                return Err(refuse(404, "search_context_missing_exception"));
+            }
+            let start = match asked.field("/search_after") {
+                Value::Null => 0,
+                after => {
+                    let n =
+                        after[1].as_u64().ok_or_else(|| refuse(400, "search_after has the wrong length"))?;
+                    if after != json!([1000 * (n / 3), n]) {
+                        return Err(refuse(400, "search_after must be the whole sort"));
+                    }
+                    n + 1
+                }
+            };
+            let size = asked.field("/size").as_u64().unwrap_or(10).min(10_000);
+            // It changes now and then.
+            *newest += asked.number % 2;
+            let found: Vec<u64> = (start..RECORDS).collect();
+            Ok(page(json!({"pit_id": format!("pit=={newest}"), "hits": hits(&found, size, true)})))
+        })
+    };
+    let body = |pit: &str| json!({"size": 300, "pit": {"id": pit, "keep_alive": "1m"}, "sort": [{"at": "asc"}, {"_shard_doc": "asc"}], "track_total_hits": false});
+    let source = |pit: &str| {
+        post("logs", "https://es.example.com:9200/_search", body(pit))
+            .repeatable()
+            .records("hits.hits")
+            .paginate(
+                Cursor::last_record("sort")
+                    .into_body("search_after")
+                    .and(Cursor::body("pit_id").into_body("pit.id")),
+            )
+    };
+    let opening = server(Limit::untold(4, 0));
+    let open = Source::post("pit", "https://es.example.com:9200/logs/_pit?keep_alive=1m")
+        .api_key_header("authorization", "ApiKey VnVhQ2Z")
+        .records(Select::object(""))
+        .paginate(Single)
+        .transport(opening.clone());
+    let limit = Limit::untold(2, 0);
+    let hit = limit.hit();
+    let opened = source("{pit}").fanout(Fanout::over(open).bind("pit", "id"));
+    Row::new(
+        "Elasticsearch search_after + PIT",
+        [
+            Way::new("K", server(limit), source("pit==0")).named("a PIT").number("_source.n").checked(hit),
+            Way::new("F,K", opening, opened).named("opened first").number("_source.n"),
+        ],
+    )
 }

@@ -20,33 +20,54 @@ pub(crate) fn rows() -> Vec<Row> {
 /// Airtable, "List records" (airtable.com/developers/web/api/list-records) and "Rate limits": `offset` is a token, and
 /// absent on the last page. 429 names no wait: 30 s must pass. A token that is some minutes old is refused with 422.
 fn airtable() -> Row {
-    let limit = Limit::untold(4, 30);
-    let hit = limit.hit();
-    let server = serve(move |asked| {
-        asked.get("/v0/appHeadwater/Tasks")?;
-        asked.bearer("patKey")?;
-        limit.pass(asked, |_| {
-            let error = json!({"error": "RATE_LIMIT_REACHED", "message": "Rate limit exceeded. Please try again later"});
-            Reply::status(429).body(json!({"errors": [error]}).to_string())
-        })?;
-        asked.only(&["pageSize", "offset"])?;
-        let size = asked.size("pageSize", 100, 100)?;
-        let start = asked.query("offset").map_or(Ok(0), |token| unseal("itr", &token))?;
-        let records =
-            list(slice(start, size), |n| json!({"id": format!("rec{n:014}"), "fields": {"Number": n}}));
-        let mut body = json!({"records": records});
-        if start + size < RECORDS {
-            body["offset"] = seal("itr", start + size).into();
-        }
-        Ok(page(body))
-    });
-    let source = Source::get("tasks", "https://api.airtable.com/v0/appHeadwater/Tasks")
-        .bearer("patKey")
-        .query("pageSize", "100")
-        .records("records")
-        .paginate(Cursor::body("offset").into_query("offset").missing_ends())
-        .rule(When::status(429).means(Verdict::WaitFor(Duration::from_secs(30))));
-    Row::new("Airtable", [Way::new("C", server, source).number("fields.Number").checked(hit)])
+    let server = |expires: bool| {
+        let limit = Limit::untold(4, 30);
+        let hit = limit.hit();
+        let server = serve(move |asked| {
+            asked.get("/v0/appHeadwater/Tasks")?;
+            asked.bearer("patKey")?;
+            limit.pass(asked, |_| {
+                let error = json!({"error": "RATE_LIMIT_REACHED", "message": "Rate limit exceeded."});
+                Reply::status(429).body(json!({"errors": [error]}).to_string())
+            })?;
+            asked.only(&["pageSize", "offset"])?;
+            let size = asked.size("pageSize", 100, 100)?;
+            let start = asked.query("offset").map_or(Ok(0), |token| unseal("itr", &token))?;
+            if expires && asked.number == 9 {
+                let error = json!({"error": {"type": "LIST_RECORDS_ITERATOR_NOT_AVAILABLE"}});
+                return Err(Reply::status(422).body(error.to_string()));
+            }
+            let record = |n| json!({"id": format!("rec{n:014}"), "fields": {"Number": n}});
+            let mut body = json!({"records": list(slice(start, size), record)});
+            if start + size < RECORDS {
+                body["offset"] = seal("itr", start + size).into();
+            }
+            Ok(page(body))
+        });
+        (server, hit)
+    };
+    let source = || {
+        Source::get("tasks", "https://api.airtable.com/v0/appHeadwater/Tasks")
+            .bearer("patKey")
+            .query("pageSize", "100")
+            .records("records")
+            .paginate(Cursor::body("offset").into_query("offset").missing_ends())
+            .rule(When::status(429).means(Verdict::WaitFor(Duration::from_secs(30))))
+    };
+    let gone = When::status(422).body_contains("LIST_RECORDS_ITERATOR_NOT_AVAILABLE").means(Verdict::Expired);
+    let anew = source().rule(gone).restart_on_expiry();
+    let ((plain, plain_hit), (expiring, expiring_hit)) = (server(false), server(true));
+    Row::new(
+        "Airtable",
+        [
+            Way::new("C", plain, source()).number("fields.Number").checked(plain_hit),
+            Way::new("C", expiring, anew)
+                .named("token gone")
+                .number("fields.Number")
+                .in_a_run()
+                .checked(expiring_hit),
+        ],
+    )
 }
 
 /// Trello, "Nested resources: paging" and "Rate limits" (developer.atlassian.com/cloud/trello/guides/rest-api): newest
@@ -228,7 +249,7 @@ fn asana() -> Row {
     };
     let end = || End::equals("next_page", Value::Null);
     let token = Cursor::body("next_page.offset").into_query("offset").until(end());
-    let uri = NextUrl::body("next_page.uri").missing_ends();
+    let uri = NextUrl::body("next_page.uri").until(end());
     let ((first, first_hit), (second, second_hit)) = (server(), server());
     Row::new(
         "Asana",
