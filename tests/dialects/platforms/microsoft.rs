@@ -69,9 +69,17 @@ fn graph_users(limit: Limit) -> Scripted {
 }
 
 fn graph_delta(limit: Limit) -> Scripted {
+    let resync = Limit::at(6, Duration::ZERO);
     server(move |asked| {
         graph_asked(asked, &limit)?;
         asked.at("GET", "/v1.0/users/delta")?;
+        if resync.meets().is_some() {
+            // What was given out before may be wrong by now: all has to be read anew.
+            let error =
+                json!({ "code": "resyncRequired", "message": "Resync required. Replace any local items." });
+            return Ok(answer(410, json!({ "error": error }))
+                .header("location", "https://graph.microsoft.com/v1.0/users/delta?$deltatoken="));
+        }
         let at = match asked.query("$skiptoken") {
             // The token holds what was asked; anything beside it is refused.
             Some(token) => {
@@ -99,7 +107,7 @@ fn graph_delta(limit: Limit) -> Scripted {
 }
 
 /// `@odata.nextLink` is absolute and to be asked as it is; pages may be empty in the middle. A delta query ends with an
-/// `@odata.deltaLink`, where the next run begins (learn.microsoft.com/graph, "Paging Microsoft Graph data in your app",
+/// `@odata.deltaLink`, where the next run begins, and may ask for all of it anew: 410 `resyncRequired` (learn.microsoft.com/graph, "Paging Microsoft Graph data in your app",
 /// "Use delta query to track changes", "throttling guidance": 429 with `Retry-After`).
 fn graph() -> Row {
     let way = |served: fn(Limit) -> Scripted, source| {
@@ -116,13 +124,15 @@ fn graph() -> Row {
     let list = source("users", "https://graph.microsoft.com/v1.0/users")
         .query("$top", "99")
         .paginate(NextUrl::body("/@odata.nextLink").missing_ends());
-    let delta = source("users", "https://graph.microsoft.com/v1.0/users/delta").paginate(Delta::new(
-        NextUrl::body("/@odata.nextLink").missing_ends(),
-        NextUrl::body("/@odata.deltaLink"),
-    ));
+    let delta = source("users", "https://graph.microsoft.com/v1.0/users/delta")
+        .paginate(Delta::new(
+            NextUrl::body("/@odata.nextLink").missing_ends(),
+            NextUrl::body("/@odata.deltaLink"),
+        ))
+        .restart_on_expiry();
     Row::new(
         "Microsoft Graph",
-        [way(graph_users, list).named("list"), way(graph_delta, delta).named("delta")],
+        [way(graph_users, list).named("list"), way(graph_delta, delta).named("delta").in_a_run()],
     )
 }
 
