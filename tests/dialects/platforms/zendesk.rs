@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater::incremental::Incremental;
 use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Source, SourceBuilder};
@@ -189,11 +190,18 @@ fn incremental() -> Row {
         .query("start_time", "1767225600")
         .records("calls")
         .paginate(NextUrl::body("next_page").until(End::repeated()));
+    let by_time = source("tickets", "/api/v2/incremental/tickets.json")
+        .query("start_time", "{since}")
+        .query("per_page", "100")
+        .records("tickets")
+        .paginate(NextUrl::body("next_page").until(End::when_true("end_of_stream")))
+        .incremental(Incremental::by("generated_timestamp").key("id").since(1_767_225_600));
     Row::new(
         "Zendesk incremental",
         [
             way("N", export, by_url).named("after_url"),
             way("C", export, by_cursor).named("after_cursor"),
+            way("N", export_by_time, by_time).named("by time"),
             way("N", calls, calls_source).named("Talk"),
         ],
     )
