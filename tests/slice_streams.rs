@@ -609,3 +609,33 @@ async fn the_report_counts_the_requests_of_all_parts() {
     let counts = report.sources[0].counts;
     assert_eq!((counts.requests, counts.retries, report.sources[0].pages), (4, 1, 3));
 }
+
+/// On real threads, in real time: nothing is lost between the tasks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads_each_record_comes_once_and_a_gentle_stop_loses_nothing() {
+    for round in 0..20_u64 {
+        let api = Scripted::from_fn(move |request, number| {
+            let (_, start) = request.url().query_pairs().next().unwrap();
+            Reply::json(format!("[{{\"id\":{start}}}]")).delay(Duration::from_micros(number * 37 % 900))
+        });
+        let (sink, shutdown) = (Memory::new(), Shutdown::new());
+        let source = || {
+            let window = Window::ids(0..200).every(1).concurrency(8);
+            let source = Source::get("rows", URL).records("").paginate(Single).window(window);
+            source.transport(api.clone()).build().unwrap()
+        };
+        let handle = shutdown.clone();
+        let run = tokio::spawn(memory(source(), &sink).shutdown(shutdown).run());
+        sleep(Duration::from_millis(round)).await;
+        handle.finish_pages();
+        if run.await.unwrap().is_err() {
+            memory(source(), &sink).run().await.unwrap();
+        }
+        let mut ids: Vec<u64> = sliced_world::ids((sink.lines("rows").join("\n") + "\n").as_bytes())
+            .iter()
+            .map(|id| id.parse().unwrap())
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (0..200).collect::<Vec<_>>(), "round {round}");
+    }
+}
