@@ -246,3 +246,94 @@ async fn what_cannot_be_meant_is_refused() {
     let plain = Source::get("plain", "https://h.example/").records("").paginate(Offset::new(1));
     assert_eq!(plain.backfill(1, 2).build().unwrap_err().kind(), ErrorKind::Config);
 }
+
+/// The events of each of three shops, which are listed first.
+fn shops(feeds: &[Feed]) -> (Scripted, impl Fn() -> SourceBuilder + use<>) {
+    let feeds: Vec<Scripted> = feeds.iter().map(|feed| feed.api(false)).collect();
+    let api = Scripted::from_fn(move |request, _| {
+        let path = request.url().path().to_owned();
+        match path.strip_prefix("/shops/") {
+            None => Reply::json(r#"[{"id":0,"name":"a"},{"id":1,"name":"b"},{"id":2,"name":"c"}]"#),
+            Some(rest) => {
+                let shop: usize = rest.split('/').next().unwrap().parse().unwrap();
+                futures::executor::block_on(answer(&feeds[shop], request))
+            }
+        }
+    });
+    let asked = api.clone();
+    let source = move || {
+        use headwater::pages::Fanout;
+        use headwater::paginate::Single;
+        let shops = Source::get("shops", "https://api.example.com/shops")
+            .transport(asked.clone())
+            .records("")
+            .paginate(Single);
+        Source::get("events", "https://api.example.com/shops/{shop}/events?since={since}")
+            .transport(asked.clone())
+            .records("data")
+            .paginate(Offset::new(2).without_limit_param())
+            .retry(RetryPolicy::none())
+            .incremental(by_time())
+            .fanout(Fanout::over(shops).bind("shop", "id").copy("name", "shop").concurrency(2))
+    };
+    (api, source)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_part_of_a_source_has_a_mark_of_its_own() {
+    let feeds = [Feed::default(), Feed::default(), Feed::default()];
+    let sink = Memory::new();
+    let (api, source) = shops(&feeds);
+    // The first shop is far ahead of the others.
+    for (shop, seconds) in [(0, 100..105), (1, 10..13), (2, 0..0)] {
+        seconds.for_each(|second| feeds[shop].add(second, &format!("{shop}-{second}")));
+    }
+    assert_eq!(run(&sink, source()).await.unwrap(), 8);
+    let before = api.urls().len();
+    feeds[0].add(104, "0-tie");
+    feeds[1].add(12, "1-tie");
+    feeds[1].add(20, "1-20");
+    feeds[2].add(1, "2-1");
+    assert_eq!(run(&sink, source()).await.unwrap(), 4, "what is new in one is old for another's mark");
+    let mut found = ids(&sink, "events");
+    found.sort();
+    assert_eq!(found, ["0-tie", "1-20", "1-tie", "2-1"]);
+    let firsts: Vec<String> =
+        api.urls()[before..].iter().filter(|url| url.contains("offset=0")).cloned().collect();
+    let since = |shop: &str| firsts.iter().find(|url| url.contains(&format!("/shops/{shop}/"))).unwrap();
+    assert!(since("0").contains("since=2026-05-17T10%3A01%3A44Z"), "{firsts:?}");
+    assert!(since("1").contains("since=2026-05-17T10%3A00%3A12Z"), "{firsts:?}");
+    assert!(!since("2").contains("since"), "it had none yet: {firsts:?}");
+    assert_eq!(run(&sink, source()).await.unwrap(), 0, "and the marks go on from run to run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_over_parts_that_is_broken_off_anywhere_keeps_each_mark() {
+    for broken_at in 1..12 {
+        let feeds = [Feed::default(), Feed::default(), Feed::default()];
+        let sink = Memory::new();
+        let (_, source) = shops(&feeds);
+        for (shop, feed) in feeds.iter().enumerate() {
+            (0..5).for_each(|second| feed.add(second, &format!("{shop}-old-{second}")));
+        }
+        run(&sink, source()).await.unwrap();
+        for (shop, feed) in feeds.iter().enumerate() {
+            (4..8).for_each(|second| feed.add(second, &format!("{shop}-new-{second}")));
+        }
+        let (good, source) = shops(&feeds);
+        let broken = Scripted::from_fn(move |request, number| {
+            if number == broken_at {
+                Reply::status(400)
+            } else {
+                futures::executor::block_on(answer(&good, request))
+            }
+        });
+        run(&sink, source().transport(broken)).await.unwrap_err();
+        run(&sink, source()).await.unwrap();
+        let mut found = ids(&sink, "events");
+        found.sort();
+        let expected: Vec<String> =
+            (0..3).flat_map(|shop| (4..8).map(move |second| format!("{shop}-new-{second}"))).collect();
+        assert_eq!(found, expected, "broken at request {broken_at}");
+    }
+}

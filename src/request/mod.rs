@@ -6,6 +6,7 @@ mod bindings;
 mod body;
 mod fill;
 mod high_water;
+mod kept;
 pub(crate) mod mark;
 pub(crate) mod origin;
 mod path;
@@ -28,6 +29,7 @@ use url::Url;
 
 pub use bindings::Bindings;
 pub(crate) use high_water::{HighWater, Level};
+pub(crate) use kept::Kept;
 pub(crate) use mark::Mark;
 pub use origin::Origin;
 pub use path::JsonPath;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::mark::Mark;
-use super::{Bindings, Position};
+use super::{Bindings, Kept, Position};
 
 /// How far the slices of a source have come: what is open, and what has not begun.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Progress {
     pub(crate) ahead: Ahead,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) open: Vec<Arc<Open>>,
+    /// What finished parts keep for the next run.
+    #[serde(default, skip_serializing_if = "Kept::is_empty")]
+    pub(crate) kept: Kept,
 }
 
 impl Progress {
@@ -83,6 +86,14 @@ impl Piece {
     pub(crate) fn key(&self) -> u64 {
         // Numbers, strings and JSON: this cannot fail.
         xxh3_64(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The name of a part that the next run has as well: by what is asked for, and not by what is copied.
+    pub(crate) fn lasting_key(&self) -> Option<u64> {
+        match self {
+            Self::Range(..) => None,
+            Self::Parent(parent) => Some(xxh3_64(&serde_json::to_vec(&parent.bindings).unwrap_or_default())),
+        }
     }
 }
 
@@ -184,6 +195,7 @@ mod tests {
         Mark::at(Position::Slices(Arc::new(Progress {
             ahead: Ahead::Parents(ParentsAhead { parent: parents, pending }),
             open: vec![Arc::new(open)],
+            kept: Kept::default(),
         })))
     }
 
@@ -192,7 +204,11 @@ mod tests {
         let range = RangeAhead { from: 5, to: Some(9), until: Some(9), halves: vec![(3, 4)] };
         let ahead = Ahead::Range(range);
         let open = Open { slice: Piece::Range(1, 3), mark: fan_out() };
-        let nested = Mark::at(Position::Slices(Arc::new(Progress { ahead, open: vec![Arc::new(open)] })));
+        let nested = Mark::at(Position::Slices(Arc::new(Progress {
+            ahead,
+            open: vec![Arc::new(open)],
+            kept: Kept::default(),
+        })));
         let text = serde_json::to_string(&nested).unwrap();
         assert_eq!(serde_json::from_str::<Mark>(&text).unwrap(), nested);
         // As it is stored: a checkpoint of today must be read tomorrow.

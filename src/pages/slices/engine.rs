@@ -15,7 +15,7 @@ use crate::page::Page;
 use crate::page::selection::Selected;
 use crate::paginate::foreign;
 use crate::request::slices::{Ahead, Open, Piece, Progress};
-use crate::request::{Bindings, Position};
+use crate::request::{Bindings, Kept, Position};
 
 /// What gives the slices that have not begun.
 pub(super) trait Feed: Send {
@@ -41,7 +41,7 @@ pub(super) trait Feed: Send {
     fn halve(&mut self, slice: &Piece) -> Result<()>;
 
     /// Where the next run begins, if not at the start.
-    fn after(&self) -> Option<Position>;
+    fn after(&self, kept: &Kept) -> Option<Position>;
 }
 
 /// What a feed gives.
@@ -68,6 +68,7 @@ pub(super) struct Engine {
     /// Whose turn it is to give a page.
     turn: usize,
     mark: Mark,
+    kept: Kept,
 }
 
 /// A slice that is being pulled.
@@ -89,9 +90,10 @@ impl Engine {
         };
         let opening = Opening { ahead: progress.as_ref().map(|progress| &progress.ahead), given: &given };
         let (feed, limit) = feed(&opening)?;
+        let kept = progress.as_ref().map(|progress| progress.kept.clone()).unwrap_or_default();
         let parked = progress.map(|progress| progress.open.iter().cloned().collect()).unwrap_or_default();
         let (slots, turn, failed) = (Vec::new(), 0, None);
-        Ok(Self { feed, failed, make, given, around, concurrency, limit, slots, parked, turn, mark })
+        Ok(Self { feed, failed, make, given, around, concurrency, limit, slots, parked, turn, mark, kept })
     }
 
     pub(super) fn open(&self) -> usize {
@@ -143,7 +145,8 @@ impl Engine {
             }
             match self.feed.poll_next(cx) {
                 Poll::Ready(Ok(Fed::Slice(slice))) => {
-                    self.begin(Arc::new(Open { slice, mark: Mark::start() }))?;
+                    let mark = slice.lasting_key().and_then(|key| self.kept.begin(key));
+                    self.begin(Arc::new(Open { slice, mark: mark.unwrap_or_else(Mark::start) }))?;
                 }
                 Poll::Ready(Ok(Fed::Page(page))) => {
                     let page = page.without_records(self.given.selection.as_ref());
@@ -194,10 +197,13 @@ impl Engine {
         let slot = &mut self.slots[at];
         page.slice.get_or_insert_with(|| slot.bindings.clone());
         if page.mark.is_end() {
+            if let Some(key) = slot.open.slice.lasting_key() {
+                let kept = self.kept.keep(key, &page.mark);
+                kept.map_err(|error| self.place(at, error))?;
+            }
             self.slots.remove(at);
             self.turn = at;
         } else {
-            // What a slice keeps for a next run of its own is nobody's: the next run has other slices.
             slot.open = Arc::new(Open { slice: slot.open.slice.clone(), mark: page.mark.clone() });
         }
         Ok(self.give(page))
@@ -211,9 +217,9 @@ impl Engine {
             self.slots.iter().map(|slot| slot.open.clone()).chain(self.parked.iter().cloned()).collect();
         let is_end = open.is_empty() && self.feed.is_done() && self.failed.is_none();
         if is_end {
-            (self.mark.next, self.mark.after) = (None, self.feed.after());
+            (self.mark.next, self.mark.after) = (None, self.feed.after(&self.kept));
         } else {
-            let progress = Progress { ahead: self.feed.ahead(), open };
+            let progress = Progress { ahead: self.feed.ahead(), open, kept: self.kept.clone() };
             self.mark.next = Some(Position::Slices(Arc::new(progress)));
         }
         page.number = self.mark.pages;

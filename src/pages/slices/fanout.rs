@@ -16,7 +16,7 @@ use crate::page::Select;
 use crate::page::selection::Selection;
 use crate::pages::Paged;
 use crate::request::slices::{Ahead, PARENTS, Parent, ParentsAhead, Pending, Piece, Progress};
-use crate::request::{Bindings, Position};
+use crate::request::{Bindings, Kept, Position};
 
 /// Requests for each record of a parent: the issues of each repository, the details of each id.
 ///
@@ -304,11 +304,13 @@ impl Feed for FanoutFeed {
         Err(Error::new(ErrorKind::Truncated, "a child cannot be halved"))
     }
 
-    fn after(&self) -> Option<Position> {
-        // The parents that are new since; their children are pulled as a whole.
-        self.ahead.parent.after.as_ref()?;
-        let ahead =
-            ParentsAhead { parent: Arc::new(self.ahead.parent.next_run()), pending: Pending::default() };
-        Some(Position::Slices(Arc::new(Progress { ahead: Ahead::Parents(ahead), open: Vec::new() })))
+    fn after(&self, kept: &Kept) -> Option<Position> {
+        let parent = self.ahead.parent.next_run();
+        if parent == Mark::start() && kept.is_empty() {
+            return None;
+        }
+        let ahead = ParentsAhead { parent: Arc::new(parent), pending: Pending::default() };
+        let (ahead, kept) = (Ahead::Parents(ahead), kept.settled());
+        Some(Position::Slices(Arc::new(Progress { ahead, open: Vec::new(), kept })))
     }
 }

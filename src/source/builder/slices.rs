@@ -115,23 +115,24 @@ impl Parts {
 }
 
 impl Composition {
-    /// Refuses what only one list can have.
+    /// Refuses what the slices of a window cannot keep: the next run has others. The children of a fan-out each keep a
+    /// mark of their own.
     pub(super) fn check(&self, is_conditional: bool, is_incremental: bool) -> Result<()> {
-        if self.window.is_none() && self.fanout.is_none() {
+        if self.window.is_none() {
             return Ok(());
         }
-        let refuse = |what| Err(Error::config(what).advice("the parent of a fan-out may be"));
+        let refuse = |what| {
+            Err(Error::config(what)
+                .advice("a window may `continue_from_end()`, and be pulled in slices that are new"))
+        };
         if is_conditional {
             return refuse(
-                "a source of many parts has no first page that could be unchanged: it cannot be conditional",
+                "a source in slices has no first page that could be unchanged: it cannot be conditional",
             );
         }
-        // Parts are pulled at different times: what comes late in the first is below the highest value of the last.
+        // Slices are pulled at different times: what comes late in the first is below the highest value of the last.
         if is_incremental {
-            return refuse(
-                "the parts of a source never share one mark: it cannot be incremental (a window may \
-                           `continue_from_end()`)",
-            );
+            return refuse("the slices of a source never share one mark: it cannot be incremental");
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::grid::{Grid, middle};
 use super::time::TimeFormat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::slices::{Ahead, Piece, Progress, RangeAhead};
-use crate::request::{Bindings, Position};
+use crate::request::{Bindings, Kept, Position};
 
 /// What a window counts.
 #[derive(Debug, Clone)]
@@ -134,10 +134,14 @@ impl Feed for WindowFeed {
         Ok(())
     }
 
-    fn after(&self) -> Option<Position> {
+    fn after(&self, _: &Kept) -> Option<Position> {
         let ahead = RangeAhead { from: self.until, ..RangeAhead::default() };
-        self.layout
-            .continues
-            .then(|| Position::Slices(Arc::new(Progress { ahead: Ahead::Range(ahead), open: Vec::new() })))
+        self.layout.continues.then(|| {
+            Position::Slices(Arc::new(Progress {
+                ahead: Ahead::Range(ahead),
+                open: Vec::new(),
+                kept: Kept::default(),
+            }))
+        })
     }
 }
