@@ -40,6 +40,9 @@ pub enum ErrorKind {
     RateLimited,
     /// The answer is not valid JSON (HTML with status 200, a truncated document, trailing bytes).
     NotJson,
+    /// The answer is not in the format that was declared for its pages (CSV, XML): it ends too early, a row is too
+    /// short, an element is not closed.
+    Format,
     /// The answer is empty where a page was expected.
     Empty,
     /// The record path is missing from the page, or does not hold an array.
@@ -84,6 +87,7 @@ impl ErrorKind {
             Self::Unauthorized => "not authorized",
             Self::RateLimited => "rate limited",
             Self::NotJson => "not JSON",
+            Self::Format => "not in the declared format",
             Self::Empty => "empty answer",
             Self::RecordPath => "records not found",
             Self::Cursor => "next position not found",

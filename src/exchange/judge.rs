@@ -5,8 +5,8 @@ use std::cell::OnceCell;
 use serde_json::Value;
 
 use super::rule::{Rule, any_of, is_nothing, token};
-use crate::page::JsonPath;
 use crate::page::walk::Plan;
+use crate::page::{Format, JsonPath, without_bom};
 use crate::transport::Response;
 
 /// The rules of a source, in the order they were declared.
@@ -16,6 +16,9 @@ pub(crate) struct Rules {
     /// Each path that a rule looks at, up to where it forks, and the rest.
     paths: Vec<(String, JsonPath, Vec<String>)>,
     plan: Plan,
+    /// What bodies are written in, and how large they may be as JSON.
+    format: Format,
+    cap: usize,
 }
 
 impl Rules {
@@ -33,7 +36,14 @@ impl Rules {
         }
         let trunks: Vec<JsonPath> = paths.iter().map(|(_, trunk, _)| trunk.clone()).collect();
         let plan = Plan::new(None, &trunks);
-        Self { rules, paths, plan }
+        Self { rules, paths, plan, format: Format::Json, cap: usize::MAX }
+    }
+
+    /// Looks at paths in bodies of this format.
+    pub(crate) fn read_in(&mut self, format: &Format, cap: usize) {
+        let trunks: Vec<JsonPath> = self.paths.iter().map(|(_, trunk, _)| trunk.clone()).collect();
+        self.plan = Plan::over(&[], &trunks, format.shape());
+        (self.format, self.cap) = (format.clone(), cap);
     }
 
     /// The first rule that fits.
@@ -68,7 +78,10 @@ impl Seen<'_> {
     }
 
     fn read(&self) -> Vec<Option<Value>> {
-        let Ok(text) = std::str::from_utf8(&self.response.body) else { return Vec::new() };
+        // An error may well come in another format than the pages.
+        let body = without_bom(self.response.body.clone());
+        let body = self.rules.format.read(body.clone(), self.rules.cap).unwrap_or(body);
+        let Ok(text) = std::str::from_utf8(&body) else { return Vec::new() };
         let Ok(outline) = self.rules.plan.walk(text) else { return Vec::new() };
         let found = |span: Option<crate::page::walk::Span>| serde_json::from_str(span?.of(text)).ok();
         outline.captures.into_iter().map(found).collect()

@@ -1,5 +1,6 @@
 //! One answer of a source: complete, valid, and with its records already found.
 
+mod format;
 mod select;
 pub(crate) mod selection;
 pub(crate) mod splice;
@@ -14,6 +15,10 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
 pub use crate::request::JsonPath;
+#[cfg(feature = "csv")]
+#[cfg_attr(docsrs, doc(cfg(feature = "csv")))]
+pub use format::Csv;
+pub use format::Format;
 pub use select::Select;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -122,7 +127,8 @@ impl Page {
         self
     }
 
-    /// The body as it was received, decoded, without a byte-order mark.
+    /// The body as it was received, decoded, without a byte-order mark; of another [`Format`], the JSON text it was
+    /// turned into.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
@@ -191,7 +197,7 @@ pub(crate) fn without_bom(body: Bytes) -> Bytes {
 pub(crate) fn utf8(body: &[u8]) -> Result<&str> {
     std::str::from_utf8(body).map_err(|error| {
         Error::new(ErrorKind::Encoding, format!("invalid UTF-8 at byte {}", error.valid_up_to()))
-            .advice("JSON is UTF-8 (RFC 8259 §8.1); ask the API for that charset")
+            .advice("pages are read in UTF-8 (RFC 8259 §8.1); ask the API for that charset")
     })
 }
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use http::header::ACCEPT;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::{Answered, Exchange, Meaning, Rule, Signals};
 use crate::hints::Signal;
 use crate::mark::{Mark, Validators};
 use crate::page::selection::{Selected, Selection};
-use crate::page::walk::{Plan, Shape};
-use crate::page::{Page, not_json, utf8, without_bom};
+use crate::page::walk::Plan;
+use crate::page::{Format, Page, not_json, utf8, without_bom};
 use crate::paginate::guard::Guard;
 use crate::paginate::{Answer, Paginate};
 use crate::request::origin::Origins;
@@ -34,6 +35,7 @@ pub(super) struct Fetch {
     pub(super) mark: Mark,
     pub(super) guard: Option<Guard>,
     pub(super) no_content_ends: bool,
+    pub(super) format: Format,
     pub(super) conditional: bool,
     /// What was wrong with a part of it, for the first poll.
     pub(super) wrong: Option<Error>,
@@ -61,7 +63,10 @@ impl Fetch {
         }
         self.exchange.origins = origins;
         self.exchange.signals = Signals::new(std::mem::take(&mut self.signals))?;
-        self.plan = Some(Plan::new(records.as_deref(), &self.paginator.reads()?));
+        self.format.check()?;
+        self.exchange.rules.read_in(&self.format, self.exchange.transport.max_page_bytes());
+        let routes = records.as_ref().map_or(&[][..], |selection| selection.routes());
+        self.plan = Some(Plan::over(routes, &self.paginator.reads()?, self.format.shape()));
         self.records = records.map(Ok);
         if let (Some(guard), Some(next)) = (&mut self.guard, &self.mark.next) {
             guard.resume(&self.mark.trail, next);
@@ -101,7 +106,10 @@ impl Fetch {
     }
 
     fn request(&self, position: &Position) -> Result<Request> {
-        let request = self.paginator.request(&self.template, position)?;
+        let mut request = self.paginator.request(&self.template, position)?;
+        if let (Some(media), false) = (self.format.media_type(), request.headers().contains_key(ACCEPT)) {
+            request = request.header(ACCEPT.as_str(), media)?;
+        }
         let is_first = *position == self.mark.first();
         Ok(match &self.mark.validators {
             Some(validators) if self.conditional && is_first => validators.sent_with(request),
@@ -133,10 +141,12 @@ impl Fetch {
         if u32::try_from(body.len()).is_err() {
             return Err(Error::new(ErrorKind::TooLarge, "a page must be smaller than 4 GiB"));
         }
-        if body.trim_ascii().is_empty() {
+        if body.trim_ascii().is_empty() && (self.no_content_ends || !self.format.takes_nothing()) {
             self.empty()?;
             return Ok(self.without_records(position, None, answered));
         }
+        let cap = self.exchange.transport.max_page_bytes();
+        let body = self.format.read(body, cap)?;
         let text = utf8(&body)?;
         let outline = match &self.plan {
             Some(plan) => plan.walk(text),
@@ -144,10 +154,7 @@ impl Fetch {
         };
         let outline = outline.map_err(|error| not_json(&body, error))?;
         let selected = match &self.records {
-            Some(Ok(selection)) => {
-                let cap = self.exchange.transport.max_page_bytes();
-                Some(selection.take(outline.routes, text, Shape::Json, cap)?)
-            }
+            Some(Ok(selection)) => Some(selection.take(outline.routes, text, self.format.shape(), cap)?),
             _ => None,
         };
         let answer = Answer {
@@ -218,7 +225,7 @@ impl Fetch {
             mark,
             selected,
             cap: self.exchange.transport.max_page_bytes(),
-            shape: Shape::Json,
+            shape: self.format.shape(),
             slice: None,
         }
     }

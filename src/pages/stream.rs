@@ -16,7 +16,7 @@ use crate::hints::Signal;
 use crate::mark::Mark;
 use crate::meter::Meter;
 use crate::page::selection::Selection;
-use crate::page::{Page, Select};
+use crate::page::{Format, Page, Select};
 use crate::paginate::Paginate;
 use crate::paginate::guard::Guard;
 use crate::request::origin::Origins;
@@ -99,6 +99,7 @@ impl Pages {
             mark: Mark::start(),
             guard: Some(Guard::default()),
             no_content_ends: false,
+            format: Format::Json,
             conditional: false,
             wrong: None,
             slice: None,
@@ -193,6 +194,12 @@ impl Pages {
     /// Switches off the guard against repeated positions and identical pages.
     pub fn allow_repeats(self) -> Self {
         self.change(|fetch| fetch.guard = None)
+    }
+
+    /// Says what the bodies are written in, whatever their `Content-Type` says. The default is [`Format::Json`].
+    /// Unless the template has an `Accept` header, the format's media type is asked for.
+    pub fn format(self, format: impl Into<Format>) -> Self {
+        self.change(|fetch| fetch.format = format.into())
     }
 
     /// Declares that an answer without a body is the end: 204, or a 200 that says that it is empty

@@ -3,6 +3,7 @@
 mod builder;
 mod merge;
 mod name;
+mod probe;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,6 +13,7 @@ use futures::stream::BoxStream;
 
 pub use builder::SourceBuilder;
 pub(crate) use merge::{Arrival, Merge};
+pub use probe::{Field, Probe, Proposal, Schema, Size};
 
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
@@ -112,6 +114,24 @@ impl Source {
     /// ```
     pub fn graphql(name: impl Into<String>, url: impl AsRef<str>, query: impl Into<String>) -> SourceBuilder {
         SourceBuilder::new(name.into(), crate::request::Request::graphql(url, query))
+    }
+
+    /// Asks for the first page of an API, and says which dialect it speaks, with the evidence, and the code of a source;
+    /// see [`Probe`]. With credentials, use [`SourceBuilder::probe`].
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> headwater::Result<()> {
+    /// use headwater::Source;
+    /// println!("{}", Source::probe("https://pokeapi.co/api/v2/pokemon").await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for any page, and `Config` for a URL that cannot be read.
+    pub async fn probe(url: impl AsRef<str>) -> Result<Probe> {
+        Self::get("source", url).probe().await
     }
 
     /// Starts the definition of a source from a request of any method.

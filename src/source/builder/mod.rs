@@ -5,6 +5,7 @@ mod answers;
 mod growth;
 mod limits;
 mod paging;
+mod probe;
 mod request;
 mod slices;
 mod streams;
@@ -118,12 +119,13 @@ impl SourceBuilder {
     fn prepare(self, name: Arc<str>) -> Result<Prepared> {
         let request = self.request?;
         let auth = self.auth.transpose()?;
-        let records = self.records.ok_or_else(|| {
+        let records = self.records.or_else(|| self.settings.format.select()).ok_or_else(|| {
             Error::config("where are the records?").advice(
                 "say it with `.records(\"data\")`, or `.records(\"\")` if the page itself is the array",
             )
         })?;
         Selection::new(&records)?;
+        self.settings.format.check()?;
         let paginator = self.paginator.ok_or_else(|| {
             Error::config("how does the API page?")
                 .advice("say it with `.paginate(…)`; `.paginate(Single)` if one answer has it all")
@@ -148,6 +150,9 @@ impl SourceBuilder {
         }
         if !self.ignore_origin_changes {
             definition = definition.with("origin", request.url().origin().ascii_serialization());
+        }
+        if let Some(format) = settings.format.definition() {
+            definition = definition.with("format", format);
         }
         let composition = self.parts.prepare(&request)?;
         definition = composition.define(definition);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::SourceBuilder;
-use crate::page::Select;
+use crate::page::{Format, Select};
 use crate::paginate::Paginate;
 
 impl SourceBuilder {
@@ -11,6 +11,13 @@ impl SourceBuilder {
     /// several arrays, maps and single objects.
     pub fn records(mut self, records: impl Into<Select>) -> Self {
         self.records = Some(records.into());
+        self
+    }
+
+    /// Says what the bodies of the pages are written in. The default is [`Format::Json`]; see
+    /// [`Pages::format`](crate::Pages::format). The records of a table (JSON Lines, CSV) are at `""`, and that need not be said.
+    pub fn format(mut self, format: impl Into<Format>) -> Self {
+        self.settings.format = format.into();
         self
     }
 

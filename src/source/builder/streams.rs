@@ -7,6 +7,7 @@ use crate::auth::Auth;
 use crate::exchange::Rule;
 use crate::hints::Signal;
 use crate::limit::Limiter;
+use crate::page::Format;
 use crate::pages::incremental::Incremental;
 use crate::pages::{Ceiling, Limit, Pages, PagesExt, Slice};
 use crate::paginate::Paginate;
@@ -37,6 +38,7 @@ pub(super) struct Settings {
     pub(super) allow_identical_pages: bool,
     pub(super) allow_repeats: bool,
     pub(super) no_content_ends: bool,
+    pub(super) format: Format,
     pub(super) conditional: bool,
     pub(super) incremental: Option<Incremental>,
 }
@@ -51,6 +53,7 @@ impl Default for Settings {
             allow_identical_pages: false,
             allow_repeats: false,
             no_content_ends: false,
+            format: Format::Json,
             conditional: false,
             incremental: None,
         }
@@ -81,6 +84,7 @@ impl Streams {
         if settings.conditional {
             pages = pages.conditional();
         }
+        pages = pages.format(settings.format.clone());
         if settings.no_content_ends {
             pages = pages.no_content_ends();
         }

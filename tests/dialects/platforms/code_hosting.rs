@@ -6,7 +6,7 @@ use headwater::exchange::Rule;
 use headwater::pages::Window;
 use headwater::paginate::{Cursor, LinkHeader, PageNumber};
 use headwater::testing::{Reply, Scripted};
-use headwater::{Limiter, RetryPolicy, Source};
+use headwater::{RetryPolicy, Source};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
@@ -182,8 +182,7 @@ fn github_graphql() -> Row {
                 .until_false("data.repository.issues.pageInfo.hasNextPage"),
         )
         .rules(Rule::graphql())
-        .retry(RetryPolicy::exponential().max_wait(HOUR))
-        .rate_limit(Limiter::unlimited().max_wait(HOUR));
+        .retry(RetryPolicy::exponential().max_wait(HOUR));
     Row::new("GitHub GraphQL", [Way::new("C", api, source).checked(move || kept.kept())])
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use headwater::hints::{At, Signal, Unit};
 use headwater::paginate::Cursor;
 use headwater::testing::{Reply, Scripted};
 use headwater::{Source, SourceBuilder};
@@ -113,7 +112,6 @@ fn discord() -> Row {
     let source = |name, path: &str| -> SourceBuilder {
         Source::get(name, format!("https://discord.com/api/v10{path}"))
             .api_key_header("Authorization", "Bot MTk4.token")
-            .signal(Signal::wait(At::body("retry_after"), Unit::Seconds))
     };
     let way = |served: fn(Limit) -> Scripted, source| {
         let limit = Limit::at(2, Duration::from_millis(1_337));

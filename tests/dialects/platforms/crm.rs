@@ -28,7 +28,7 @@ fn salesforce() -> Row {
         asked.authorized("Bearer 00D_token")?;
         if limit.meets().is_some() {
             let body = json!([{ "message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED" }]);
-            return Ok(answer(403, body).header("sforce-limit-info", "api-usage=15000/15000"));
+            return Ok(answer(403, body));
         }
         let at = match asked.path().strip_prefix("/services/data/v62.0/query/01gRM000000-") {
             Some(locator) => {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use headwater::Source;
 use headwater::exchange::{Verdict, When};
 use headwater::hints::{At, Signal, Unit};
-use headwater::page::Select;
 use headwater::paginate::{Cursor, Delta, Offset, Single};
 use headwater::request::Target;
 use headwater::testing::{Reply, Scripted};
@@ -242,7 +241,7 @@ fn ads() -> Row {
         Way::new("C", served(limit.clone()), source).checked(move || limit.kept())
     };
     let search = source("campaigns", "search")
-        .records(Select::path("results").optional())
+        .records("results")
         .paginate(Cursor::body("nextPageToken").into_body("pageToken").missing_ends());
     let stream = source("campaigns", "searchStream").records("*.results").paginate(Single);
     Row::new(
@@ -301,7 +300,7 @@ fn analytics() -> Row {
             .json(body)
             .repeatable()
             .bearer("ya29.token")
-            .records(Select::path("rows").optional())
+            .records("rows")
             .paginate(
                 Offset::new(250)
                     .offset_into(Target::body("offset").as_string())

@@ -100,7 +100,7 @@ fn spotify() -> Row {
 }
 
 /// The token may come as a parameter or as a header; the links carry it in either case.
-fn feed(limit: Limit) -> Scripted {
+fn feed(limits: Vec<(u32, Limit)>) -> Scripted {
     server(move |asked| {
         let bearer = asked.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let given = [bearer, asked.query("access_token")];
@@ -112,8 +112,9 @@ fn feed(limit: Limit) -> Scripted {
             return Ok(answer(400, json!({ "error": error })));
         }
         asked.at("GET", "/v21.0/1234/feed")?;
-        if limit.meets().is_some() {
-            let error = json!({ "message": "(#32) Page request limit reached", "type": "OAuthException", "code": 32 });
+        if let Some((code, _)) = limits.iter().find(|(_, limit)| limit.meets().is_some()) {
+            let message = format!("(#{code}) request limit reached");
+            let error = json!({ "message": message, "type": "OAuthException", "code": code });
             return Ok(answer(400, json!({ "error": error }))
                 .header("x-app-usage", r#"{"call_count":100,"total_cputime":25,"total_time":25}"#));
         }
@@ -122,10 +123,10 @@ fn feed(limit: Limit) -> Scripted {
         let after = asked.query("after");
         let at = after.map_or(Ok(0), |after| place(after.trim_end_matches('Z')))?;
         // Posts that may not be seen are taken out of the page, be it all of them.
-        let hidden = at == 300 && after.is_some_and(|after| !after.ends_with('Z'));
+        let hidden = (300..500).contains(&at) && after.is_some_and(|after| !after.ends_with('Z'));
         let data = page(
             at,
-            if hidden { 0 } else { size - at % 5 },
+            if hidden { 0 } else { size - at % 7 },
             |n| json!({ "n": n, "id": format!("1234_{n}") }),
         );
         let end = at + data.len() as u64;
@@ -147,7 +148,9 @@ fn feed(limit: Limit) -> Scripted {
 /// 17, 32 or 613 (developers.facebook.com, "Paginated Results", "Rate Limits").
 fn meta() -> Row {
     let way = |source: SourceBuilder| {
-        let limit = Limit::at(6, Duration::ZERO);
+        // For the app, the user, the page, and for what was asked too often.
+        let codes = [4, 17, 32, 613].into_iter().zip([2, 4, 6, 8]);
+        let limits: Vec<_> = codes.map(|(code, nth)| (code, Limit::at(nth, Duration::ZERO))).collect();
         let source = source
             .query("fields", "id,created_time")
             .query("limit", "100")
@@ -156,7 +159,8 @@ fn meta() -> Row {
             .rule(When::status(400).body("error.code", 17).means(Verdict::Wait))
             .rule(When::status(400).body("error.code", 32).means(Verdict::Wait))
             .rule(When::status(400).body("error.code", 613).means(Verdict::Wait));
-        Way::new("N", feed(limit.clone()), source).checked(move || limit.kept())
+        Way::new("N", feed(limits.clone()), source)
+            .checked(move || limits.iter().try_for_each(|(_, limit)| limit.kept()))
     };
     let source = || Source::get("feed", "https://graph.facebook.com/v21.0/1234/feed");
     let parameter = source()

@@ -146,19 +146,16 @@ fn sap_cap() -> Row {
         let at = asked.number("$skiptoken", 0)?;
         let end = range(at, 100).end;
         let value = page(at, 100, |n| json!({ "n": n, "ID": 200 + n, "stock": 1 }));
-        let mut body =
-            json!({ "@odata.context": "../$metadata#Books", "@odata.count": RECORDS, "value": value });
+        let mut body = json!({ "@odata.context": "../$metadata#Books", "value": value });
         if end < RECORDS {
             let filter = encoded("stock gt 0");
-            body["@odata.nextLink"] =
-                json!(format!("Authors(101)/books?$count=true&$filter={filter}&$skiptoken={end}"));
+            body["@odata.nextLink"] = json!(format!("Authors(101)/books?$filter={filter}&$skiptoken={end}"));
         }
         ok(body)
     });
     let source = Source::get("books", "https://bookshop.example.com/odata/v4/catalog/Authors(101)/books")
         .basic("alice", "secret")
         .query("$filter", "stock gt 0")
-        .query("$count", "true")
         .records("value")
         .paginate(
             NextUrl::body("/@odata.nextLink")
@@ -185,6 +182,7 @@ fn dataverse() -> Row {
     let accounts = server(move |asked| {
         asked.authorized("Bearer eyJ0.token")?;
         asked.says("odata-version", "4.0")?;
+        asked.says("odata-maxversion", "4.0")?;
         asked.at("GET", "/api/data/v9.2/accounts")?;
         if let Some(wait) = limit.meets() {
             let body = json!({ "error": { "code": "0x80072322", "message": "Number of requests exceeded the limit of 6000 over time window of 300 seconds." } });

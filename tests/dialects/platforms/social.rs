@@ -32,6 +32,9 @@ fn posts(limit: Limit, path: &'static str, name: &'static str) -> Scripted {
         asked.at("GET", path)?;
         asked.asks("tweet.fields", "created_at")?;
         asked.only(&["tweet.fields", "max_results", "query", name])?;
+        if name == "next_token" {
+            asked.asks("query", "from:XDevelopers")?;
+        }
         let size = asked.number("max_results", 10)?;
         require(
             (5..=100).contains(&size),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headwater::exchange::{Verdict, When};
-use headwater::pages::{TimeFormat, Window};
+use headwater::pages::Window;
 use headwater::paginate::{Cursor, PageNumber};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Source, SourceBuilder};
@@ -28,7 +28,7 @@ fn slack_error(error: &str) -> Served {
 fn members(
     asked: &Asked<'_>,
     limit: &Limit,
-    troubled: &Limit,
+    troubled: &(Limit, Limit),
     size: Option<&str>,
     cursor: Option<&str>,
 ) -> Served {
@@ -39,8 +39,11 @@ fn members(
         let body = json!({ "ok": false, "error": "ratelimited" });
         return Ok(answer(429, body).header("retry-after", &wait.as_secs().to_string()));
     }
-    if troubled.meets().is_some() {
+    if troubled.0.meets().is_some() {
         return slack_error("internal_error");
+    }
+    if troubled.1.meets().is_some() {
+        return slack_error("fatal_error");
     }
     let Some(size) = size.and_then(|size| size.parse::<u64>().ok()).filter(|size| (1..1000).contains(size))
     else {
@@ -87,10 +90,13 @@ fn slack_rules(source: SourceBuilder) -> SourceBuilder {
 /// `next_cursor` is `""` on the last page; short pages are normal; errors come with status 200 and `ok: false`. Arguments
 /// may stand in the query or in a form; `files.list` still counts pages (api.slack.com, "Pagination", "Rate Limits").
 fn slack() -> Row {
-    let limits = || (Limit::at(3, Duration::from_secs(30)), Limit::at(4, Duration::ZERO));
-    let check = |limits: &(Limit, Limit)| {
+    let limits = || {
+        let troubled = (Limit::at(4, Duration::ZERO), Limit::at(5, Duration::ZERO));
+        (Limit::at(3, Duration::from_secs(30)), troubled)
+    };
+    let check = |limits: &(Limit, (Limit, Limit))| {
         let (limit, troubled) = limits.clone();
-        move || limit.kept().and_then(|()| troubled.kept())
+        move || [&limit, &troubled.0, &troubled.1].into_iter().try_for_each(Limit::kept)
     };
     let (by_query, by_form) = (limits(), limits());
     let (query_check, form_check) = (check(&by_query), check(&by_form));
@@ -212,11 +218,7 @@ fn notion() -> Row {
         .header("Notion-Version", "2025-09-03")
         .records("results")
         .paginate(Cursor::body("next_cursor").into_body("start_cursor").until_false("has_more"))
-        .window(
-            Window::time("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
-                .format(TimeFormat::Rfc3339)
-                .ceiling(NOTION_CEILING),
-        );
+        .window(Window::time("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z").ceiling(NOTION_CEILING));
     Row::new(
         "Notion",
         [

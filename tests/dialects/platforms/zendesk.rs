@@ -156,6 +156,7 @@ fn calls(limit: Limit) -> Scripted {
     server(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/api/v2/channels/voice/stats/incremental/calls.json")?;
+        require(asked.query("start_time").is_some(), "start_time is missing")?;
         let start = asked.number("start_time", 0)? as i64;
         let at = (0..RECORDS).find(|n| made(*n) >= start).unwrap_or(RECORDS);
         let size = 100;

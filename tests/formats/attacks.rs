@@ -1,0 +1,73 @@
+//! Bodies that want to grow, to nest or to take for ever.
+
+use std::time::{Duration, Instant};
+
+use headwater::ErrorKind;
+use headwater::page::Format;
+
+use crate::{MIB, page};
+
+#[track_caller]
+fn kind(format: impl Into<Format>, body: String, cap: usize) -> Option<ErrorKind> {
+    let begun = Instant::now();
+    let result = page(format, body, cap);
+    // Unoptimised and on a busy machine; the square of the number would be hours.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    if let Ok(page) = &result {
+        assert!(page.body().len() <= cap);
+    }
+    result.err().map(|error| error.kind())
+}
+
+#[test]
+fn entities_are_not_expanded() {
+    let mut laughs = String::from("<!DOCTYPE l [<!ENTITY a0 \"ha\">");
+    for level in 1..60 {
+        laughs += &format!("<!ENTITY a{level} \"&a{0};&a{0};\">", level - 1);
+    }
+    laughs += "]><l>&a59;</l>";
+    assert_eq!(kind(Format::xml(), laughs, MIB), Some(ErrorKind::Format));
+    let outside = "<!DOCTYPE l [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><l>&x;</l>";
+    assert_eq!(kind(Format::xml(), outside.to_owned(), MIB), Some(ErrorKind::Format));
+    let parameter = "<!DOCTYPE l [<!ENTITY % x SYSTEM \"http://e.example/x.dtd\"> %x;]><l/>";
+    assert_eq!(kind(Format::xml(), parameter.to_owned(), MIB), Some(ErrorKind::Format));
+}
+
+#[test]
+fn the_cap_on_a_page_holds_for_what_a_body_turns_into() {
+    let cap = MIB;
+    for (format, body) in [
+        // Each quote takes two bytes as JSON.
+        (Format::xml(), format!("<a>{}</a>", "\"".repeat(cap - 10))),
+        // An empty element takes more as `null`.
+        (Format::xml(), format!("<a>{}</a>", "<b/>".repeat(cap / 4 - 10))),
+        (Format::csv().into(), format!("{}\n{}", "n".repeat(1000), "1\n".repeat(100_000))),
+        (Format::csv().into(), format!("a,b\n{}", "1,2\n".repeat(200_000))),
+        (Format::JsonLines, format!("\"{}\"", "x".repeat(cap))),
+    ] {
+        assert_eq!(kind(format.clone(), body, cap), Some(ErrorKind::TooLarge), "{format:?}");
+    }
+    assert_eq!(kind(Format::xml(), format!("<a>{}</a>", "x".repeat(cap - 100)), cap), None);
+}
+
+#[test]
+fn a_document_of_many_names_is_read_in_their_number_and_not_its_square() {
+    let children: String = (0..200_000).map(|number| format!("<n{number}/>")).collect();
+    assert_eq!(kind(Format::xml(), format!("<a>{children}</a>"), 64 * MIB), None);
+    let attributes: String = (0..200_000).map(|number| format!(" n{number}='1'")).collect();
+    assert_eq!(kind(Format::xml(), format!("<a{attributes}/>"), 64 * MIB), None);
+    // What is held for each of them counts.
+    let children: String = (0..20_000).map(|number| format!("<n{number}/>")).collect();
+    assert_eq!(kind(Format::xml(), format!("<a>{children}</a>"), MIB), Some(ErrorKind::TooLarge));
+    let columns: Vec<String> = (0..100_000).map(|number| format!("c{number}")).collect();
+    assert_eq!(kind(Format::csv(), columns.join(","), MIB), None);
+}
+
+#[test]
+fn depth_costs_no_stack() {
+    assert_eq!(kind(Format::xml(), "<a>".repeat(1_000_000), 64 * MIB), Some(ErrorKind::Format));
+    let deep = format!("{}{}", "<a>".repeat(128), "</a>".repeat(128));
+    assert_eq!(kind(Format::xml(), deep, MIB), None);
+    let lines = format!("{}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(kind(Format::JsonLines, lines, MIB), None);
+}
