@@ -35,6 +35,8 @@ pub(crate) struct Way {
     pub(crate) number: &'static str,
     /// What the server has to say at the end, if it kept count of what it must not see.
     pub(crate) check: Option<Box<dyn Fn() -> Result<(), String>>>,
+    /// Reads the number of a record, where it stands in no one place.
+    pub(crate) read: Option<fn(&Value) -> Option<u64>>,
     /// Whether a pipeline pulls it.
     pub(crate) in_a_run: bool,
 }
@@ -50,7 +52,7 @@ pub(crate) struct Verdict {
 impl Way {
     /// A dialect whose records have their number at `n`.
     pub(crate) fn new(primitive: &'static str, server: Scripted, source: SourceBuilder) -> Self {
-        Self { name: "", primitive, server, source, number: "n", check: None, in_a_run: false }
+        Self { name: "", primitive, server, source, number: "n", read: None, check: None, in_a_run: false }
     }
 
     /// Tells several dialects of one API apart.
@@ -62,6 +64,12 @@ impl Way {
     /// Says where the number of a record stands.
     pub(crate) fn number(mut self, path: &'static str) -> Self {
         self.number = path;
+        self
+    }
+
+    /// Says how the number of a record is read.
+    pub(crate) fn numbered(mut self, read: fn(&Value) -> Option<u64>) -> Self {
+        self.read = Some(read);
         self
     }
 
@@ -87,7 +95,11 @@ impl Way {
         };
         let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
         for record in &records {
-            match number(record, self.number) {
+            let number = match self.read {
+                Some(read) => serde_json::from_str(record).ok().and_then(|record| read(&record)),
+                None => number(record, self.number),
+            };
+            match number {
                 Some(number) => *seen.entry(number).or_default() += 1,
                 None => fault = Some(format!("a record without its number: {record}")),
             }

@@ -10,6 +10,7 @@ mod intercom;
 mod media;
 mod microsoft;
 mod payments;
+mod s3;
 mod shops;
 mod social;
 mod vendor;
@@ -32,6 +33,7 @@ pub(crate) fn rows() -> Vec<Row> {
         google::rows(),
         microsoft::rows(),
         aws::rows(),
+        s3::rows(),
         social::rows(),
         communities::rows(),
         media::rows(),
