@@ -1,6 +1,7 @@
 //! Clusters and stores of the clouds, whose tokens expire, or come two at a time.
 
 use headwater::exchange::{Verdict, When};
+use headwater::page::{Format, Select};
 use headwater::paginate::Cursor;
 use headwater::testing::Reply;
 use headwater::{JsonPath, Request, Source};
@@ -75,7 +76,14 @@ fn blobs(request: &Request, nth: u64) -> Answered {
     let size = number(request, "maxresults", 5000)?.min(100);
     let (numbers, end) =
         seen(token(param(request, "marker").filter(|marker| !marker.is_empty()), "2!92!")?, size);
-    let blobs: String = numbers.iter().map(|n| format!("<Blob><Name>{n}</Name><Snapshot/></Blob>")).collect();
+    // Every fifth name is that of a folder.
+    let blob = |n: &u64| match n % 5 {
+        0 => format!("<BlobPrefix><Name>{n}</Name></BlobPrefix>"),
+        _ => format!(
+            "<Blob><Name>{n}</Name><Properties><Content-Type>image/png</Content-Type></Properties></Blob>"
+        ),
+    };
+    let blobs: String = numbers.iter().map(blob).collect();
     let blobs = if blobs.is_empty() { "<Blobs />".to_owned() } else { format!("<Blobs>{blobs}</Blobs>") };
     let marker = if end < PLACES {
         format!("<NextMarker>2!92!{end}</NextMarker>")
@@ -103,7 +111,23 @@ fn azure() -> Row {
                 .missing_ends()
                 .and(Cursor::header("x-ms-continuation-NextRowKey").into_query("NextRowKey").missing_ends()),
         );
-    Row::new("Azure Blob / Table", [Way::new("C", server(entities), table).named("table")])
+    let place = "EnumerationResults.Blobs";
+    let container = Source::get("pictures", "https://account.blob.core.windows.net/pictures")
+        .api_key_query("sig", "signature-of-azure")
+        .header("x-ms-version", "2021-08-06")
+        .query("restype", "container")
+        .query("comp", "list")
+        .query("delimiter", "/")
+        .format(Format::xml())
+        .records(Select::path(format!("{place}.BlobPrefix")).and(format!("{place}.Blob")))
+        .paginate(Cursor::body("EnumerationResults.NextMarker").into_query("marker"));
+    Row::new(
+        "Azure Blob / Table",
+        [
+            Way::new("C", server(blobs), container).number("Name").named("blobs"),
+            Way::new("C", server(entities), table).named("table"),
+        ],
+    )
 }
 
 /// Entities, and where to go on in two headers, the second of which may be missing; what the first request asked for

@@ -1,8 +1,8 @@
 //! Archives and encyclopedias.
 
 use headwater::exchange::{Verdict, When};
-use headwater::page::Select;
-use headwater::paginate::Cursor;
+use headwater::page::{Format, Select};
+use headwater::paginate::{Cursor, FollowUp};
 use headwater::request::Target;
 use headwater::testing::Reply;
 use headwater::{Request, Source};
@@ -12,7 +12,7 @@ use super::row::{RECORDS, Row, Way};
 use super::server::{Answered, Limit, cut, json_reply, number, param, rows, server, token};
 
 pub(crate) fn rows_of_libraries() -> Vec<Row> {
-    vec![mediawiki()]
+    vec![oai_pmh(), mediawiki()]
 }
 
 fn xml(body: &str) -> Reply {
@@ -27,6 +27,26 @@ fn oai(what: &str) -> Reply {
         r#"<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-05-17T10:00:00Z</responseDate>
 <request>https://oaipmh.arxiv.org/oai</request>{what}</OAI-PMH>"#
     ))
+}
+
+/// A token in XML, sent back with the verb and nothing else; empty, or not there at all, at the end. 503 has `Retry-After`,
+/// and errors come with 200, one of which says that there are no records (openarchives.org: OAI-PMH 2.0, §3.5 Flow Control,
+/// §3.6 Error and Exception Conditions).
+fn oai_pmh() -> Row {
+    let token = Cursor::body("OAI-PMH.ListRecords.resumptionToken.#text").missing_ends();
+    let source = Source::get("preprints", "https://oaipmh.arxiv.org/oai")
+        .query("verb", "ListRecords")
+        .query("metadataPrefix", "oai_dc")
+        .query("set", "cs")
+        .format(Format::xml())
+        .records("OAI-PMH.ListRecords.record")
+        .paginate(token.into_query("resumptionToken").follow(FollowUp::here().keep(["verb"])))
+        .rule(When::any().body_contains("<error code=\"noRecordsMatch\"").means(Verdict::NoRecords))
+        .rule(When::any().body_contains("<error code=").means(Verdict::Fail));
+    let limit = Limit::at(4, 25);
+    let api = server(move |request, nth| list_records(request, nth, &limit));
+    let number = "metadata.oai_dc:dc.dc:identifier";
+    Row::new("OAI-PMH", [Way::new("C", api, source).number(number)])
 }
 
 /// Records in XML, the token of the next of them, empty with the last. The token is an exclusive argument, and errors

@@ -2,7 +2,7 @@
 
 use chrono::{Days, NaiveDate};
 use headwater::exchange::{Verdict, When};
-use headwater::page::Select;
+use headwater::page::{Format, Select};
 use headwater::pages::{Step, TimeFormat, Window};
 use headwater::paginate::{End, LinkHeader, NextUrl, Offset, PageNumber, Single};
 use headwater::request::Target;
@@ -77,11 +77,18 @@ fn socrata() -> Row {
         .header("X-App-Token", "token")
         .records("")
         .paginate(pages.size_into(Target::body("page.pageSize"), 500).until(End::short_page(500)));
+    let csv = Source::get("crimes", "https://data.cityofchicago.org/resource/ijzp-q8t2.csv")
+        .header("X-App-Token", "token")
+        .query("$order", ":id")
+        .format(Format::csv())
+        .records("")
+        .paginate(Offset::new(500).offset_param("$offset").limit_param("$limit").until_short_page());
     Row::new(
         "Socrata",
         [
             Way::new("O", soda, source).named("SODA 2"),
             Way::new("G", server(soda_3), soda_of_3).named("SODA 3"),
+            Way::new("O", server(soda_csv), csv).named("CSV"),
         ],
     )
 }
