@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use futures::StreamExt;
 use headwater::auth::Bearer;
 use headwater::error::ErrorKind;
+use headwater::exchange::{Verdict, When};
 use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl, Offset, Paginate};
 use headwater::request::Target;
 use headwater::sink::Memory;
@@ -437,4 +438,32 @@ async fn a_search_counts_in_its_body_until_the_total() {
     let (numbers, ended) = pulled(&api, first, search).await;
     assert_eq!((numbers.len(), ended), (25, None));
     assert_eq!(api.urls().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_graphql_answer_with_errors_is_none_unless_a_rule_says_otherwise() {
+    let answers = |second: Value| {
+        let page = |n: u64, next: Value| json!({"data": {"list": [n], "next": next}});
+        let mut broken = page(2, Value::Null);
+        broken["errors"] = second;
+        Scripted::new([reply(page(1, json!("a"))), reply(broken), reply(page(2, Value::Null))])
+    };
+    let source = |api: &Scripted| {
+        Source::graphql("list", format!("{HOST}/graphql"), "query($after: String) { list(after: $after) }")
+            .transport(api.clone())
+            .records("data.list")
+            .paginate(Cursor::body("data.next").into_body("variables.after"))
+    };
+    let sink = Memory::new();
+    let partial = json!([{"message": "a part of it is missing"}]);
+    let error = run(&sink, source(&answers(partial.clone()))).await.unwrap_err();
+    assert_eq!((error.kind(), numbers(&sink)), (ErrorKind::Status, vec![1]));
+    let tolerant = source(&answers(partial)).rule(When::any().body_present("errors").means(Verdict::Success));
+    run(&Memory::new(), tolerant).await.unwrap();
+    let sink = Memory::new();
+    let throttled = answers(json!([{"extensions": {"code": "THROTTLED"}}]));
+    run(&sink, source(&throttled)).await.unwrap();
+    assert_eq!((numbers(&sink), throttled.urls().len()), (vec![1, 2], 3));
+    // An answer without any is a page.
+    run(&Memory::new(), source(&answers(json!([])))).await.unwrap();
 }

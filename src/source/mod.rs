@@ -95,7 +95,8 @@ impl Source {
         SourceBuilder::new(name.into(), crate::request::Request::post(url))
     }
 
-    /// Starts the definition of a source that is asked for by a GraphQL query.
+    /// Starts the definition of a source that is asked for by a GraphQL query. An answer with `errors` is none, though
+    /// its status is 200: [`Rule::graphql`](crate::exchange::Rule::graphql) counts, behind the rules that are declared.
     ///
     /// ```
     /// use headwater::{Source, paginate::Cursor};
@@ -113,7 +114,7 @@ impl Source {
     /// # Ok::<(), headwater::Error>(())
     /// ```
     pub fn graphql(name: impl Into<String>, url: impl AsRef<str>, query: impl Into<String>) -> SourceBuilder {
-        SourceBuilder::new(name.into(), crate::request::Request::graphql(url, query))
+        SourceBuilder::graphql(name.into(), crate::request::Request::graphql(url, query))
     }
 
     /// Asks for the first page of an API, and says which dialect it speaks, with the evidence, and the code of a source;

@@ -20,6 +20,7 @@ use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
+use crate::exchange::Rule;
 use crate::exchange::Signals;
 use crate::limit::Limiter;
 use crate::mark::Mark;
@@ -72,6 +73,13 @@ impl SourceBuilder {
             settings: Settings::default(),
             parts: Parts::default(),
         }
+    }
+
+    /// The same, for an API that says by `errors` that an answer is none.
+    pub(super) fn graphql(name: String, request: Result<Request>) -> Self {
+        let mut builder = Self::new(name, request);
+        builder.settings.is_graphql = true;
+        builder
     }
 
     fn change(mut self, change: impl FnOnce(Request) -> Result<Request>) -> Self {
@@ -131,7 +139,11 @@ impl SourceBuilder {
                 .advice("say it with `.paginate(…)`; `.paginate(Single)` if one answer has it all")
         })?;
         paginator.reads()?;
-        let settings = self.settings;
+        let mut settings = self.settings;
+        if settings.is_graphql {
+            // Behind those that were declared: the first that fits counts.
+            settings.rules.extend(Rule::graphql());
+        }
         for url in &settings.allowed {
             Request::get(url)?;
         }
