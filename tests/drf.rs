@@ -20,6 +20,7 @@ use std::process::Command;
 
 use futures::{StreamExt, TryStreamExt};
 use headwater::exchange::{Rule, Verdict, When};
+use headwater::paginate::End;
 use headwater::prelude::*;
 use headwater::sink::Jsonl;
 use headwater::{Report, SourceBuilder};
@@ -86,6 +87,8 @@ async fn each_way_of_paging_gives_every_order_once() {
         source(&shop, "offset_by_link", "/offset/?limit=1000").paginate(NextUrl::body("next")),
         // A 404 behind the last page.
         source(&shop, "page", "/page/").paginate(PageNumber::new().size("size", 100)).rule(past_the_end()),
+        source(&shop, "page_by_count", "/page/")
+            .paginate(PageNumber::new().size("size", 100).until(End::total("count"))),
         source(&shop, "page_by_link", "/page/?size=1000").paginate(NextUrl::body("next")),
         source(&shop, "cursor", "/cursor/").paginate(NextUrl::body("next")),
         source(&shop, "token", "/tokens/")
@@ -96,11 +99,11 @@ async fn each_way_of_paging_gives_every_order_once() {
     let report = Pipeline::new().sources(sources).sink(Jsonl::dir(out.path())).run().await.unwrap();
     assert_complete(&report, out.path());
     let requests = |name: &str| report.source(name).unwrap().counts.requests;
-    for name in ["offset", "offset_by_link", "page_by_link", "cursor", "token"] {
+    for name in ["offset", "offset_by_link", "page_by_count", "page_by_link", "cursor", "token"] {
         assert_eq!(requests(name), 13, "{name}");
     }
     assert_eq!((requests("offset_to_the_empty_page"), requests("page")), (14, 14));
-    assert_eq!((answers(&shop, 200).await, answers(&shop, 404).await), (92, 1));
+    assert_eq!((answers(&shop, 200).await, answers(&shop, 404).await), (105, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
