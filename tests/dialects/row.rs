@@ -39,6 +39,8 @@ pub(crate) struct Way {
     pub(crate) read: Option<fn(&Value) -> Option<u64>>,
     /// Whether a pipeline pulls it.
     pub(crate) in_a_run: bool,
+    /// The same source, for a second run, which is the one that is judged.
+    pub(crate) again: Option<SourceBuilder>,
 }
 
 /// What came of a pull.
@@ -52,7 +54,17 @@ pub(crate) struct Verdict {
 impl Way {
     /// A dialect whose records have their number at `n`.
     pub(crate) fn new(primitive: &'static str, server: Scripted, source: SourceBuilder) -> Self {
-        Self { name: "", primitive, server, source, number: "n", read: None, check: None, in_a_run: false }
+        Self {
+            name: "",
+            primitive,
+            server,
+            source,
+            number: "n",
+            read: None,
+            check: None,
+            in_a_run: false,
+            again: None,
+        }
     }
 
     /// Tells several dialects of one API apart.
@@ -85,13 +97,21 @@ impl Way {
         self
     }
 
+    /// Pulls it by a pipeline, twice, and judges the second run.
+    pub(crate) fn again(mut self, source: SourceBuilder) -> Self {
+        self.again = Some(source);
+        self
+    }
+
     /// Pulls it, and judges.
     pub(crate) async fn pull(self) -> Verdict {
-        let source = self.source.transport(self.server.clone()).build();
-        let (records, mut fault) = match source {
+        let sources = [Some(self.source), self.again].into_iter().flatten();
+        let sources: Result<Vec<Source>, _> =
+            sources.map(|source| source.transport(self.server.clone()).build()).collect();
+        let (records, mut fault) = match sources {
             Err(error) => (Vec::new(), Some(error.to_string())),
-            Ok(source) if self.in_a_run => run(source).await,
-            Ok(source) => stream(source).await,
+            Ok(mut sources) if sources.len() == 1 && !self.in_a_run => stream(sources.remove(0)).await,
+            Ok(sources) => run(sources).await,
         };
         let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
         for record in &records {
@@ -133,11 +153,19 @@ async fn stream(source: Source) -> (Vec<String>, Option<String>) {
     (records, fault)
 }
 
-/// The records that a run leaves in memory, and its error.
-async fn run(source: Source) -> (Vec<String>, Option<String>) {
-    let (sink, name) = (Memory::new(), source.name().to_owned());
-    let outcome = Pipeline::new().source(source).sink(sink.clone()).run().await;
-    (sink.lines(&name), outcome.err().map(|failed| failed.error.to_string()))
+/// The records that the last of these runs leaves in memory, and the first error.
+async fn run(sources: Vec<Source>) -> (Vec<String>, Option<String>) {
+    let sink = Memory::new();
+    let mut records = Vec::new();
+    for source in sources {
+        let name = source.name().to_owned();
+        let outcome = Pipeline::new().source(source).sink(sink.clone()).run().await;
+        records = sink.lines(&name);
+        if let Err(failed) = outcome {
+            return (records, Some(failed.error.to_string()));
+        }
+    }
+    (records, None)
 }
 
 fn number(record: &str, path: &str) -> Option<u64> {

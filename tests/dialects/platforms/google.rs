@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use headwater::Source;
-use headwater::exchange::{Verdict, When};
 use headwater::hints::{At, Signal, Unit};
 use headwater::paginate::{Cursor, Delta, Offset, Single};
 use headwater::request::Target;
@@ -14,21 +13,21 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, Served, answer, ok, page, range, refuse, require, server};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![aip_158(), youtube(), ads(), analytics()]
+    vec![aip_158(), ads(), analytics()]
 }
 
 /// Page tokens are safe in a URL.
-fn token(at: u64) -> String {
+pub(super) fn token(at: u64) -> String {
     format!("~!!~AI9FV7{at:05}")
 }
 
-fn place(token: &str) -> Result<u64, Reply> {
+pub(super) fn place(token: &str) -> Result<u64, Reply> {
     let at = token.strip_prefix("~!!~AI9FV7").and_then(|digits| digits.parse().ok());
     at.ok_or_else(|| problem(400, "invalid", "Invalid Value"))
 }
 
 /// A refusal as Google writes it.
-fn problem(code: u16, reason: &str, message: &str) -> Reply {
+pub(super) fn problem(code: u16, reason: &str, message: &str) -> Reply {
     let errors = [json!({ "domain": "usageLimits", "reason": reason, "message": message })];
     answer(code, json!({ "error": { "code": code, "message": message, "errors": errors } }))
 }
@@ -72,6 +71,14 @@ fn calendar(limit: Limit) -> Scripted {
             return Err(problem(429, "rateLimitExceeded", "Rate Limit Exceeded"));
         }
         asked.asks("singleEvents", "true")?;
+        if asked.query("syncToken").is_some() {
+            // It is invalid by now, and what is known with it.
+            return Err(problem(
+                410,
+                "fullSyncRequired",
+                "Sync token is no longer valid, a full sync is required.",
+            ));
+        }
         let size = asked.number("maxResults", 250)?.min(2500);
         let at = asked.query("pageToken").map_or(Ok(0), place)?;
         let end = range(at, size).end;
@@ -88,7 +95,8 @@ fn calendar(limit: Limit) -> Scripted {
 
 /// The end is a token that is missing or empty, and nothing else: a page may be short, or empty, in the middle; too large
 /// a size is brought down, and all other arguments must stay (google.aip.dev/158). Drive says a limit by 403
-/// `userRateLimitExceeded`; Calendar gives a `nextSyncToken` on its last page, for the next run.
+/// `userRateLimitExceeded`; Calendar gives a `nextSyncToken` on its last page, for the next run, and may not know it any
+/// more then: a 410, and all is to be pulled anew.
 fn aip_158() -> Row {
     let (drive_limit, calendar_limit) = (Limit::at(3, Duration::ZERO), Limit::at(2, Duration::ZERO));
     let (drive_kept, calendar_kept) = (drive_limit.clone(), calendar_limit.clone());
@@ -99,72 +107,25 @@ fn aip_158() -> Row {
         .query("pageSize", "200")
         .records("files")
         .paginate(Cursor::body("nextPageToken").into_query("pageToken").missing_ends());
-    let next = Cursor::body("nextPageToken").into_query("pageToken").missing_ends();
-    let events = Source::get("events", "https://www.googleapis.com/calendar/v3/calendars/primary/events")
-        .bearer("ya29.token")
-        .query("singleEvents", "true")
-        .records("items")
-        .paginate(Delta::new(next, Cursor::body("nextSyncToken").into_query("syncToken")));
+    let events = || {
+        let next = Cursor::body("nextPageToken").into_query("pageToken").missing_ends();
+        Source::get("events", "https://www.googleapis.com/calendar/v3/calendars/primary/events")
+            .bearer("ya29.token")
+            .query("singleEvents", "true")
+            .records("items")
+            .paginate(Delta::new(next, Cursor::body("nextSyncToken").into_query("syncToken")))
+            .restart_on_expiry()
+    };
     Row::new(
         "Google AIP-158 (Drive, Gmail, Calendar…)",
         [
             Way::new("C", drive(drive_limit), files).named("Drive").checked(move || drive_kept.kept()),
-            Way::new("C", calendar(calendar_limit), events)
+            Way::new("C", calendar(calendar_limit), events())
                 .named("Calendar")
+                .again(events())
                 .checked(move || calendar_kept.kept()),
         ],
     )
-}
-
-/// As AIP-158, with `maxResults` (5, at most 50); the total is a guess. The quota of a day is used up with a 403
-/// `quotaExceeded` (developers.google.com/youtube/v3, "PlaylistItems: list", "Implementation: Pagination").
-fn youtube() -> Row {
-    let limit = Limit::at(9, Duration::ZERO);
-    let kept = limit.clone();
-    let list = server(move |asked| {
-        asked.at("GET", "/youtube/v3/playlistItems")?;
-        if asked.query("key") != Some("AIza-key") {
-            return Err(problem(400, "badRequest", "API key not valid. Please pass a valid API key."));
-        }
-        if limit.meets().is_some() {
-            return Err(problem(
-                403,
-                "quotaExceeded",
-                "The request cannot be completed because you have exceeded your quota.",
-            ));
-        }
-        asked.asks("part", "snippet")?;
-        asked.asks("playlistId", "PL1")?;
-        let size = asked.number("maxResults", 5)?;
-        if size > 50 {
-            return Err(problem(
-                400,
-                "invalidValue",
-                "Invalid value for maxResults, must be between 0 and 50",
-            ));
-        }
-        let at = asked.query("pageToken").map_or(Ok(0), place)?;
-        let end = range(at, size).end;
-        let items =
-            page(at, size, |n| json!({ "n": n, "kind": "youtube#playlistItem", "id": format!("UE{n:05}") }));
-        // The total is an approximation, and changes from page to page.
-        let total = RECORDS - 3 + at % 5;
-        let mut body =
-            json!({ "items": items, "pageInfo": { "totalResults": total, "resultsPerPage": size } });
-        if end < RECORDS {
-            body["nextPageToken"] = json!(token(end));
-        }
-        ok(body)
-    });
-    let source = Source::get("playlist", "https://www.googleapis.com/youtube/v3/playlistItems")
-        .api_key_query("key", "AIza-key")
-        .query("part", "snippet")
-        .query("playlistId", "PL1")
-        .query("maxResults", "50")
-        .records("items")
-        .paginate(Cursor::body("nextPageToken").into_query("pageToken").missing_ends())
-        .rule(When::status(403).body("error.errors.*.reason", "quotaExceeded").means(Verdict::Wait));
-    Row::new("YouTube Data", [Way::new("C", list, source).checked(move || kept.kept())])
 }
 
 /// The real page has 10,000 rows; there are only 1,234 here.

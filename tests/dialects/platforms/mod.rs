@@ -15,6 +15,7 @@ mod shops;
 mod social;
 mod vendor;
 mod workplace;
+mod youtube;
 mod zendesk;
 
 use super::row::{self, Row};
@@ -31,6 +32,7 @@ pub(crate) fn rows() -> Vec<Row> {
         zendesk::rows(),
         intercom::rows(),
         google::rows(),
+        youtube::rows(),
         microsoft::rows(),
         aws::rows(),
         s3::rows(),
