@@ -84,6 +84,8 @@
 //! | feature | adds |
 //! |---|---|
 //! | *(none)* | everything above |
+//! | `csv` | pages in CSV ([`page::Format`]) |
+//! | `xml` | pages in XML ([`page::Format`]) |
 //! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
 //! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |
 //! | `testing` | [`mod@testing`]: an embedded mock API, a scripted transport, a file system that loses power |

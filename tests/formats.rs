@@ -12,6 +12,8 @@ mod chance;
 mod csv;
 #[path = "formats/naive.rs"]
 mod naive;
+#[path = "formats/selections.rs"]
+mod selections;
 #[path = "formats/xml.rs"]
 mod xml;
 

@@ -66,8 +66,10 @@ fn a_document_of_many_names_is_read_in_their_number_and_not_its_square() {
 #[test]
 fn depth_costs_no_stack() {
     assert_eq!(kind(Format::xml(), "<a>".repeat(1_000_000), 64 * MIB), Some(ErrorKind::Format));
-    let deep = format!("{}{}", "<a>".repeat(128), "</a>".repeat(128));
-    assert_eq!(kind(Format::xml(), deep, MIB), None);
+    for (depth, expected) in [(128, None), (129, Some(ErrorKind::Format))] {
+        let deep = format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+        assert_eq!(kind(Format::xml(), deep, MIB), expected, "{depth}");
+    }
     let lines = format!("{}{}\n", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(kind(Format::JsonLines, lines, MIB), None);
 }

@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::naive::{Tree, objects, read_table, table};
 use crate::{MIB, json, page};
 
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 500;
 const PIECES: [&str; 16] =
     ["a", "7", "1.10", " ", ",", "\"", "\n", "\r\n", "\u{e9}", "\u{1F600}", "&", "<", ">", "'", "\\", "x y"];
 
 /// Calls a check in rounds, each with a seed of its own, which is printed.
-fn rounds(check: impl Fn(&mut Rng)) {
+pub(crate) fn rounds(check: impl Fn(&mut Rng)) {
     let given = std::env::var("HEADWATER_SEED").ok().and_then(|seed| seed.parse().ok());
     let first = given.unwrap_or_else(|| fastrand::u64(..1 << 40));
     println!("HEADWATER_SEED={first}");

@@ -101,7 +101,7 @@ impl Tree {
             return Err(not_in_format("there is a second root element"));
         }
         let mut element = Element::new(checked_name(start.name().0)?.to_owned());
-        // Its own look for doubles takes the square of their number.
+        // Doubles are found where they are put.
         let mut attributes = start.attributes();
         for attribute in attributes.with_checks(false) {
             let unreadable = || not_in_format("an attribute cannot be read");
