@@ -2,6 +2,7 @@
 
 mod accounting;
 mod asked;
+mod braintree;
 mod enterprise;
 mod files;
 mod identity;
@@ -19,6 +20,7 @@ pub(crate) fn rows() -> Vec<Row> {
         work_management::rows(),
         files::rows(),
         mail::rows(),
+        braintree::rows(),
         payment_platforms::rows(),
         accounting::rows(),
         enterprise::rows(),

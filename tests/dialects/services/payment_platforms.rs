@@ -1,4 +1,4 @@
-//! Braintree, PayPal, Square, Adyen.
+//! PayPal, Square, Adyen.
 
 use super::asked::{Asked, Limit, day, list, page, refuse, seal, serve, slice, unseal};
 use headwater::pages::{Step, Window};
