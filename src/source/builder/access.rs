@@ -39,7 +39,7 @@ impl SourceBuilder {
         self.auth(ApiKey::query(name, key))
     }
 
-    /// Allows next links and redirects to another origin; see [`Pages::allow_origin`].
+    /// Allows next links and redirects to another origin; see [`Pages::allow_origin`](crate::Pages::allow_origin).
     pub fn allow_origin(mut self, url: impl Into<String>) -> Self {
         self.settings.allowed.push(url.into());
         self

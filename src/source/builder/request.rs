@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::SourceBuilder;
 
 impl SourceBuilder {
-    /// Adds a query parameter to the first request; see [`Request::query`].
+    /// Adds a query parameter to the first request; see [`Request::query`](crate::Request::query).
     pub fn query(self, name: &str, value: impl AsRef<str>) -> Self {
         self.change(|request| Ok(request.query(name, value)))
     }
 
-    /// Adds a header to every request; see [`Request::header`].
+    /// Adds a header to every request; see [`Request::header`](crate::Request::header).
     pub fn header(self, name: &str, value: impl AsRef<str>) -> Self {
         self.change(|request| request.header(name, value))
     }
