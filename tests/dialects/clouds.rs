@@ -109,9 +109,7 @@ fn mlflow() -> Row {
         .bearer("dapi-token")
         .query("limit", "100")
         .records("jobs")
-        .paginate(
-            Cursor::body("next_page_token").into_query("page_token").until_false("has_more").missing_ends(),
-        );
+        .paginate(Cursor::body("next_page_token").into_query("page_token").missing_ends());
     Row::new(
         "MLflow / Databricks",
         [Way::new("C", search, runs).named("POST search"), Way::new("C", jobs, list).named("GET list")],

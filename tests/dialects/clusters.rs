@@ -70,6 +70,7 @@ fn blobs(request: &Request, nth: u64) -> Answered {
         return Ok(Reply::status(503).header("content-type", "application/xml").body(busy));
     }
     demand(param(request, "sig").as_deref() == Some("signature-of-azure"), 403, "AuthenticationFailed")?;
+    demand(param(request, "restype").as_deref() == Some("container"), 400, "InvalidQueryParameterValue")?;
     demand(param(request, "comp").as_deref() == Some("list"), 400, "InvalidQueryParameterValue")?;
     demand(header(request, "x-ms-version") == Some("2021-08-06"), 400, "UnsupportedHeader")?;
     // The vendor's largest page has 5,000 blobs: here 100.
@@ -77,8 +78,9 @@ fn blobs(request: &Request, nth: u64) -> Answered {
     let (numbers, end) =
         seen(token(param(request, "marker").filter(|marker| !marker.is_empty()), "2!92!")?, size);
     // Every fifth name is that of a folder.
+    let in_folders = param(request, "delimiter").is_some();
     let blob = |n: &u64| match n % 5 {
-        0 => format!("<BlobPrefix><Name>{n}</Name></BlobPrefix>"),
+        0 if in_folders => format!("<BlobPrefix><Name>{n}</Name></BlobPrefix>"),
         _ => format!(
             "<Blob><Name>{n}</Name><Properties><Content-Type>image/png</Content-Type></Properties></Blob>"
         ),

@@ -46,7 +46,8 @@ fn bundle(request: &Request) -> Answered {
     };
     let range = cut(first, count);
     let mut links = vec![json!({"relation": "self", "url": format!("{base}/Observation?_count={count}")})];
-    if range.end < RECORDS {
+    // The link behind the last resource leads to a bundle without any.
+    if !range.is_empty() {
         let url = format!(
             "{base}?_getpages=4f0c8d1e&_getpagesoffset={}&_count={count}&_bundletype=searchset",
             range.end
@@ -60,17 +61,17 @@ fn bundle(request: &Request) -> Answered {
         );
         links.push(json!({"relation": "previous", "url": url}));
     }
-    let matches = range.map(|n| {
+    let matches = range.clone().map(|n| {
         json!({"fullUrl": format!("{base}/Observation/{n}"), "search": {"mode": "match"},
                "resource": {"resourceType": "Observation", "id": n.to_string()}})
     });
     // What the server has to say about the search stands among what was found.
     let said = json!({"search": {"mode": "outcome"}, "resource": {"resourceType": "OperationOutcome", "id": "said"}});
-    let entry: Vec<_> = matches.chain([said]).collect();
-    Ok(json_reply(
-        200,
-        &json!({"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entry}),
-    ))
+    let mut bundle = json!({"resourceType": "Bundle", "type": "searchset", "link": links});
+    if !range.is_empty() {
+        bundle["entry"] = matches.chain([said]).collect::<Vec<_>>().into();
+    }
+    Ok(json_reply(200, &bundle))
 }
 
 const SEARCH: &str = "https://earth-search.aws.element84.com/v1/search";
@@ -96,7 +97,7 @@ fn stac() -> Row {
         .query("collections", "sentinel-2-l2a")
         .query("limit", "10000")
         .records("features")
-        .paginate(NextUrl::links("links").as_request());
+        .paginate(NextUrl::links("links"));
     let post = || {
         let request = Request::post(SEARCH).expect("a URL");
         let request = request.json(json!({"collections": ["sentinel-2-l2a"], "limit": 10_000}));

@@ -32,7 +32,6 @@ fn coinbase_app() -> Row {
     });
     let source = Source::get("accounts", "https://api.coinbase.com/v2/accounts")
         .bearer("token-of-coinbase")
-        .header("CB-VERSION", "2024-01-01")
         .query("limit", "100")
         .records("data")
         .paginate(NextUrl::body("pagination.next_uri"));

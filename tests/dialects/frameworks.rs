@@ -2,7 +2,9 @@
 
 use headwater::Source;
 use headwater::exchange::{Verdict, When};
-use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber};
+use headwater::page::Format;
+use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber, Single};
+use headwater::testing::Reply;
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
@@ -22,9 +24,22 @@ fn datasette() -> Row {
         .records("rows")
         .paginate(Cursor::body("next").into_query("_next"));
     let link = source().query("_shape", "array").records("").paginate(headwater::paginate::LinkHeader::new());
+    let csv = Source::get("commits", "https://datasette.io/content/commits.csv")
+        .query("_stream", "on")
+        .format(Format::csv())
+        .records("")
+        .paginate(Single);
+    let streamed = server(|request, _| {
+        demand(param(request, "_stream").as_deref() == Some("on"), 400, "only a page of them")?;
+        let lines: String = (0..RECORDS).map(|n| format!("{n},\"a, b\"\r\n")).collect();
+        Ok(Reply::status(200)
+            .header("content-type", "text/csv; charset=utf-8")
+            .body(format!("n,message\r\n{lines}")))
+    });
     Row::new(
         "Datasette",
         [
+            Way::new("–", streamed, csv).named("CSV, streamed"),
             Way::new("N", server(|request, _| commits(request)), url).named("next_url"),
             Way::new("C", server(|request, _| commits(request)), next).named("next"),
             Way::new("N", server(|request, _| commits(request)), link).named("Link"),
@@ -46,7 +61,7 @@ fn commits(request: &headwater::Request) -> Answered {
     let range = cut(first, size);
     let more = range.end < RECORDS;
     let next = more.then(|| format!("a~2Cb,{}", range.end - 1));
-    let shape = param(request, "_shape").unwrap_or_default();
+    let shape = param(request, "_shape").unwrap_or_else(|| "lists".to_owned());
     let encoded = next.as_ref().map(|next| next.replace('~', "%7E").replace(',', "%2C"));
     let url = encoded.map(|next| {
         format!("https://datasette.io/content/commits.json?_size={size}&_shape={shape}&_next={next}")
@@ -57,6 +72,10 @@ fn commits(request: &headwater::Request) -> Answered {
             Some(url) => reply.header("link", &format!("<{url}>; rel=\"next\"")),
             None => reply,
         });
+    }
+    if shape == "lists" {
+        let lists: Vec<_> = range.map(|n| json!([n])).collect();
+        return Ok(json_reply(200, &json!({"columns": ["n"], "rows": lists, "next": next, "next_url": url})));
     }
     let body = json!({"ok": true, "rows": rows(range), "next": next, "next_url": url, "filtered_table_rows_count": RECORDS});
     Ok(json_reply(200, &body))
@@ -134,6 +153,9 @@ fn json_server() -> Row {
 }
 
 fn posts(request: &headwater::Request) -> Answered {
+    if param(request, "_page").is_none() {
+        return Ok(json_reply(200, &rows(0..RECORDS).into()));
+    }
     let size = number(request, "_per_page", 10)?;
     let pages = RECORDS.div_ceil(size);
     let page = number(request, "_page", 1)?.clamp(1, pages);

@@ -1,7 +1,9 @@
 //! Archives and encyclopedias.
 
+use chrono::NaiveDate;
 use headwater::exchange::{Verdict, When};
 use headwater::page::{Format, Select};
+use headwater::pages::{Step, TimeFormat, Window};
 use headwater::paginate::{Cursor, FollowUp};
 use headwater::request::Target;
 use headwater::testing::Reply;
@@ -9,7 +11,7 @@ use headwater::{Request, Source};
 use serde_json::{Map, Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Answered, Limit, cut, json_reply, number, param, rows, server, token};
+use super::server::{Answered, Limit, json_reply, number, param, rows, server, token};
 
 pub(crate) fn rows_of_libraries() -> Vec<Row> {
     vec![oai_pmh(), mediawiki()]
@@ -33,20 +35,37 @@ fn oai(what: &str) -> Reply {
 /// and errors come with 200, one of which says that there are no records (openarchives.org: OAI-PMH 2.0, §3.5 Flow Control,
 /// §3.6 Error and Exception Conditions).
 fn oai_pmh() -> Row {
-    let token = Cursor::body("OAI-PMH.ListRecords.resumptionToken.#text").missing_ends();
-    let source = Source::get("preprints", "https://oaipmh.arxiv.org/oai")
-        .query("verb", "ListRecords")
-        .query("metadataPrefix", "oai_dc")
-        .query("set", "cs")
-        .format(Format::xml())
-        .records("OAI-PMH.ListRecords.record")
-        .paginate(token.into_query("resumptionToken").follow(FollowUp::here().keep(["verb"])))
+    let token = || Cursor::body("OAI-PMH.ListRecords.resumptionToken.#text").missing_ends();
+    let source = || {
+        Source::get("preprints", "https://oaipmh.arxiv.org/oai")
+            .query("verb", "ListRecords")
+            .query("metadataPrefix", "oai_dc")
+            .format(Format::xml())
+            .records("OAI-PMH.ListRecords.record")
+            .paginate(token().into_query("resumptionToken").follow(FollowUp::here().keep(["verb"])))
+    };
+    let of_days = source()
+        .query("from", "{start}")
+        .query("until", "{end}")
         .rule(When::any().body_contains("<error code=\"noRecordsMatch\"").means(Verdict::NoRecords))
-        .rule(When::any().body_contains("<error code=").means(Verdict::Fail));
-    let limit = Limit::at(4, 25);
-    let api = server(move |request, nth| list_records(request, nth, &limit));
+        .window(
+            Window::time("2025-10-01", "2026-05-01")
+                .every(Step::months(1))
+                .inclusive_end()
+                .format(TimeFormat::Date),
+        );
+    let api = || {
+        let limit = Limit::at(4, 25);
+        server(move |request, nth| list_records(request, nth, &limit))
+    };
     let number = "metadata.oai_dc:dc.dc:identifier";
-    Row::new("OAI-PMH", [Way::new("C", api, source).number(number)])
+    Row::new(
+        "OAI-PMH",
+        [
+            Way::new("C", api(), source()).number(number).named("all"),
+            Way::new("C W", api(), of_days).number(number).named("by days"),
+        ],
+    )
 }
 
 /// Records in XML, the token of the next of them, empty with the last. The token is an exclusive argument, and errors
@@ -57,14 +76,31 @@ fn list_records(request: &Request, nth: u64, limit: &Limit) -> Answered {
     if param(request, "verb").as_deref() != Some("ListRecords") {
         return Err(error("badVerb"));
     }
-    let first = match param(request, "resumptionToken") {
+    // Twelve records a day. What a token continues is written in it: the next record, and the one behind the last.
+    let day = |name: &str| -> Result<Option<i64>, Reply> {
+        let Some(text) = param(request, name) else { return Ok(None) };
+        let day = text.parse::<NaiveDate>().map_err(|_| error("badArgument"))?;
+        Ok(Some((day - NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default()).num_days()))
+    };
+    let place = |day: i64| u64::try_from(day * 12).unwrap_or(0).min(RECORDS);
+    let (first, end) = match param(request, "resumptionToken") {
         Some(_) if request.url().query_pairs().count() > 2 => return Err(error("badArgument")),
-        Some(at) => token(Some(at), "6511260|").map_err(|_| error("badResumptionToken"))?,
-        None if param(request, "metadataPrefix").as_deref() == Some("oai_dc") => 0,
+        Some(at) => {
+            let places = at.strip_prefix("6511260|").and_then(|places| places.split_once('|'));
+            let places = places.and_then(|(at, end)| Some((at.parse().ok()?, end.parse().ok()?)));
+            places.ok_or_else(|| error("badResumptionToken"))?
+        }
+        None if param(request, "metadataPrefix").as_deref() == Some("oai_dc") => {
+            (day("from")?.map_or(0, place), day("until")?.map_or(RECORDS, |day| place(day + 1)))
+        }
         None => return Err(error("cannotDisseminateFormat")),
     };
-    let range = cut(first, 100);
-    let next = if range.end < RECORDS { format!("6511260|{}", range.end) } else { String::new() };
+    if first >= end {
+        return Err(error("noRecordsMatch"));
+    }
+    let range = first..(first + 100).min(end);
+    let next = if range.end < end { format!("6511260|{}|{end}", range.end) } else { String::new() };
+    let is_whole = range.end == end && param(request, "resumptionToken").is_none();
     let records: String = range
         .map(|n| {
             format!(
@@ -75,9 +111,10 @@ fn list_records(request: &Request, nth: u64, limit: &Limit) -> Answered {
             )
         })
         .collect();
-    let token = format!(
-        "<resumptionToken completeListSize=\"{RECORDS}\" cursor=\"{first}\">{next}</resumptionToken>"
-    );
+    // A list that is complete at once has none.
+    let token =
+        format!("<resumptionToken completeListSize=\"{end}\" cursor=\"{first}\">{next}</resumptionToken>");
+    let token = if is_whole { String::new() } else { token };
     Ok(oai(&format!("<ListRecords>{records}{token}</ListRecords>")))
 }
 
@@ -132,7 +169,12 @@ fn done(request: &Request) -> Vec<String> {
     done.split('|').filter(|module| !module.is_empty()).map(str::to_owned).collect()
 }
 
-fn lagging(nth: u64, limit: &Limit) -> Result<(), Reply> {
+fn lagging(request: &Request, nth: u64, limit: &Limit) -> Result<(), Reply> {
+    // Without an action there is help, and without a format the answer is for people to read.
+    let is_query = param(request, "action").as_deref() == Some("query");
+    if !is_query || param(request, "format").as_deref() != Some("json") {
+        return Err(Reply::status(200).html("<!DOCTYPE html><title>MediaWiki API help</title>"));
+    }
     limit.refuse(nth, || {
         let error =
             json!({"error": {"code": "maxlag", "info": "Waiting for db1: 6 seconds lagged", "lag": 6}});
@@ -147,7 +189,7 @@ fn wiki_error(code: &str) -> Reply {
 /// Two lists in one query. Each reply says in `continue` how the first query is to be changed for the next: a list that
 /// is at its end has no key any more, and is not asked for again only if its name is sent back.
 fn two_lists(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    lagging(nth, limit)?;
+    lagging(request, nth, limit)?;
     if param(request, "list").as_deref() != Some("allpages|allcategories") {
         return Err(wiki_error("unknown_list"));
     }
@@ -180,7 +222,7 @@ fn two_lists(request: &Request, nth: u64, limit: &Limit) -> Answered {
 /// Pages that a generator finds, twenty at a time, and the categories of them, fifty at a time: each reply has all
 /// twenty pages and some of their categories, until the batch is complete.
 fn generator(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    lagging(nth, limit)?;
+    lagging(request, nth, limit)?;
     if param(request, "generator").as_deref() != Some("allpages") {
         return Err(wiki_error("badgenerator"));
     }
@@ -195,7 +237,7 @@ fn generator(request: &Request, nth: u64, limit: &Limit) -> Answered {
         .map(|page| {
             let own = (page * 10).max(shown.start)..(page * 10 + 10).min(shown.end);
             let mut found = json!({"pageid": page, "ns": 0, "title": format!("Page {page}")});
-            if !own.is_empty() {
+            if !own.is_empty() && param(request, "prop").as_deref() == Some("categories") {
                 found["categories"] = rows(own).into();
             }
             found

@@ -164,7 +164,6 @@ fn marketo() -> Row {
         Source::get(name, format!("https://123-ABC-456.mktorest.com/rest/v1/{path}"))
             .bearer("token-of-marketo")
             .rule(When::any().body("errors.*.code", "606").means(Verdict::WaitFor(Duration::from_secs(20))))
-            .rule(When::any().body("success", false).means(Verdict::Fail))
     };
     let of_list = source("leads", "leads.json")
         .query("filterType", "listId")
@@ -200,7 +199,10 @@ fn marketo() -> Row {
 fn leads(request: &Request, nth: u64, limit: &Limit) -> Answered {
     limit.refuse(nth, || failed("606"))?;
     credentials(request, "authorization", "Bearer token-of-marketo")?;
-    demand(param(request, "filterType").as_deref() == Some("listId"), 400, "1003: filterType is missing")?;
+    let filtered = param(request, "filterType").is_some() && param(request, "filterValues").is_some();
+    if !filtered {
+        return Err(failed("1003"));
+    }
     let range =
         cut(token(param(request, "nextPageToken"), "PS5VL5WD")?, number(request, "batchSize", 300)?.min(300));
     let mut body = json!({"requestId": "24fd", "success": true, "result": rows(range.clone())});

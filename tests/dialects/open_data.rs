@@ -21,13 +21,14 @@ pub(crate) fn rows_of_open_data() -> Vec<Row> {
 /// clamped without a word (docs.ckan.org: API guide, `package_search`; DataStore extension, `datastore_search`).
 fn ckan() -> Row {
     let packages = server(|request, _| {
+        let known = |name: &str| matches!(name, "q" | "fq" | "sort" | "rows" | "start");
+        let strange = request.url().query_pairs().any(|(name, _)| !known(&name));
+        demand(!strange, 409, "Search Query is invalid: Invalid search parameters")?;
         let size = number(request, "rows", 10)?.min(1000);
         let range = cut(number(request, "start", 0)?, size);
         Ok(json_reply(200, &json!({"success": true, "result": {"count": RECORDS, "results": rows(range)}})))
     });
     let data_sets = Source::get("packages", "https://catalog.data.gov/api/3/action/package_search")
-        .query("q", "*:*")
-        .query("sort", "metadata_created asc")
         .records("result.results")
         .paginate(Offset::new(5000).offset_param("start").limit_param("rows").until_total("result.count"));
     let search = Request::post("https://demo.ckan.org/api/3/action/datastore_search").expect("a URL");
@@ -117,6 +118,9 @@ fn soda_csv(request: &Request, nth: u64) -> Answered {
 }
 
 fn limit_of_socrata(request: &Request, nth: u64) -> Result<(), Reply> {
+    // A parameter without `$` is a filter by a column of that name.
+    let strange = request.url().query_pairs().any(|(name, _)| !name.starts_with('$'));
+    demand(!strange, 400, "query.soql.no-such-column")?;
     demand(header(request, "x-app-token") == Some("token") && nth != 2, 429, "throttled")
 }
 
@@ -131,7 +135,6 @@ fn openfda() -> Row {
     let source = || {
         Source::get("events", "https://api.fda.gov/drug/event.json")
             .api_key_query("api_key", "fda-key-0123456789")
-            .query("sort", "receivedate:asc")
             .records("results")
     };
     let limit = Limit::at(4, 20);
@@ -187,9 +190,7 @@ fn events(request: &Request) -> Answered {
     } else {
         format!("skip=0&search_after=0%3D{}", range.end - 1)
     };
-    let link = format!(
-        "<https://api.fda.gov/drug/event.json?sort=receivedate%3Aasc&limit={limit}&{next}>; rel=\"next\""
-    );
+    let link = format!("<https://api.fda.gov/drug/event.json?limit={limit}&{next}>; rel=\"next\"");
     let more = range.end < RECORDS;
     let found = json!({"meta": {"results": {"skip": skip, "limit": limit, "total": RECORDS}}, "results": rows(range)});
     let reply = json_reply(200, &found);
@@ -226,7 +227,7 @@ fn neows() -> Row {
         [
             Way::new("G", server(asteroids), browse).named("browse by page"),
             Way::new("N", server(asteroids), links).named("browse by link"),
-            Way::new("W", server(asteroids), feed).named("feed, in windows"),
+            Way::new("W", server(asteroids), feed).named("feed, in windows").has("day"),
         ],
     )
 }

@@ -107,7 +107,12 @@ fn films(request: &Request, nth: u64, limit: &Limit, pages: u64) -> Answered {
         let released = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default() + Days::new(*n);
         from.is_none_or(|from| from <= released) && to.is_none_or(|to| released <= to)
     };
-    let all: Vec<u64> = (0..RECORDS).filter(within).collect();
+    let mut all: Vec<u64> = (0..RECORDS).filter(within).collect();
+    // The order is that of popularity, which changes, unless another one is asked for.
+    if param(request, "sort_by").is_none() && !all.is_empty() {
+        let by = nth as usize * 37 % all.len();
+        all.rotate_left(by);
+    }
     let found = rows(all.iter().copied().skip((page as usize - 1) * 20).take(20));
     let (total, count) = (all.len() as u64, (all.len() as u64).div_ceil(20));
     Ok(json_reply(
@@ -126,7 +131,7 @@ fn tmdb() -> Row {
             .records("results")
     };
     let limit = Limit::at(3, 4);
-    let all = source().paginate(PageNumber::new().until_page_count("total_pages"));
+    let all = source().paginate(PageNumber::new().most_pages(500).until_page_count("total_pages"));
     let server_of_all = server(move |request, nth| films(request, nth, &limit, 500));
     // The vendor has 500 pages of twenty: here 20 pages, so that a year is too much.
     let limit = Limit::at(3, 4);
@@ -134,7 +139,7 @@ fn tmdb() -> Row {
     let in_days = source()
         .query("primary_release_date.gte", "{start}")
         .query("primary_release_date.lte", "{end}")
-        .paginate(PageNumber::new().most_pages(20).until_page_count("total_pages"))
+        .paginate(PageNumber::new().until_page_count("total_pages"))
         .window(
             Window::time("2000-01-01", "2004-01-01")
                 .every(Step::years(2))
@@ -210,6 +215,9 @@ fn open_library() -> Row {
         server(move |request, nth| {
             limit.refuse(nth, || Reply::status(429).header("retry-after", "15"))?;
             known(request)?;
+            if param(request, "q").is_none() {
+                return Ok(json_reply(200, &json!({"numFound": 0, "start": 0, "docs": []})));
+            }
             let size = number(request, "limit", 100)?.min(1000);
             let offset = number(request, "offset", (number(request, "page", 1)?.max(1) - 1) * size)?;
             let found = json!({"numFound": RECORDS, "start": offset, "docs": rows(cut(offset, size))});

@@ -64,6 +64,9 @@ fn npm() -> Row {
     let limit = Limit::at(3, 0);
     let search = server(move |request, nth| {
         limit.refuse(nth, || Reply::status(429).body(r#"{"error":"too many requests"}"#))?;
+        if param(request, "text").is_none_or(|text| text.len() > 64) {
+            return Err(json_reply(400, &json!({"code": "ERR_TEXT_LENGTH"})));
+        }
         let size = number(request, "size", 20)?.min(250);
         let objects: Vec<_> = rows(cut(number(request, "from", 0)?, size))
             .into_iter()
@@ -85,7 +88,6 @@ fn npm() -> Row {
     });
     let last = || Cursor::body("last_seq").into_query("since");
     let feed = Source::get("changes", "https://replicate.npmjs.com/registry/_changes")
-        .query("since", "0")
         .query("limit", "500")
         .records("results")
         .paginate(Delta::new(last().until(End::empty_page()), last()));

@@ -41,6 +41,8 @@ pub(crate) struct Way {
     pub(crate) in_a_run: bool,
     /// The same source, for a second run, which is the one that is judged.
     pub(crate) again: Option<SourceBuilder>,
+    /// What each record has to have besides its number.
+    pub(crate) has: Option<&'static str>,
 }
 
 /// What came of a pull.
@@ -64,6 +66,7 @@ impl Way {
             check: None,
             in_a_run: false,
             again: None,
+            has: None,
         }
     }
 
@@ -88,6 +91,12 @@ impl Way {
     /// Asks the server at the end whether it saw what it should.
     pub(crate) fn checked(mut self, check: impl Fn() -> Result<(), String> + 'static) -> Self {
         self.check = Some(Box::new(check));
+        self
+    }
+
+    /// Demands a field of each record.
+    pub(crate) fn has(mut self, field: &'static str) -> Self {
+        self.has = Some(field);
         self
     }
 
@@ -122,6 +131,9 @@ impl Way {
             match number {
                 Some(number) => *seen.entry(number).or_default() += 1,
                 None => fault = Some(format!("a record without its number: {record}")),
+            }
+            if self.has.is_some_and(|field| !record.contains(&format!("\"{field}\":"))) {
+                fault = Some(format!("a record without {:?}: {record}", self.has));
             }
         }
         let missing = (0..RECORDS).filter(|number| !seen.contains_key(number)).count();

@@ -27,11 +27,7 @@ fn couchdb() -> Row {
         .paginate(key.follow(FollowUp::here().query("skip", "1")));
     let last = || Cursor::body("last_seq").into_query("since");
     let since = Delta::new(last().until(End::empty_page()), last());
-    let feed = ask("changes", "_changes")
-        .query("limit", "100")
-        .query("since", "0")
-        .records("results")
-        .paginate(since);
+    let feed = ask("changes", "_changes").query("limit", "100").records("results").paginate(since);
     let find = Request::post("https://couch.example.com/library/_find").expect("a URL");
     let found = Source::request("found", find.json(json!({"selector": {}, "limit": 100})).repeatable())
         .basic("reader", "secret")
@@ -129,7 +125,6 @@ fn directus() -> Row {
     let source = || {
         Source::get("articles", "https://directus.example.com/items/articles")
             .bearer("token-of-directus")
-            .query("sort", "id")
             .query("meta", "filter_count")
             .records("data")
     };

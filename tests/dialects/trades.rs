@@ -26,11 +26,11 @@ pub(crate) fn rows_of_trades() -> Vec<Row> {
 /// Kline data, LIMITS).
 fn binance() -> Row {
     let weight =
-        || Signal::used(At::header("x-mbx-used-weight-1m"), 6000).every(std::time::Duration::from_secs(60));
-    let limits = [Limit::at(3, 20), Limit::at(6, 120)];
+        Signal::used(At::header("x-mbx-used-weight-1m"), 6000).every(std::time::Duration::from_secs(60));
+    let limits = [Limit::at(3, 20), Limit::at(6, 120), Limit::at(9, 60)];
     let trades = Source::get("trades", "https://api.binance.com/api/v3/historicalTrades")
         .api_key_header("X-MBX-APIKEY", "key-of-binance")
-        .signal(weight())
+        .signal(weight)
         .rule(When::status(418).means(Verdict::Wait))
         .query("symbol", "BTCUSDT")
         .query("limit", "100")
@@ -38,7 +38,6 @@ fn binance() -> Row {
         .records("")
         .paginate(Cursor::last_record("id").plus(1).into_query("fromId").until(End::short_page(100)));
     let candles = Source::get("candles", "https://api.binance.com/api/v3/klines")
-        .signal(weight())
         .query("symbol", "BTCUSDT")
         .query("interval", "1m")
         .query("limit", "1000")
@@ -115,7 +114,6 @@ fn alpaca() -> Row {
     let activities_of_account = Source::get("activities", "https://api.alpaca.markets/v2/account/activities")
         .header("APCA-API-KEY-ID", "key-of-alpaca")
         .header("APCA-API-SECRET-KEY", "secret-of-alpaca")
-        .query("direction", "asc")
         .query("page_size", "100")
         .records("")
         .paginate(Cursor::last_record("id").into_query("page_token"));
@@ -132,7 +130,8 @@ fn alpaca() -> Row {
         "Alpaca",
         [
             Way::new("C", server(move |request, nth| bars(request, nth, &budget)), bars_of_symbols)
-                .named("bars"),
+                .named("bars")
+                .has("symbol"),
             Way::new("K", server(|request, _| activities(request)), activities_of_account)
                 .named("activities"),
         ],
@@ -143,8 +142,9 @@ fn alpaca() -> Row {
 const NEW_YEAR: u64 = 1_767_225_600_000;
 
 /// Trades from an id on, that trade among them; without one, the newest.
-fn historical_trades(request: &Request, nth: u64, [limit, ban]: &[Limit; 2]) -> Answered {
-    let weight = (nth * 25).to_string();
+fn historical_trades(request: &Request, nth: u64, [limit, ban, minute]: &[Limit; 3]) -> Answered {
+    let is_used_up = minute.hit(nth)?;
+    let weight = if is_used_up { 6000 } else { nth * 25 }.to_string();
     let limited = |status: u16, seconds: &str| {
         json_reply(status, &json!({"code": -1003, "msg": "Too much request weight used"}))
             .header("retry-after", seconds)
@@ -187,6 +187,7 @@ fn aggregate_trades(request: &Request) -> Answered {
 
 /// Candles from a time on, at most a thousand; they are arrays.
 fn klines(request: &Request) -> Answered {
+    demand(param(request, "symbol").as_deref() == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
     demand(param(request, "interval").as_deref() == Some("1m"), 400, "-1102: interval was not sent")?;
     let start = number(request, "startTime", NEW_YEAR + RECORDS * 60_000)?;
     let first = start.saturating_sub(NEW_YEAR).div_ceil(60_000);
@@ -286,7 +287,7 @@ fn plaid() -> Row {
         .header("PLAID-CLIENT-ID", "client")
         .header("PLAID-SECRET", "secret-of-plaid")
         .records(Select::path("added").and("modified").and("removed").key_as("change"))
-        .paginate(Delta::new(cursor().first("").until_false("has_more"), cursor()))
+        .paginate(Delta::new(cursor().until_false("has_more"), cursor()))
         .rule(
             When::status(400)
                 .body("error_code", "TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION")
@@ -294,7 +295,7 @@ fn plaid() -> Row {
         )
         .restart_on_expiry();
     let api = server(move |request, nth| transactions(request, nth, &changed));
-    Row::new("Plaid sync", [Way::new("C", api, source).in_a_run()])
+    Row::new("Plaid sync", [Way::new("C", api, source).in_a_run().has("change")])
 }
 
 /// What was added, modified and removed since a cursor. Once there is a change while it is read; from then on none of
