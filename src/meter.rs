@@ -1,5 +1,6 @@
 //! Counters of one source's work, shared by everything that does a part of it.
 
+use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,20 @@ pub struct Counts {
     /// How long all waits took together.
     #[serde(serialize_with = "seconds")]
     pub waited: Duration,
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            retries: self.retries + other.retries,
+            bytes: self.bytes + other.bytes,
+            waits: self.waits + other.waits,
+            waited: self.waited + other.waited,
+        }
+    }
 }
 
 impl Default for Meter {

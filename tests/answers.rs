@@ -252,6 +252,7 @@ async fn a_position_that_expires_begins_the_source_anew_and_nothing_is_twice() {
             sink.lines("items").iter().map(|line| line.split([':', ',']).nth(1).unwrap().into()).collect();
         assert_eq!(values, ["0", "1", "2", "3", "4", "5"]);
         assert_eq!(api.urls().len(), 3 + 2 + 3);
+        assert_eq!(report.source("items").unwrap().counts.requests, 3 + 2 + 3, "all that were sent");
     }
 }
 

@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         state.mark = batch.mark();
         state.records += batch.len() as u64;
         state.dirty = true;
-        let (records, counts) = (state.records, state.meter.counts());
+        let (records, counts) = (state.records, state.counts());
         self.pipeline.tell(&Event::Page { source, records, counts });
         Ok(())
     }

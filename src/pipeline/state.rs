@@ -1,5 +1,7 @@
 //! How far one source has come in this run.
 
+use std::ops::Add;
+
 use chrono::Utc;
 use tokio::time::Instant;
 
@@ -7,7 +9,7 @@ use super::report::{Outcome, SourceReport};
 use crate::checkpoint::{Checkpoint, Definition, SinkState};
 use crate::error::Error;
 use crate::mark::Mark;
-use crate::meter::Meter;
+use crate::meter::{Counts, Meter};
 use crate::paginate::Consistency;
 
 /// How far a source has come.
@@ -15,6 +17,8 @@ pub(super) struct State {
     definition: Definition,
     consistency: Consistency,
     pub(super) meter: Meter,
+    /// Those of the streams that ended when it began anew: what they asked was asked.
+    earlier: Vec<Meter>,
     /// Behind what was written, and how many records that is.
     pub(super) mark: Mark,
     pub(super) records: u64,
@@ -46,6 +50,7 @@ impl State {
             definition,
             consistency,
             meter: Meter::new(),
+            earlier: Vec::new(),
             committed_pages: mark.pages,
             mark,
             records,
@@ -63,7 +68,17 @@ impl State {
     /// The same source, which begins anew.
     pub(super) fn anew(&self, mark: Mark, sink: SinkState) -> Self {
         let anew = Self::new(self.definition.clone(), self.consistency, mark, 0, sink);
-        Self { restarts: self.restarts + 1, stale: self.stale + 1, ..anew }
+        let earlier = self.meters().cloned().collect();
+        Self { restarts: self.restarts + 1, stale: self.stale + 1, earlier, ..anew }
+    }
+
+    fn meters(&self) -> impl Iterator<Item = &Meter> {
+        self.earlier.iter().chain([&self.meter])
+    }
+
+    /// What all its streams have counted in this process.
+    pub(super) fn counts(&self) -> Counts {
+        self.meters().map(Meter::counts).fold(Counts::default(), Add::add)
     }
 
     /// What is stored of it.
@@ -102,11 +117,11 @@ impl State {
             records: self.committed_records,
             resumed_records: self.resumed_records,
             pages: self.committed_pages,
-            counts: self.meter.counts(),
+            counts: self.counts(),
             duration: self.ended.unwrap_or_else(Instant::now) - began,
             consistency: self.consistency,
             output,
-            warnings: self.meter.warnings(),
+            warnings: self.meters().flat_map(Meter::warnings).collect(),
         }
     }
 }
