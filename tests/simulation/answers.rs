@@ -1,16 +1,46 @@
 //! What the virtual servers answer: pages, redirects and faults, with what they say about waiting.
 
+use std::fmt;
 use std::time::Duration;
 
 use headwater::error::Transience;
 use headwater::{Error, Request, Response};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::dialects::Page;
 use super::faults::{Fault, Reply};
 use super::hub::State;
+use super::lanes::Lane;
 use super::oracle::{Invariant, Seen};
+use super::shapes::{Ask, Asked, At};
 use super::waits::{FORMS, Form, Told};
 use super::world::Api;
+
+/// What a request asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Want {
+    /// The stream of pages that it belongs to.
+    pub(crate) lane: String,
+    pub(crate) page: usize,
+    /// Of a shaped source.
+    pub(crate) ask: Option<Ask>,
+}
+
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.ask {
+            Some(ask) => f.write_str(&ask.key),
+            None => write!(f, "page {}", self.page),
+        }
+    }
+}
+
+impl Want {
+    /// Whether a position is asked for that can expire.
+    fn is_resumable(&self) -> bool {
+        self.ask.as_ref().map_or(self.page > 0, |ask| !ask.first)
+    }
+}
 
 /// An answer on its way.
 pub(crate) struct Answer {
@@ -30,51 +60,69 @@ pub(crate) struct Answer {
 enum Verdict {
     Page,
     Redirect,
+    /// What lies beyond a ceiling is refused.
+    Beyond,
     Fault(Fault),
 }
 
 impl State {
     /// A request is sent: which page it wants, and how long it takes to the server.
-    pub(crate) fn receive(&mut self, source: usize, request: &Request, hop: u32) -> (usize, Duration) {
+    pub(crate) fn receive(&mut self, source: usize, request: &Request, hop: u32) -> (Want, Duration) {
         let (world, now) = (self.world.clone(), self.now());
         let listing = &world.listings[source];
-        let (method, url) = (request.method(), request.url());
-        self.note(format_args!("s{source} {method} {url}"));
-        let page = listing.dialect.page_of(listing, request);
-        if page.is_none() {
-            self.oracle.violated(Invariant::ExactlyOnce, format!("there is no page at {method} {url}"));
-        }
-        let page = page.unwrap_or(0);
+        self.note(format_args!("s{source} {} {}", request.method(), request.url()));
+        let want = self.want(source, request).unwrap_or_else(|(invariant, what)| {
+            self.oracle.violated(invariant, what);
+            Want::default()
+        });
         if let Err(why) = listing.credentials.check(listing, request) {
             self.oracle.violated(Invariant::CredentialsStayHome, why);
         }
         self.oracle.sources[source].requests += 1;
         self.tally.requests += 1;
         if hop == 0 {
-            self.oracle.sent(&world, source, page, now);
+            self.oracle.sent(&world, source, &want, now);
         } else {
             self.tally.hops += 1;
         }
         let latency = world.apis[listing.api].latency;
-        (page, Duration::from_millis(self.random.u64(0..=latency)))
+        (want, Duration::from_millis(self.random.u64(0..=latency)))
+    }
+
+    pub(crate) fn at(&self, source: usize) -> At {
+        At { run: self.oracle.run, life: self.life, generation: self.oracle.sources[source].generation }
+    }
+
+    fn want(&self, source: usize, request: &Request) -> Result<Want, (Invariant, String)> {
+        let listing = &self.world.listings[source];
+        if let Some(shape) = &listing.shape {
+            let ask = shape.ask(listing, request, self.at(source))?;
+            return Ok(Want { lane: ask.lane.clone(), page: 0, ask: Some(ask) });
+        }
+        let none = || {
+            (Invariant::ExactlyOnce, format!("there is no page at {} {}", request.method(), request.url()))
+        };
+        let page = listing.dialect.page_of(listing, request).ok_or_else(none)?;
+        Ok(Want { page, ..Want::default() })
     }
 
     /// The server makes its answer.
-    pub(crate) fn answer(&mut self, source: usize, page: usize, request: &Request, hop: u32) -> Answer {
+    pub(crate) fn answer(&mut self, source: usize, want: &Want, request: &Request, hop: u32) -> Answer {
         let (world, now) = (self.world.clone(), self.now());
         let listing = &world.listings[source];
         let api = &world.apis[listing.api];
         let mut takes = Duration::from_millis(self.random.u64(0..=api.latency));
         let mut budget = if self.faults { self.spend(listing.api, now) } else { None };
         let over = budget.is_some_and(|(left, _)| left.is_none());
-        let wire = listing.dialect.page(listing, page);
+        let page = want.page;
+        let (wire, natural) = self.serve(source, want);
         let verdict = match self.fault(api, now) {
             // Where an empty answer is the end, it is no fault that could be seen.
             Some(Fault::Empty) if listing.no_content => Verdict::Page,
             Some(fault) => Verdict::Fault(fault),
             None if over => Verdict::Fault(Fault::Status(429)),
             None if hop < 3 && self.chance(api.redirects) => Verdict::Redirect,
-            None => Verdict::Page,
+            None => natural,
         };
         let (mut wait, mut remaining) = (None, None);
         let mut reply = match verdict {
@@ -89,6 +137,10 @@ impl State {
                 let all = [301, 302, 303, 307, 308];
                 let status = all[self.random.usize(if request.body().is_some() { 3..5 } else { 0..5 })];
                 Reply::Answer { status, headers: vec![("location", location)], body: Vec::new() }
+            }
+            Verdict::Beyond => {
+                let body = br#"{"message":"Only the first results are available"}"#.to_vec();
+                Reply::Answer { status: 422, headers: Vec::new(), body }
             }
             Verdict::Page => {
                 let headers = wire.link.map(|link| ("link", link)).into_iter().collect();
@@ -131,7 +183,7 @@ impl State {
                 remaining = Some((left, told.wait));
             }
         }
-        if let Verdict::Page = verdict {
+        if let (Verdict::Page, None) = (verdict, &want.ask) {
             let view = &mut self.oracle.sources[source];
             if page < view.ever_served {
                 self.tally.repeated += 1;
@@ -141,6 +193,33 @@ impl State {
         }
         let limit = wait.is_some_and(|wait| !wait.is_zero()) && is_limit(&reply);
         Answer { reply, wait, left: remaining, limit, verdict, takes }
+    }
+
+    /// The page as it would be, and what becomes of it if nothing goes wrong.
+    fn serve(&mut self, source: usize, want: &Want) -> (Page, Verdict) {
+        let world = self.world.clone();
+        let listing = &world.listings[source];
+        let Some(ask) = &want.ask else {
+            let page = if listing.shape.is_some() {
+                Page::default()
+            } else {
+                listing.dialect.page(listing, want.page)
+            };
+            return (page, Verdict::Page);
+        };
+        let page = |body: &str| Page { body: body.to_owned(), link: None };
+        match &ask.answer {
+            Asked::Refused => (page("{}"), Verdict::Beyond),
+            Asked::Expired => (page("{}"), Verdict::Fault(Fault::CursorExpired)),
+            Asked::Page { body, .. } => {
+                let expires = listing.shape.as_ref().is_some_and(|shape| shape.expires());
+                if expires && !ask.first && self.faults && self.one_in(15) {
+                    self.oracle.sources[source].generation += 1;
+                    return (page(body), Verdict::Fault(Fault::CursorExpired));
+                }
+                (page(body), Verdict::Page)
+            }
+        }
     }
 
     /// A wait as the server writes it, by a clock of its own.
@@ -181,24 +260,38 @@ impl State {
     pub(crate) fn arrive(
         &mut self,
         source: usize,
-        page: usize,
+        want: &Want,
         answer: Answer,
     ) -> headwater::Result<Response> {
         let (world, now) = (self.world.clone(), self.now());
         let view = &mut self.oracle.sources[source];
         match answer.verdict {
             Verdict::Page => {
-                (view.arrived, view.fault) = (page + 1, None);
-                (view.failures, view.garbled) = (0, false);
+                let lane = view.lane(&want.lane);
+                *lane = Lane { poll: lane.poll, told_until: lane.told_until, ..Lane::default() };
+                match &want.ask {
+                    Some(ask) => {
+                        let before = view.pieces.repeated;
+                        view.pieces.arrived(ask);
+                        self.tally.repeated += view.pieces.repeated - before;
+                    }
+                    None => view.arrived = want.page + 1,
+                }
                 self.tally.pages += 1;
             }
+            Verdict::Beyond => view.pieces.refused(&want.lane),
             Verdict::Fault(fault) => {
                 let told = answer.wait.is_some_and(|wait| !wait.is_zero());
-                view.fault = Some(Seen { fault, resumable: page > 0, told });
-                view.after_failure = true;
-                view.garbled = fault.is_garbled();
+                let lane = view.lane(&want.lane);
+                lane.fault = Some(Seen { fault, resumable: want.is_resumable(), told });
+                lane.after_failure = true;
+                lane.garbled = fault.is_garbled();
                 if !answer.limit {
-                    view.failures += 1;
+                    lane.failures += 1;
+                }
+                // It may stand for the end of what the server hands out.
+                if fault.is_refusal() && want.ask.as_ref().is_some_and(|ask| !ask.first) {
+                    view.pieces.refused(&want.lane);
                 }
                 self.tally.fault(fault.name());
             }
@@ -206,21 +299,17 @@ impl State {
         }
         if let Some(wait) = answer.wait.filter(|wait| !wait.is_zero()) {
             let failed = matches!(answer.verdict, Verdict::Fault(_));
-            self.oracle.told(&world, source, wait, failed, now);
+            self.oracle.told(&world, (source, &want.lane), wait, failed, now);
             self.tally.waits += 1;
-            self.note(format_args!("s{source} page {page}: wait {wait:?}"));
+            self.note(format_args!("s{source} {want}: wait {wait:?}"));
         }
         if !matches!(answer.verdict, Verdict::Redirect) {
-            self.oracle.answered(&world, source, answer.left, now);
+            self.oracle.answered(&world, source, &want.lane, answer.left, now);
         }
         match answer.reply {
             Reply::Answer { status, headers, body } => {
                 self.oracle.sources[source].bytes += body.len() as u64;
-                self.note(format_args!(
-                    "s{source} page {page}: {status}, {} bytes, {:?}",
-                    body.len(),
-                    headers
-                ));
+                self.note(format_args!("s{source} {want}: {status}, {} bytes, {:?}", body.len(), headers));
                 let mut map = HeaderMap::new();
                 for (name, value) in headers {
                     let value = HeaderValue::from_str(&value).expect("a header value");
@@ -230,7 +319,7 @@ impl State {
                 Ok(Response { status, headers: map, body: body.into(), received_at: self.wall() })
             }
             Reply::Failure { kind, transience } => {
-                self.note(format_args!("s{source} page {page}: {kind:?}"));
+                self.note(format_args!("s{source} {want}: {kind:?}"));
                 let passing = transience != Transience::Permanent;
                 let what = if passing { "the line broke" } else { "the line is broken for good" };
                 Err(Error::new(kind, what).with_transience(transience))

@@ -37,7 +37,7 @@ pub(crate) enum TokenEnds {
 }
 
 /// A page on the wire.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) body: String,
     pub(crate) link: Option<String>,

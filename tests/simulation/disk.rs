@@ -1,5 +1,6 @@
 //! What is on the disk, compared with what the servers hold.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,6 +10,7 @@ use headwater::checkpoint::{Checkpoint, CheckpointStore, FileStore};
 use headwater::testing::{CrashFs, Image};
 
 use super::listing::Listing;
+use super::shapes::At;
 use super::world::World;
 
 pub(crate) const OUT: &str = "/out";
@@ -31,14 +33,15 @@ pub(crate) fn checkpoints(world: &World, image: &Image) -> Result<Vec<Option<Che
     world.listings.iter().map(load).collect()
 }
 
-/// Whether the file of a source holds, up to where it was committed, just the records of its first pages. The
-/// number of them is returned.
+/// Whether the file of a source holds, up to where it was committed, just the records of its first pages. Of a shaped
+/// source any of its records, each once, and all of them if it is finished: they are returned.
 pub(crate) fn check(
     listing: &Listing,
     image: &Image,
     checkpoint: &Checkpoint,
     times: Times,
-) -> Result<u64, String> {
+    at: At,
+) -> Result<BTreeSet<usize>, String> {
     let name = &listing.name;
     let file = checkpoint.sink.0["file"].as_str().ok_or("the state of the sink names no file")?;
     let length = checkpoint.sink.0["length"].as_u64().and_then(|length| usize::try_from(length).ok());
@@ -47,6 +50,21 @@ pub(crate) fn check(
     let committed = bytes.get(..length).ok_or(format!("{file} is shorter than was committed"))?;
     if checkpoint.is_finished() && bytes.len() != length {
         return Err(format!("{file} is finished, and has {} bytes too many", bytes.len() - length));
+    }
+    if let Some(shape) = &listing.shape {
+        let expected = checkpoint.is_finished().then(|| shape.expected(listing, at));
+        let rows = any_lines(listing, committed, times).map_err(|why| format!("{file}: {why}"))?;
+        if checkpoint.records != rows.len() as u64 {
+            return Err(format!("{name}: {} records are told of {}", checkpoint.records, rows.len()));
+        }
+        if let Some(expected) = expected.map(|rows| rows.into_iter().collect::<BTreeSet<_>>())
+            && expected != rows
+        {
+            let lost = expected.difference(&rows).count();
+            let more = rows.difference(&expected).count();
+            return Err(format!("{file} is finished: {lost} records are lost, {more} do not belong there"));
+        }
+        return Ok(rows);
     }
     let pages = usize::try_from(checkpoint.mark.pages).map_err(|_| "too many pages")?;
     if pages > listing.chain.len() || checkpoint.is_finished() != (pages == listing.chain.len()) {
@@ -61,7 +79,40 @@ pub(crate) fn check(
         return Err(format!("{name}: {} records are told of {rows} in {pages} pages", checkpoint.records));
     }
     lines(listing, committed, rows, times).map_err(|why| format!("{file}: {why}"))?;
-    Ok(rows as u64)
+    Ok(BTreeSet::new())
+}
+
+/// The rows whose lines these are, each at most once, byte for byte, but for the time.
+fn any_lines(listing: &Listing, bytes: &[u8], times: Times) -> Result<BTreeSet<usize>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err("the last line is torn".to_owned());
+    }
+    let known: HashMap<&str, usize> =
+        listing.items.iter().enumerate().map(|(row, item)| (item.line.as_str(), row)).collect();
+    let suffix = format!("\"__source\":\"{}\",\"__ingested_at\":\"", listing.name);
+    let (mut before, now) = (stamp(times.from), stamp(times.to));
+    let mut rows = BTreeSet::new();
+    for line in text.lines() {
+        let row = line
+            .split_once(&suffix)
+            .and_then(|(line, time)| Some((*known.get(line)?, time.strip_suffix("\"}")?)));
+        let Some((row, time)) = row else { return Err(format!("{line} is no record of it")) };
+        if time.len() != now.len() || *time < *before || *time > *now {
+            return Err(format!("record {row} came in at {time}, after {before}, and now is {now}"));
+        }
+        if times.in_order && listing.is_in_order() {
+            before = time.to_owned();
+        }
+        if !rows.insert(row) {
+            return Err(format!("record {row} is there twice"));
+        }
+    }
+    Ok(rows)
+}
+
+fn stamp(time: SystemTime) -> String {
+    chrono::DateTime::<chrono::Utc>::from(time).format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Whether the lines are those of the first rows: each once, in order, byte for byte, but for the time.
@@ -70,9 +121,6 @@ fn lines(listing: &Listing, bytes: &[u8], rows: usize, times: Times) -> Result<(
     if !text.is_empty() && !text.ends_with('\n') {
         return Err("the last line is torn".to_owned());
     }
-    let stamp = |time: SystemTime| {
-        chrono::DateTime::<chrono::Utc>::from(time).format("%Y-%m-%dT%H:%M:%SZ").to_string()
-    };
     let (mut before, now) = (stamp(times.from), stamp(times.to));
     let mut count = 0;
     for (line, item) in text.lines().zip(&listing.items) {

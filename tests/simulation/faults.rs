@@ -113,6 +113,11 @@ impl Fault {
         once || matches!(self, Self::Cut | Self::Trailing | Self::BadUtf8 | Self::Empty)
     }
 
+    /// Whether a server might refuse like this what lies beyond its ceiling.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self, Self::CursorExpired | Self::Status(400 | 404..=428) | Self::Told(404..=428, ..))
+    }
+
     /// The kinds of error that it may end in, if it ends the source.
     pub(crate) fn kinds(self, resumable: bool) -> Vec<ErrorKind> {
         use ErrorKind as Kind;

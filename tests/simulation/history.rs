@@ -1,5 +1,6 @@
 //! A world from its first process to the end of its last run.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::disk;
 use super::hub::{Hub, State};
 use super::judge::judge;
 use super::life::{Fate, live};
+use super::listing::Listing;
 use super::mutants::Mutant;
 use super::oracle::{Invariant, Violation};
 use super::tally::Tally;
@@ -50,7 +52,8 @@ pub(crate) fn history(seed: u64, mutant: Option<Mutant>) -> History {
             break;
         }
         state.tally.runs += 1;
-        state.tally.records += world.rows();
+        state.tally.records += rows(&state, &world);
+        state.oracle.run += 1;
         finished_files = data_files(&disk.image());
         for (name, bytes) in &finished_files {
             let mut hasher = DefaultHasher::new();
@@ -67,8 +70,7 @@ pub(crate) fn history(seed: u64, mutant: Option<Mutant>) -> History {
     (tally.worlds, tally.virtual_time, tally.lines) = (1, now, lines);
     tally.traces = hasher.finish();
     for listing in &world.listings {
-        let name = if listing.by_hand { "link header, by hand" } else { listing.dialect.name() };
-        *tally.dialects.entry(name).or_default() += 1;
+        *tally.dialects.entry(listing.kind()).or_default() += 1;
     }
     History {
         violation: state.oracle.violation.clone(),
@@ -76,6 +78,15 @@ pub(crate) fn history(seed: u64, mutant: Option<Mutant>) -> History {
         trace: std::mem::take(&mut state.trace),
         tally: std::mem::take(&mut state.tally),
     }
+}
+
+/// How many records a finished run has: all sources at their ends.
+fn rows(state: &State, world: &World) -> u64 {
+    let of = |(number, listing): (usize, &Listing)| match &listing.shape {
+        Some(shape) => shape.expected(listing, state.at(number)).len(),
+        None => listing.items.len(),
+    };
+    world.listings.iter().enumerate().map(of).sum::<usize>() as u64
 }
 
 /// Starts processes until the run is finished; false if that never comes.
@@ -98,13 +109,13 @@ fn one_run(hub: &Hub, world: &Arc<World>, disk: &mut CrashFs, finished_files: &[
             .into_iter()
             .map(|checkpoint| checkpoint.filter(|c| Some(&c.run) != old_run.as_ref()))
             .collect();
-        if !look_at_the_disk(hub, world, &image, &found, finished_files, now) {
+        let Some(rows) = look_at_the_disk(hub, world, &image, &found, finished_files, now) else {
             return false;
-        }
+        };
         if found.iter().all(|found| found.as_ref().is_some_and(Checkpoint::is_finished)) {
             let mut state = hub.state();
-            let mut views = state.oracle.sources.iter().zip(&world.listings);
-            if !views.all(|(view, listing)| view.committed == listing.chain.len()) {
+            let mut views = state.oracle.sources.iter().zip(&found);
+            if !views.all(|(view, found)| view.committed == known(found.as_ref()).0) {
                 // The last commit failed half-way. In time the system writes everything back.
                 *disk = CrashFs::from_image(image);
                 state.disk_may_fail = false;
@@ -115,7 +126,7 @@ fn one_run(hub: &Hub, world: &Arc<World>, disk: &mut CrashFs, finished_files: &[
         let calm = life >= CALM;
         let fate = {
             let mut state = hub.state();
-            state.oracle.begin_life(&known);
+            state.oracle.begin_life(&known, rows);
             state.faults = !calm;
             if calm { Fate::Free } else { Fate::random(&mut state.random) }
         };
@@ -148,7 +159,7 @@ fn known(found: Option<&Checkpoint>) -> (usize, bool) {
     })
 }
 
-/// Whether what is durable is right, and as much as it must be.
+/// Whether what is durable is right, and as much as it must be: the rows of each shaped source.
 fn look_at_the_disk(
     hub: &Hub,
     world: &World,
@@ -156,19 +167,25 @@ fn look_at_the_disk(
     found: &[Option<Checkpoint>],
     finished_files: &[(String, Vec<u8>)],
     now: Duration,
-) -> bool {
+) -> Option<Vec<BTreeSet<usize>>> {
     let mut state = hub.state();
+    let mut rows = Vec::new();
     for ((number, listing), found) in world.listings.iter().enumerate().zip(found) {
-        let checked = found.as_ref().map(|found| disk::check(listing, image, found, times(world, now)));
-        if let Some(Err(why)) = checked {
+        let at = state.at(number);
+        let checked = found.as_ref().map(|found| disk::check(listing, image, found, times(world, now), at));
+        rows.push(checked.unwrap_or(Ok(BTreeSet::new())).unwrap_or_else(|why| {
             state.oracle.violated(Invariant::ExactlyOnce, why);
-        }
+            BTreeSet::new()
+        }));
         let (pages, _) = known(found.as_ref());
         let view = state.oracle.sources[number].clone();
         state.oracle.check(pages >= view.committed, Invariant::FewRequestsAgain, || {
             format!("{}: {} pages were committed, and {pages} are known", listing.name, view.committed)
         });
-        let again = view.served.saturating_sub(pages);
+        let again = match &listing.shape {
+            Some(_) => view.pieces.lost(pages),
+            None => view.served.saturating_sub(pages),
+        };
         state.oracle.check(again <= view.may_repeat, Invariant::FewRequestsAgain, || {
             let most = view.may_repeat;
             format!("{}: {again} pages have to be asked for again, and not at most {most}", listing.name)
@@ -184,7 +201,7 @@ fn look_at_the_disk(
             format!("{name} of a finished run has changed")
         });
     }
-    state.oracle.violation.is_none()
+    state.oracle.violation.is_none().then_some(rows)
 }
 
 /// What a process leaves: the disk as it is, or as a power loss leaves it.
@@ -203,7 +220,8 @@ fn settle(hub: &Hub, disk: &mut CrashFs, changes: usize, orderly: bool) {
         let (committed, of) = (view.committed, |save: &&(usize, usize, usize)| save.1 == number);
         let kept = saves.iter().filter(of).rfind(|save| save.0 <= at).map(|save| save.2);
         view.committed = kept.unwrap_or(view.durable_before);
-        view.may_repeat += committed - view.committed;
+        // One that has begun anew may be back where it was before.
+        view.may_repeat += committed.saturating_sub(view.committed);
     }
     let image = disk.crash(at).sample(&mut state.random);
     *disk = CrashFs::from_image(image);

@@ -1,5 +1,6 @@
 //! What everything in a world shares: its clock, its chance, its trace, and the instant of the crash.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use headwater::Batch;
 use headwater::checkpoint::Checkpoint;
 use headwater::pipeline::Event;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::mutants::Mutant;
-use super::oracle::{Invariant, Oracle};
+use super::oracle::{Invariant, Oracle, Seen};
 use super::tally::Tally;
 use super::trace::{BROKEN, Trace};
 use super::world::{CLOCK_AHEAD, World, wall};
@@ -48,6 +50,9 @@ pub(crate) struct State {
     /// How far the wall clock of this process is ahead, in seconds.
     clock_ahead: u64,
     violated: bool,
+    /// What a mistaken store remembers of each source: what had not begun at first, and what was ever open.
+    pub(crate) first_ahead: BTreeMap<usize, Value>,
+    pub(crate) known_open: BTreeMap<usize, Vec<Value>>,
     /// A call of this disk is going to fail, in this life or a later one.
     pub(crate) disk_may_fail: bool,
 }
@@ -72,6 +77,8 @@ impl Hub {
             faults: true,
             clock_ahead: 0,
             violated: false,
+            first_ahead: BTreeMap::new(),
+            known_open: BTreeMap::new(),
             disk_may_fail: false,
             world,
         };
@@ -150,6 +157,18 @@ impl Hub {
             let pages = usize::try_from(checkpoint.mark.pages).expect("few pages");
             state.oracle.sources[source].committed = pages;
             state.saves.push((changes, source, pages));
+            let world = state.world.clone();
+            if let Some(shape) = &world.listings[source].shape {
+                if shape.expires() && pages == 0 {
+                    state.oracle.sources[source].begin_anew();
+                }
+                let mark = serde_json::to_string(&checkpoint.mark).expect("a mark");
+                state.tally.longest(shape.name(), mark.len() as u64);
+                if let Err(why) = shape.check_mark(&mark) {
+                    let what = format!("s{source}: a mark with {why}: {mark}");
+                    state.oracle.violated(Invariant::MarksAreBounded, what);
+                }
+            }
             state.note(format_args!(
                 "s{source} checkpoint: {pages} pages, {} records, epoch {}",
                 checkpoint.records, checkpoint.epoch
@@ -164,8 +183,9 @@ impl Hub {
             Event::Failed { source, error } => {
                 // The text may have the time of day in it.
                 state.note(format_args!("{source} failed: {:?} {:?}", error.kind(), error.transience()));
-                let fault = state.oracle.sources[number(source)].fault;
-                let typed = fault.is_some_and(|fault| fault.may_end_in(error.kind()));
+                let lanes = state.oracle.sources[number(source)].lanes.values();
+                let fault: Vec<Seen> = lanes.filter_map(|lane| lane.fault).collect();
+                let typed = fault.iter().any(|fault| fault.may_end_in(error.kind()));
                 state.tally.failed(error.kind());
                 state.oracle.check(typed, Invariant::ErrorsAreTyped, || {
                     format!("{source} failed with {error}, and the last answer was {fault:?}")

@@ -61,6 +61,23 @@ impl Item {
         }
     }
 
+    /// An object of a shaped source, with these fields behind its id, which is that of its row.
+    pub(crate) fn plain(random: &mut fastrand::Rng, row: usize, fields: &str) -> Self {
+        let id = row + 1;
+        let odd = match random.u8(0..5) {
+            0 => r#""big":123456789012345678901234567890,"price":1.10"#.to_owned(),
+            1 => r#""text":"caf\u00e9 \/ \ud83d\ude00 é","list":[ ]"#.to_owned(),
+            _ => format!("\"n\":{}", random.u64(..)),
+        };
+        Self::same(format!(r#"{{"id":{id},{fields}{odd}}}"#))
+    }
+
+    /// The same with fields that come to it from elsewhere.
+    pub(crate) fn with_copied(mut self, fields: &str) -> Self {
+        self.line.push_str(fields);
+        self
+    }
+
     fn pretty(random: &mut fastrand::Rng, id: usize) -> Self {
         let (mut wire, mut line) = (format!("{{\n  \"id\": {id}"), format!("{{\"id\": {id}"));
         for field in 0..random.usize(0..4) {

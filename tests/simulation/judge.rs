@@ -51,10 +51,15 @@ pub(crate) fn judge(
     for (number, listing) in world.listings.iter().enumerate() {
         let view = &mut state.oracle.sources[number];
         // In good order everything that has come is committed, but for what `prefetch` had ahead.
-        let arrived_only = view.arrived - view.committed + 1;
-        let handed_only = view.handed - view.committed + 1 + ahead(listing.prefetch);
+        let since = |pages: usize| (pages + 1).saturating_sub(view.committed);
+        let (arrived_only, handed_only) = (since(view.arrived), since(view.handed) + ahead(listing.prefetch));
         let lost = ahead_of_a_stop(world, fate, listing);
-        view.may_repeat = if orderly { lost } else { arrived_only.min(handed_only) };
+        view.may_repeat = match &listing.shape {
+            // In whatever order they came.
+            Some(shape) => view.handed.saturating_sub(view.committed) + shape.ahead(),
+            None if orderly => lost,
+            None => arrived_only.min(handed_only),
+        };
     }
     drop(state);
     if let Some(report) = report {
@@ -88,7 +93,7 @@ fn reconcile(
             continue;
         };
         // Of `prefetch` a task may run once more before it ends.
-        let (requests, bytes, seen, after_failure) = view.at_end;
+        let (requests, bytes, seen, waiting) = view.at_end;
         let said = (source.counts.requests, source.counts.bytes);
         let finished = source.outcome == Outcome::Finished;
         state.oracle.check(said == (requests, bytes), Invariant::CountsReconcile, || {
@@ -96,7 +101,9 @@ fn reconcile(
         });
         // A retry counts when its wait is over; the run may end before it gets its permit.
         let retries = source.counts.retries;
-        let pending = u64::from(after_failure && source.outcome == Outcome::Stopped);
+        // Of several streams one may fail while others wait.
+        let waits = source.outcome == Outcome::Stopped || (listing.shape.is_some() && !finished);
+        let pending = if waits { waiting } else { 0 };
         let fits = (seen..=seen + pending).contains(&retries);
         state.oracle.check(fits, Invariant::CountsReconcile, || {
             format!("{name}: {retries} retries are told, {seen} were seen")
@@ -109,7 +116,9 @@ fn reconcile(
             let stored = (stored.records, stored.mark.pages);
             format!("{name}: {:?} records and pages are told, {stored:?} are stored", (records, pages))
         });
-        let resumed = before[number].as_ref().map_or(0, |before| before.records);
+        let stored_pages = usize::try_from(stored.mark.pages).expect("few pages");
+        // Of one that has begun anew nothing is left of what was there.
+        let resumed = before[number].as_ref().filter(|_| !view.anew).map_or(0, |before| before.records);
         state.oracle.check(source.resumed_records == resumed, Invariant::CountsReconcile, || {
             format!("{name}: it went on from {} records, {resumed} were there", source.resumed_records)
         });
@@ -117,6 +126,20 @@ fn reconcile(
             format!("{name} is {}, and its checkpoint says {:?}", source.outcome, stored.mark.next)
         });
         // Fetched = written + rejected, and a page is rejected as a whole, or not at all.
+        if listing.shape.is_some() {
+            // That of a finished one is known from its file.
+            state.oracle.check(
+                !finished || !orderly || view.pieces.lost(stored_pages) == 0,
+                Invariant::CountsReconcile,
+                || {
+                    format!(
+                        "{name}: {} pages have come that were not written",
+                        view.pieces.lost(stored_pages)
+                    )
+                },
+            );
+            continue;
+        }
         let fetched = listing.rows_of(view.arrived) - listing.rows_of(view.resumed_pages);
         let written = usize::try_from(records - resumed).expect("few records");
         let lost = ahead_of_a_stop(world, fate, listing);

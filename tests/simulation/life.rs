@@ -110,7 +110,7 @@ pub(crate) fn live(hub: &Hub, world: &Arc<World>, disk: &CrashFs, fate: Fate) ->
         let end = run(hub, world, disk, fate).await;
         hub.state().note(format_args!("life ends: {}", end.name()));
         // A task that was told to end does so when it is next polled.
-        for _ in 0..4 {
+        for _ in 0..12 {
             tokio::task::yield_now().await;
         }
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();

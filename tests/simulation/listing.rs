@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::credentials::Credentials;
 use super::dialects::Dialect;
 use super::items::Item;
+use super::shapes::Shape;
 
 /// One list of an API. It never changes, so that what must arrive is known.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Listing {
     /// Whether links to next pages lead to another host.
     pub(crate) elsewhere: bool,
     fields_first: bool,
+    /// What it is, if it is no chain of pages. Then its items are those of the shape.
+    pub(crate) shape: Option<Shape>,
 }
 
 impl Listing {
@@ -62,7 +65,13 @@ impl Listing {
             2 => "data.items",
             _ => "/data/items",
         };
-        let by_hand = matches!(dialect, Dialect::Link { .. }) && random.bool();
+        let shaped = (!large && random.u8(0..5) < 2).then(|| Shape::random(random));
+        let (shape, items) = match shaped {
+            Some((shape, items)) => (Some(shape), items),
+            None => (None, items),
+        };
+        let chained = shape.is_none();
+        let by_hand = chained && matches!(dialect, Dialect::Link { .. }) && random.bool();
         Self {
             name: format!("s{number}"),
             api: random.usize(0..apis),
@@ -71,17 +80,36 @@ impl Listing {
             tokens: (0..chain.len()).map(token).collect(),
             chain,
             path,
-            no_content: dialect.ends_empty() && random.bool(),
+            no_content: chained && dialect.ends_empty() && random.bool(),
             credentials: Credentials::random(random),
             elsewhere: random.u8(0..4) == 0,
             by_hand,
-            prefetch: if !by_hand && random.u8(0..5) == 0 { random.usize(1..4) } else { 0 },
+            prefetch: if chained && !by_hand && random.u8(0..5) == 0 { random.usize(1..4) } else { 0 },
             fields_first: random.bool(),
+            shape,
         }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("https://api{}.example.com/v1/{}", self.api, self.name)
+    }
+
+    /// Whether its pages are written in the order in which they come in.
+    pub(crate) fn is_in_order(&self) -> bool {
+        !matches!(self.shape, Some(Shape::Parts(_)))
+    }
+
+    /// Whether several runs are about it.
+    pub(crate) fn grows(&self) -> bool {
+        self.shape.as_ref().is_some_and(Shape::grows)
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.shape {
+            Some(shape) => shape.name(),
+            None if self.by_hand => "link header, by hand",
+            None => self.dialect.name(),
+        }
     }
 
     /// Where links lead that do not lead home.

@@ -31,9 +31,20 @@ pub(crate) enum Mutant {
     BudgetsAreNotRead,
     CredentialsAreForgotten,
     PagesAreTriedTooOften,
+    CeilingsAreNotDeclared,
+    FinishedSlicesAreForgotten,
+    OpenSlicesAreForgotten,
+    OpenSlicesBeginAgain,
+    AParentIsSkipped,
+    MarksMoveBeforeTheEnd,
+    BoundaryKeysAreForgotten,
+    DeltaTokensAreForgotten,
+    RestartsKeepOldRows,
+    FinishedSlicesStayOpen,
+    AllPartsAreOpenAtOnce,
 }
 
-pub(crate) const MUTANTS: [Mutant; 21] = [
+pub(crate) const MUTANTS: [Mutant; 32] = [
     Mutant::SinkDropsABatch,
     Mutant::SinkDropsTheFirstBatchAfterACrash,
     Mutant::SinkWritesABatchTwice,
@@ -55,6 +66,17 @@ pub(crate) const MUTANTS: [Mutant; 21] = [
     Mutant::BudgetsAreNotRead,
     Mutant::CredentialsAreForgotten,
     Mutant::PagesAreTriedTooOften,
+    Mutant::CeilingsAreNotDeclared,
+    Mutant::FinishedSlicesAreForgotten,
+    Mutant::OpenSlicesAreForgotten,
+    Mutant::OpenSlicesBeginAgain,
+    Mutant::AParentIsSkipped,
+    Mutant::MarksMoveBeforeTheEnd,
+    Mutant::BoundaryKeysAreForgotten,
+    Mutant::DeltaTokensAreForgotten,
+    Mutant::RestartsKeepOldRows,
+    Mutant::FinishedSlicesStayOpen,
+    Mutant::AllPartsAreOpenAtOnce,
 ];
 
 impl Mutant {
@@ -81,6 +103,14 @@ impl Mutant {
             Self::BudgetsAreNotRead => &[By::ToldBudgetsAreKept],
             Self::CredentialsAreForgotten => &[By::CredentialsStayHome],
             Self::PagesAreTriedTooOften => &[By::AttemptsAreCounted],
+            Self::CeilingsAreNotDeclared => &[By::ErrorsAreTyped],
+            Self::FinishedSlicesAreForgotten | Self::OpenSlicesBeginAgain => &[By::FewRequestsAgain],
+            Self::OpenSlicesAreForgotten
+            | Self::AParentIsSkipped
+            | Self::BoundaryKeysAreForgotten
+            | Self::RestartsKeepOldRows => &[By::ExactlyOnce],
+            Self::MarksMoveBeforeTheEnd | Self::DeltaTokensAreForgotten => &[By::MarksAreOfFinishedRuns],
+            Self::FinishedSlicesStayOpen | Self::AllPartsAreOpenAtOnce => &[By::MarksAreBounded],
         }
     }
 

@@ -1,12 +1,16 @@
 //! What must hold, checked as it happens.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use headwater::ErrorKind;
 
+use super::answers::Want;
 use super::faults::Fault;
+use super::lanes::Lane;
 use super::limits::LimiterView;
+use super::pieces::Pieces;
 use super::world::World;
 
 /// The invariants.
@@ -22,6 +26,8 @@ pub(crate) enum Invariant {
     ErrorsAreTyped,
     AttemptsAreCounted,
     CredentialsStayHome,
+    MarksAreOfFinishedRuns,
+    MarksAreBounded,
     RunsFinish,
 }
 
@@ -56,20 +62,32 @@ pub(crate) struct SourceView {
     pub(crate) requests: u64,
     pub(crate) retries: u64,
     pub(crate) bytes: u64,
-    /// Requests, bytes and retries when the run gave its report, and whether one more was waited for.
-    pub(crate) at_end: (u64, u64, u64, bool),
-    /// Failures of the page that is asked for, limits not counted, and whether the last one was garbled.
-    pub(crate) failures: u32,
-    pub(crate) garbled: bool,
-    pub(crate) after_failure: bool,
-    /// What the last answer was, if it was none that a source goes on from.
-    pub(crate) fault: Option<Seen>,
-    /// The number of its last request, hops not counted, at its limiter.
-    poll: u64,
-    /// Its own last failure told it to wait until then.
-    pub(crate) told_until: Duration,
+    /// Requests, bytes and retries when the run gave its report, and how many more were waited for.
+    pub(crate) at_end: (u64, u64, u64, u64),
+    /// Its streams of pages. A chain of pages is one.
+    pub(crate) lanes: BTreeMap<String, Lane>,
+    pub(crate) pieces: Pieces,
+    /// How often its positions have expired, in this run.
+    pub(crate) generation: usize,
+    /// Whether it has begun anew in this life.
+    pub(crate) anew: bool,
     /// How many pages the next process may have to ask for again.
     pub(crate) may_repeat: usize,
+}
+
+impl SourceView {
+    pub(crate) fn lane(&mut self, name: &str) -> &mut Lane {
+        self.lanes.entry(name.to_owned()).or_default()
+    }
+
+    /// The source begins anew: nothing that it knew counts. Requests stay counted.
+    pub(crate) fn begin_anew(&mut self) {
+        self.pieces.begin_anew();
+        (self.handed, self.anew) = (0, true);
+        for lane in self.lanes.values_mut() {
+            *lane = Lane { poll: lane.poll, fault: lane.fault, ..Lane::default() };
+        }
+    }
 }
 
 /// A fault as the source has seen it.
@@ -85,13 +103,18 @@ pub(crate) struct Seen {
 impl Seen {
     /// A wait above a cap ends the source as a limit, whatever came with it.
     pub(crate) fn may_end_in(self, kind: ErrorKind) -> bool {
-        self.fault.kinds(self.resumable).contains(&kind) || (self.told && kind == ErrorKind::RateLimited)
+        // A date that is past when it comes is no mark of a limit.
+        let over = matches!(self.fault, Fault::Told(403, ..)) && !self.told && kind == ErrorKind::Status;
+        let fits = self.fault.kinds(self.resumable).contains(&kind);
+        fits || over || (self.told && kind == ErrorKind::RateLimited)
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Oracle {
     pub(crate) sources: Vec<SourceView>,
+    /// How many runs are finished.
+    pub(crate) run: usize,
     limiters: Vec<LimiterView>,
     pub(crate) violation: Option<Violation>,
 }
@@ -100,6 +123,7 @@ impl Oracle {
     pub(crate) fn new(world: &World) -> Self {
         Self {
             sources: vec![SourceView::default(); world.listings.len()],
+            run: 0,
             limiters: vec![LimiterView::default(); world.apis.len()],
             violation: None,
         }
@@ -122,10 +146,13 @@ impl Oracle {
     }
 
     /// A process begins: it knows what the checkpoints say, and nothing of what servers told the last one.
-    pub(crate) fn begin_life(&mut self, checkpoints: &[(usize, bool)]) {
+    pub(crate) fn begin_life(&mut self, checkpoints: &[(usize, bool)], rows: Vec<BTreeSet<usize>>) {
         self.limiters.fill(LimiterView::default());
-        for (view, (pages, finished)) in self.sources.iter_mut().zip(checkpoints) {
+        for ((view, (pages, finished)), rows) in self.sources.iter_mut().zip(checkpoints).zip(rows) {
+            view.pieces.begin_life(*pages, rows);
             *view = SourceView {
+                pieces: std::mem::take(&mut view.pieces),
+                generation: view.generation,
                 ever_served: view.ever_served,
                 served: *pages,
                 arrived: *pages,
@@ -141,39 +168,42 @@ impl Oracle {
     }
 
     /// A request for a page is sent.
-    pub(crate) fn sent(&mut self, world: &World, source: usize, page: usize, now: Duration) {
+    pub(crate) fn sent(&mut self, world: &World, source: usize, want: &Want, now: Duration) {
         use Invariant::{AttemptsAreCounted, FewRequestsAgain, ToldWaitsAreKept};
         let listing = &world.listings[source];
         let name = &listing.name;
         let view = &mut self.sources[source];
-        if view.after_failure {
+        let lane = view.lanes.entry(want.lane.clone()).or_default();
+        if lane.after_failure {
             view.retries += 1;
-            view.after_failure = false;
+            lane.after_failure = false;
         }
-        let view = view.clone();
-        self.check(!view.finished_before, FewRequestsAgain, || {
-            format!("{name} is finished, and page {page} is asked for")
-        });
-        self.check(page == view.arrived, FewRequestsAgain, || {
-            format!("{name}: page {page} is asked for, after {} have arrived", view.arrived)
-        });
-        let ahead = ahead(listing.prefetch);
-        self.check(page <= view.handed + ahead, FewRequestsAgain, || {
-            format!("{name}: page {page} is asked for, and the sink has got {} yet", view.handed)
-        });
-        self.check(now >= view.told_until, ToldWaitsAreKept, || {
-            format!("{name}: a request at {now:?}, {:?} too early by its own wait", view.told_until - now)
+        let (lane, page) = (lane.clone(), want.page);
+        let (arrived, handed, finished) = (view.arrived, view.handed, view.finished_before);
+        let allowed = want.ask.as_ref().map_or(Ok(()), |ask| view.pieces.sent(name, ask));
+        self.check(!finished, FewRequestsAgain, || format!("{name} is finished, and {want} is asked for"));
+        if let Err((invariant, what)) = allowed {
+            self.violated(invariant, what);
+        }
+        if want.ask.is_none() {
+            self.check(page == arrived, FewRequestsAgain, || {
+                format!("{name}: page {page} is asked for, after {arrived} have arrived")
+            });
+            let ahead = ahead(listing.prefetch);
+            self.check(page <= handed + ahead, FewRequestsAgain, || {
+                format!("{name}: page {page} is asked for, and the sink has got {handed} yet")
+            });
+        }
+        self.check(now >= lane.told_until, ToldWaitsAreKept, || {
+            format!("{name}: a request at {now:?}, {:?} too early by its own wait", lane.told_until - now)
         });
         let most = world.apis[listing.api].max_attempts;
-        let most = if view.garbled { most.min(2) } else { most };
-        self.check(view.failures == 0 || view.failures < most, AttemptsAreCounted, || {
-            format!(
-                "{name}: page {page} is asked for after {} failures, and not at most {most}",
-                view.failures
-            )
+        let most = if lane.garbled { most.min(2) } else { most };
+        self.check(lane.failures == 0 || lane.failures < most, AttemptsAreCounted, || {
+            format!("{name}: {want} is asked for after {} failures, and not at most {most}", lane.failures)
         });
         let (poll, broken) = self.limiters[listing.api].sent(&world.apis[listing.api], now);
-        self.sources[source].poll = poll;
+        self.sources[source].lane(&want.lane).poll = poll;
         if let Some((invariant, what)) = broken {
             self.violated(invariant, format!("{name}: {what}"));
         }
@@ -182,7 +212,8 @@ impl Oracle {
     /// A run has given its report.
     pub(crate) fn reported(&mut self) {
         for view in &mut self.sources {
-            view.at_end = (view.requests, view.bytes, view.retries, view.after_failure);
+            let pending = view.lanes.values().filter(|lane| lane.after_failure).count() as u64;
+            view.at_end = (view.requests, view.bytes, view.retries, pending);
         }
     }
 
@@ -191,21 +222,29 @@ impl Oracle {
         &mut self,
         world: &World,
         source: usize,
+        lane: &str,
         told: Option<(u64, Duration)>,
         now: Duration,
     ) {
-        let (api, poll) = (world.listings[source].api, self.sources[source].poll);
+        let (api, poll) = (world.listings[source].api, self.sources[source].lane(lane).poll);
         let most = world.apis[api].limiter_max_wait;
         self.limiters[api].answered(poll, told.map(|(left, reset)| (left, now + reset.min(most))));
     }
 
     /// The server has said how long to wait. A failure binds its own source for the whole time; the limiter
     /// keeps everyone out for as long as it may.
-    pub(crate) fn told(&mut self, world: &World, source: usize, wait: Duration, failed: bool, now: Duration) {
+    pub(crate) fn told(
+        &mut self,
+        world: &World,
+        (source, lane): (usize, &str),
+        wait: Duration,
+        failed: bool,
+        now: Duration,
+    ) {
         let api = world.listings[source].api;
         self.limiters[api].close(now + wait.min(world.apis[api].limiter_max_wait));
         if failed {
-            self.sources[source].told_until = now + wait;
+            self.sources[source].lane(lane).told_until = now + wait;
         }
     }
 }

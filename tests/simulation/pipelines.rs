@@ -5,7 +5,7 @@ use std::sync::Arc;
 use headwater::paginate::{Consistency, LinkHeader};
 use headwater::sink::Jsonl;
 use headwater::testing::CrashFs;
-use headwater::{Limiter, Pages, PagesExt, Pipeline, Request, RetryPolicy, Shutdown, Source};
+use headwater::{Limiter, Pages, PagesExt, Pipeline, Request, RetryPolicy, Shutdown, Source, SourceBuilder};
 
 use super::disk::OUT;
 use super::hub::Hub;
@@ -68,16 +68,21 @@ fn built(
     retry: RetryPolicy,
     mutant: Option<Mutant>,
 ) -> Source {
-    let source = listing.dialect.source(listing);
-    let source = match mutant {
-        Some(Mutant::CredentialsAreForgotten) => source,
-        _ => listing.credentials.give(listing, source),
+    let dress = |source: SourceBuilder| {
+        let source = match mutant {
+            Some(Mutant::CredentialsAreForgotten) => source,
+            _ => listing.credentials.give(listing, source),
+        };
+        source.rate_limit(limiter.clone()).retry(retry.clone()).transport(connection.clone())
     };
-    let source = source.records(listing.path).rate_limit(limiter).retry(retry);
+    if let Some(shape) = &listing.shape {
+        return shape.source(listing, &dress, mutant).build().expect("a good definition");
+    }
+    let source = dress(listing.dialect.source(listing)).records(listing.path);
     let source = if listing.no_content { source.no_content_ends() } else { source };
     let far = mutant == Some(Mutant::SourcesRunFarAhead);
     let source = source.prefetch(if far { 30 } else { listing.prefetch });
-    source.transport(connection).build().expect("a good definition")
+    source.build().expect("a good definition")
 }
 
 /// The same from a page stream that is composed by hand.

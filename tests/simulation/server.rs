@@ -4,11 +4,12 @@ use futures::future::BoxFuture;
 use headwater::{Request, Response, Transport};
 use tokio::time::sleep;
 
+use super::answers::Want;
 use super::hub::Hub;
 use super::mutants::Mutant;
 
 /// A connection to the API of one source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Connection {
     hub: Hub,
     source: usize,
@@ -22,18 +23,18 @@ impl Connection {
     async fn exchange(&self, request: &Request) -> headwater::Result<Response> {
         let hop = request.url().query_pairs().find(|(name, _)| name == "hop");
         let hop = hop.map_or(0, |(_, hop)| hop.parse::<u32>().expect("a number"));
-        let mut in_flight = InFlight::new(&self.hub, self.source);
-        let (page, takes) = self.hub.state().receive(self.source, request, hop);
+        let (want, takes) = self.hub.state().receive(self.source, request, hop);
+        let mut in_flight = InFlight::new(&self.hub, self.source, want);
         self.hub.step().await;
         sleep(takes).await;
-        let answer = self.hub.state().answer(self.source, page, request, hop);
+        let answer = self.hub.state().answer(self.source, &in_flight.want, request, hop);
         sleep(answer.takes).await;
         self.hub.step().await;
         if self.hub.state().mutant == Some(Mutant::AnswersGetLost) && self.hub.state().one_in(20) {
             return std::future::pending().await;
         }
         in_flight.arrived = true;
-        let response = self.hub.state().arrive(self.source, page, answer);
+        let response = self.hub.state().arrive(self.source, &in_flight.want, answer);
         Mutant::look(&self.hub, response)
     }
 }
@@ -54,13 +55,14 @@ impl Transport for Connection {
 struct InFlight {
     hub: Hub,
     source: usize,
+    want: Want,
     arrived: bool,
 }
 
 impl InFlight {
-    fn new(hub: &Hub, source: usize) -> Self {
+    fn new(hub: &Hub, source: usize, want: Want) -> Self {
         hub.state().in_flight += 1;
-        Self { hub: hub.clone(), source, arrived: false }
+        Self { hub: hub.clone(), source, want, arrived: false }
     }
 }
 
@@ -71,7 +73,7 @@ impl Drop for InFlight {
         if !self.arrived {
             // A poll that was dropped is over, too.
             let (world, now) = (state.world.clone(), state.now());
-            state.oracle.answered(&world, self.source, None, now);
+            state.oracle.answered(&world, self.source, &self.want.lane, None, now);
         }
     }
 }

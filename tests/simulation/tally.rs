@@ -24,6 +24,8 @@ pub(crate) struct Tally {
     /// How processes ended.
     pub(crate) ends: BTreeMap<&'static str, u64>,
     pub(crate) dialects: BTreeMap<&'static str, u64>,
+    /// The longest marks in bytes.
+    marks: BTreeMap<&'static str, u64>,
     faults: BTreeMap<String, u64>,
     errors: BTreeMap<String, u64>,
 }
@@ -35,6 +37,11 @@ impl Tally {
 
     pub(crate) fn failed(&mut self, kind: ErrorKind) {
         *self.errors.entry(format!("{kind:?}")).or_default() += 1;
+    }
+
+    pub(crate) fn longest(&mut self, name: &'static str, bytes: u64) {
+        let longest = self.marks.entry(name).or_default();
+        *longest = bytes.max(*longest);
     }
 
     pub(crate) fn end(&mut self, how: &'static str) {
@@ -65,6 +72,9 @@ impl Tally {
         self.traces = self.traces.wrapping_add(other.traces);
         merge(&mut self.ends, other.ends);
         merge(&mut self.dialects, other.dialects);
+        for (name, bytes) in other.marks {
+            self.longest(name, bytes);
+        }
         merge(&mut self.faults, other.faults);
         merge(&mut self.errors, other.errors);
     }
@@ -95,6 +105,7 @@ impl fmt::Display for Tally {
         };
         table("how processes ended", self.ends.iter().map(|(name, count)| (*name, *count)).collect())?;
         table("dialects", self.dialects.iter().map(|(name, count)| (*name, *count)).collect())?;
+        table("longest marks, in bytes", self.marks.iter().map(|(name, bytes)| (*name, *bytes)).collect())?;
         table("faults", self.faults.iter().map(|(name, count)| (name.as_str(), *count)).collect())?;
         table("sources that gave up, by error", self.errors.iter().map(|(n, c)| (n.as_str(), *c)).collect())
     }

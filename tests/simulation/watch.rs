@@ -10,6 +10,7 @@ use headwater::{Batch, Result};
 
 use super::hub::Hub;
 use super::mutants::Mutant;
+use super::rewrites;
 
 #[derive(Debug)]
 pub(crate) struct WatchedSink {
@@ -87,6 +88,15 @@ impl Sink for WatchedSink {
         })
     }
 
+    fn emptied(&self, state: &SinkState) -> Option<SinkState> {
+        let mutant = self.mutant();
+        if mutant == Some(Mutant::RestartsKeepOldRows) {
+            Some(state.clone())
+        } else {
+            self.inner.emptied(state)
+        }
+    }
+
     fn close(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             self.hub.step().await;
@@ -125,11 +135,12 @@ impl CheckpointStore for WatchedStore {
         Box::pin(async move {
             self.hub.step().await;
             let mutant = self.hub.state().mutant;
+            let rewritten = rewrites::rewritten(&self.hub, checkpoints);
             if mutant.is_none_or(|mutant| mutant.saves(&self.hub, checkpoints)) {
-                self.inner.save(lease, checkpoints).await?;
+                self.inner.save(lease, &rewritten).await?;
             }
             // Whatever happens from here on: they are durable.
-            self.hub.saved(checkpoints, self.disk.operations());
+            self.hub.saved(&rewritten, self.disk.operations());
             self.hub.step().await;
             Ok(())
         })

@@ -67,24 +67,23 @@ impl World {
         let apis: Vec<Api> = (0..random.usize(1..=2)).map(|_| Api::random(&mut random)).collect();
         // More between two commits than the sink keeps in memory.
         let large = random.u8(0..24) == 0;
-        let listings = (0..random.usize(1..=4))
+        let listings: Vec<Listing> = (0..random.usize(1..=4))
             .map(|number| Listing::random(&mut random, number, apis.len(), large))
             .collect();
         Self {
             seed,
             apis,
-            listings,
             commit_every: Duration::from_millis(random.u64(1..4000)),
             fail_fast: random.u8(0..6) == 0,
             clock_jumps: random.u8(0..4) == 0,
             sink_pace: [0, 0, 20, 3000][random.usize(0..4)],
-            runs: if random.u8(0..4) == 0 { 2 } else { 1 },
+            runs: match random.u8(0..4) {
+                runs if listings.iter().any(Listing::grows) => 2 + u32::from(runs) / 2,
+                0 => 2,
+                _ => 1,
+            },
+            listings,
         }
-    }
-
-    /// What has to be there when a run is finished: all sources at the end of their chains.
-    pub(crate) fn rows(&self) -> u64 {
-        self.listings.iter().map(|listing| listing.items.len() as u64).sum()
     }
 }
 

@@ -1,0 +1,164 @@
+//! Sources that are more than one chain of pages: of many parts, growing from run to run, or expiring.
+
+use headwater::{Request, SourceBuilder};
+
+use super::expiring::Expiring;
+use super::growth::Growth;
+use super::items::Item;
+use super::kept::Kept;
+use super::listing::Listing;
+use super::mutants::Mutant;
+use super::oracle::Invariant;
+use super::paging::Query;
+use super::parts::Parts;
+
+#[derive(Debug)]
+pub(crate) enum Shape {
+    Parts(Parts),
+    Growth(Growth),
+    Kept(Kept),
+    Expiring(Expiring),
+}
+
+/// When something is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At {
+    /// How many runs were finished before.
+    pub(crate) run: usize,
+    pub(crate) life: u32,
+    /// How often the positions of the source have expired.
+    pub(crate) generation: usize,
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    /// The stream of pages that it belongs to: each has retries of its own.
+    pub(crate) lane: String,
+    /// What tells the page from all others.
+    pub(crate) key: String,
+    /// Whether no position is asked for, which could have expired.
+    pub(crate) first: bool,
+    /// Whether the page is given out: not that of a slice which is too large.
+    pub(crate) counts: bool,
+    pub(crate) answer: Asked,
+}
+
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// What is new in a page, and the page.
+    Page { rows: Vec<usize>, body: String },
+    /// It lies beyond what the server hands out.
+    Refused,
+    /// Its position has expired.
+    Expired,
+}
+
+/// What a request breaks that is not allowed.
+pub(crate) type Broken = (Invariant, String);
+
+/// Gives a source, and its parents, what the world has for it.
+pub(crate) type Dress<'a> = &'a dyn Fn(SourceBuilder) -> SourceBuilder;
+
+impl Shape {
+    pub(crate) fn random(random: &mut fastrand::Rng) -> (Self, Vec<Item>) {
+        match random.u8(0..10) {
+            0..=4 => {
+                let (parts, items) = Parts::random(random);
+                (Self::Parts(parts), items)
+            }
+            5..=7 => {
+                let (growth, items) = Growth::random(random);
+                (Self::Growth(growth), items)
+            }
+            8 => {
+                let (kept, items) = Kept::random(random);
+                (Self::Kept(kept), items)
+            }
+            _ => {
+                let (expiring, items) = Expiring::random(random);
+                (Self::Expiring(expiring), items)
+            }
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Parts(parts) => parts.name(),
+            Self::Growth(growth) => growth.name(),
+            Self::Kept(_) => "delta token",
+            Self::Expiring(_) => "expiring positions",
+        }
+    }
+
+    /// Whether it is one that several runs are about.
+    pub(crate) fn grows(&self) -> bool {
+        matches!(self, Self::Growth(_) | Self::Kept(_))
+    }
+
+    pub(crate) fn expires(&self) -> bool {
+        matches!(self, Self::Expiring(_))
+    }
+
+    pub(crate) fn source(
+        &self,
+        listing: &Listing,
+        dress: Dress<'_>,
+        mutant: Option<Mutant>,
+    ) -> SourceBuilder {
+        match self {
+            Self::Parts(parts) => parts.source(listing, dress, mutant),
+            Self::Growth(growth) => dress(growth.source(listing)),
+            Self::Kept(kept) => dress(kept.source(listing)),
+            Self::Expiring(expiring) => dress(expiring.source(listing)),
+        }
+    }
+
+    /// What a request asks for, or what it should not have asked.
+    pub(crate) fn ask(&self, listing: &Listing, request: &Request, at: At) -> Result<Ask, Broken> {
+        let query = Query::of(request);
+        let none = || (Invariant::ExactlyOnce, format!("there is no page at {}", request.url()));
+        match self {
+            Self::Parts(parts) => parts.ask(listing, request, &query, at).ok_or_else(none),
+            Self::Growth(growth) => growth.ask(listing, &query, at)?.ok_or_else(none),
+            Self::Kept(kept) => kept.ask(listing, &query, at)?.ok_or_else(none),
+            Self::Expiring(expiring) => expiring.ask(listing, &query, at).ok_or_else(none),
+        }
+    }
+
+    /// The rows that a finished run has.
+    pub(crate) fn expected(&self, listing: &Listing, at: At) -> Vec<usize> {
+        match self {
+            Self::Parts(_) => (0..listing.items.len()).collect(),
+            Self::Growth(growth) => growth.expected(at.run),
+            Self::Kept(kept) => kept.expected(at.run),
+            Self::Expiring(expiring) => expiring.rows(at.generation),
+        }
+    }
+
+    /// How many pages may have come that the sink has not got.
+    pub(crate) fn ahead(&self) -> usize {
+        match self {
+            Self::Parts(parts) => parts.ahead(),
+            _ => 1,
+        }
+    }
+
+    /// What is wrong with the size of a mark, as JSON.
+    pub(crate) fn check_mark(&self, mark: &str) -> Result<(), String> {
+        let most = match self {
+            Self::Parts(parts) => return parts.check_mark(mark),
+            Self::Growth(growth) => growth.longest_mark(),
+            Self::Kept(_) | Self::Expiring(_) => 1000,
+        };
+        if mark.len() <= most { Ok(()) } else { Err(format!("{} bytes, and not at most {most}", mark.len())) }
+    }
+}
+
+impl Listing {
+    /// A page of these rows, with what stands beside them.
+    pub(crate) fn page_of(&self, rows: &[usize], fields: &str) -> String {
+        let records: Vec<&str> = rows.iter().map(|row| self.items[*row].wire.as_str()).collect();
+        format!("{{\"data\":[{}],{fields}}}", records.join(","))
+    }
+}
