@@ -11,6 +11,8 @@
 //! - A token holds the value that is sorted by and the primary key, separated by commas, `$null` for null; what is not
 //!   plain in a value is "tilde-encoded" (`~2C` for a comma).
 //! - A page that is full is only followed by a token if there are more rows, so no page is empty.
+//! - `_shape=array&_nl=on` gives lines of JSON, and the header leads on. CSV (`.csv`) has no links at all: a page looks
+//!   like the whole, which only `_stream=on` is. Both come as `text/plain`.
 //! - `_size` above `max_returned_rows` (1,000) is refused with 400, and not cut.
 //! - A fault of the server: with `_sort_desc`, equal values and an index on the column, the first page has the rows of
 //!   equal value in descending order of their keys, and the token goes on in ascending order. Rows are given twice, and
@@ -23,6 +25,7 @@ use std::process::Command;
 
 use futures::TryStreamExt;
 use headwater::Shutdown;
+use headwater::page::Format;
 use headwater::pages::{Fanout, Window};
 use headwater::pipeline::Event;
 use headwater::prelude::*;
@@ -186,6 +189,49 @@ async fn slices_that_are_dropped_in_the_middle_go_on_with_each_row_once() {
     assert_slices_complete(out.path());
     let requests: u64 = report.sources.iter().map(|source| source.counts.requests).sum();
     assert!(requests < 64, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_finds_rows_and_links_in_each_shape() {
+    let Some(garden) = Garden::start().await else { return };
+    for (path, rows) in
+        [("plants.json", "rows"), ("plants.json?_shape=objects", "rows"), ("plants.json?_shape=array", "")]
+    {
+        let probe = Source::probe(garden.url(path)).await.unwrap();
+        assert_eq!(probe.records[0], (rows.to_owned(), 100), "{probe}");
+        let paginators: Vec<_> = probe.dialects.iter().map(|dialect| dialect.paginator.as_str()).collect();
+        assert_eq!(paginators[0], "LinkHeader::new()", "{probe}");
+        assert_eq!(paginators.contains(&r#"NextUrl::body("next_url")"#), rows == "rows", "{probe}");
+    }
+}
+
+/// The tables as lines of JSON, led on by the header, and whole, as CSV.
+fn texts(garden: &Garden) -> Vec<Source> {
+    let source = |name: &str, path: &str| Source::get(name, garden.url(path));
+    let sources = [
+        source("lines", "plants.json?_shape=array&_nl=on")
+            .format(Format::JsonLines)
+            .records("")
+            .paginate(LinkHeader::new()),
+        source("table", "readings.csv?_stream=on").format(Format::csv()).records("").paginate(Single),
+    ];
+    sources.into_iter().map(|source| source.build().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_row_comes_once_as_a_line_of_json_and_as_a_row_of_csv() {
+    let (Some(garden), out) = (Garden::start().await, tempfile::tempdir().unwrap()) else { return };
+    let report = Pipeline::new().sources(texts(&garden)).sink(Jsonl::dir(out.path())).run().await.unwrap();
+    assert_complete(out.path(), "lines", PLANTS);
+    assert_eq!(report.source("lines").unwrap().pages, 13, "{report}");
+    // In CSV all is text.
+    let field = |record: &Value, name: &str| record[name].as_str().map(str::to_owned).unwrap();
+    let got: Vec<_> = records(out.path(), "table")
+        .iter()
+        .map(|record| json!({"row": READINGS.map(|name| field(record, name)).join("|")}))
+        .collect();
+    let row = |n: usize| format!("a,b/~ %2C&+é#{}|{}|{:?}", n % 5, n / 5, n as f64 / 8.0);
+    assert_once_each(&got, "row", &(0..ROWS).map(row).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

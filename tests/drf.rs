@@ -135,6 +135,22 @@ async fn a_list_that_is_not_there_is_an_error_though_404_ends_its_pages() {
     assert_eq!(error.kind(), ErrorKind::Status, "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_proposes_what_pulls_the_shop() {
+    let Some(shop) = shop().await else { return };
+    let link = r#"NextUrl::body("next")"#;
+    for (path, records, paginator) in [
+        ("/offset/?limit=100", "results", link),
+        ("/page/", "results", link),
+        ("/cursor/", "results", link),
+        ("/tokens/", "data", r#"Cursor::body("meta.next").into_query("cursor")"#),
+    ] {
+        let probe = Source::probe(shop.url(path)).await.unwrap();
+        assert_eq!(probe.records[0].0, records, "{probe}");
+        assert_eq!(probe.dialects[0].paginator, paginator, "{probe}");
+    }
+}
+
 /// All ways of paging, twice, on one limiter, under the throttle of 20 requests in any second.
 fn throttled(shop: &Server, limiter: &Limiter) -> Vec<Source> {
     let of = |number: u32| {

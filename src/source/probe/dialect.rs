@@ -40,7 +40,7 @@ pub(super) struct Seen<'a> {
 }
 
 /// Tokens by the names that vendors give them, and the parameter that each is sent back as.
-const TOKENS: [(&str, &str); 24] = [
+const TOKENS: [(&str, &str); 25] = [
     ("nextpagetoken", "pageToken"),
     ("next_page_token", "page_token"),
     ("next_cursor", "cursor"),
@@ -65,6 +65,7 @@ const TOKENS: [(&str, &str); 24] = [
     ("after", "after"),
     ("offset", "offset"),
     ("page_token", "page_token"),
+    ("next", "cursor"),
 ];
 /// URLs of the next page by their names.
 const LINKS: [&str; 12] = [

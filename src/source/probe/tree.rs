@@ -83,12 +83,16 @@ pub(super) fn arrays(body: &Value) -> Vec<(String, &Vec<Value>)> {
         !items.is_empty() && items.iter().all(|item| item.get("rel").is_some() && item.get("href").is_some())
     };
     found.retain(|(_, items)| !is_links(items));
-    let objects = |items: &Vec<Value>| items.iter().filter(|item| item.is_object()).count();
     let has_name =
         |path: &[&str]| path.last().is_some_and(|name| NAMES.contains(&name.to_ascii_lowercase().as_str()));
-    // More objects, then a telling name, then more items, then nearer to the top.
+    // Rows may be lists of values (datasette, Google Sheets).
+    let records = |path: &[&str], items: &Vec<Value>| {
+        let named = has_name(path);
+        items.iter().filter(|item| item.is_object() || named && item.is_array()).count()
+    };
+    // More records, then a telling name, then more items, then nearer to the top.
     found.sort_by_key(|(path, items)| {
-        std::cmp::Reverse((objects(items), has_name(path), items.len(), std::cmp::Reverse(path.len())))
+        std::cmp::Reverse((records(path, items), has_name(path), items.len(), std::cmp::Reverse(path.len())))
     });
     found.into_iter().map(|(path, items)| (path_of(&path), items)).collect()
 }
