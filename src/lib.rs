@@ -15,7 +15,7 @@
 //!
 //! The modules stand in the order of that picture, and each uses only those to its left: [`request`],
 //! [`page`], [`transport`], [`auth`], [`paginate`], [`limit`], [`retry`], [`pages`], [`records`],
-//! [`checkpoint`], [`sink`], [`source`], [`pipeline`].
+//! [`checkpoint`], [`sink`], [`source`], [`presets`], [`pipeline`].
 //!
 //! # By hand: combinators
 //!
@@ -111,6 +111,7 @@ pub mod pages;
 pub mod paginate;
 pub mod pipeline;
 pub mod prelude;
+pub mod presets;
 pub mod records;
 pub mod request;
 pub mod retry;

@@ -19,6 +19,12 @@ impl SourceBuilder {
         self
     }
 
+    /// Shares credentials with other sources.
+    pub(crate) fn authorized(mut self, auth: Arc<dyn Auth>) -> Self {
+        self.auth = Some(Ok(auth));
+        self
+    }
+
     /// Sends `Authorization: Bearer <token>`.
     pub fn bearer(self, token: impl Into<Secret>) -> Self {
         self.try_auth(Bearer::new(token))
