@@ -3,7 +3,7 @@
 #[path = "dialects/mod.rs"]
 mod dialects;
 
-use dialects::rows;
+use dialects::{Verdict, rows};
 use headwater::SourceBuilder;
 use headwater::auth::Bearer;
 use headwater::pages::{TimeFormat, Window};
@@ -170,13 +170,13 @@ async fn each_preset_pulls_its_api_exactly_once() {
             // A thousand a page are two pages, and no limit is met.
             way.check = None;
         }
-        let verdict = way.pull().await;
+        let Verdict { requests, fault, .. } = way.pull().await;
         println!(
             "{api:<44} {name:<20} {:>8} requests  {}",
-            verdict.requests,
-            verdict.fault.as_deref().unwrap_or("each once")
+            requests,
+            fault.as_deref().unwrap_or("each once")
         );
-        wrong.extend(verdict.fault.map(|fault| format!("{api} {name}: {fault}")));
+        wrong.extend(fault.map(|fault| format!("{api} {name}: {fault}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

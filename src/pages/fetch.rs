@@ -134,7 +134,7 @@ impl Fetch {
         let Answered { response, url, .. } = answered;
         if matches!(answered.meaning, Meaning::Nothing | Meaning::Unchanged) {
             // Nothing is new: the next run begins where this one did.
-            let after = self.mark.began.clone().filter(|_| answered.meaning == Meaning::Unchanged);
+            let after = self.mark.began.clone();
             return Ok(self.without_records(position, after, answered));
         }
         let body = without_bom(response.body.clone());
