@@ -1,5 +1,7 @@
 //! Stores of documents that speak HTTP.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
@@ -26,8 +28,18 @@ fn couchdb() -> Row {
         .records("rows")
         .paginate(key.follow(FollowUp::here().query("skip", "1")));
     let last = || Cursor::body("last_seq").into_query("since");
-    let since = Delta::new(last().until(End::empty_page()), last());
-    let feed = ask("changes", "_changes").query("limit", "100").records("results").paginate(since);
+    let since = || Delta::new(last().until(End::empty_page()), last());
+    // Three hundred changes that were there before; when they have been read, all others happen.
+    let is_later = AtomicBool::new(false);
+    let later = server(move |request, _| {
+        let most = if is_later.load(Ordering::SeqCst) { u64::MAX } else { 300 };
+        let reply = changes(request, 300, most)?;
+        if param(request, "since").as_deref() == Some("300-g1AAAAB") {
+            is_later.store(true, Ordering::SeqCst);
+        }
+        Ok(reply)
+    });
+    let feed = || ask("changes", "_changes").query("limit", "100").records("results").paginate(since());
     let find = Request::post("https://couch.example.com/library/_find").expect("a URL");
     let found = Source::request("found", find.json(json!({"selector": {}, "limit": 100})).repeatable())
         .basic("reader", "secret")
@@ -39,7 +51,8 @@ fn couchdb() -> Row {
             Way::new("K", server(|request, _| all_docs(request)), by_key)
                 .number("value.n")
                 .named("_all_docs"),
-            Way::new("C", server(|request, _| changes(request)), feed).named("_changes"),
+            Way::new("C", server(|request, _| changes(request, 0, u64::MAX)), feed()).named("_changes"),
+            Way::new("C", later, feed()).again(feed()).named("_changes, the next run"),
             Way::new("C", server(|request, _| documents(request)), found).named("_find"),
         ],
     )
@@ -60,16 +73,22 @@ fn all_docs(request: &Request) -> Answered {
     Ok(json_reply(200, &json!({"total_rows": RECORDS, "offset": first, "rows": rows})))
 }
 
-/// `_changes`: what came behind `since`; the last sequence is there also when nothing came.
-fn changes(request: &Request) -> Answered {
+/// `_changes`: what came behind `since`; the last sequence is there also when nothing came. So many of them are `old`, and
+/// so many are there at `most`.
+fn changes(request: &Request, old: u64, most: u64) -> Answered {
     credentials(request, "authorization", READER)?;
     let since = param(request, "since").filter(|since| since != "0");
     let first = since.map(|since| token(Some(since.replace("-g1AAAAB", "")), "")).transpose()?.unwrap_or(0);
-    let range = cut(first, number(request, "limit", u64::MAX)?);
-    let sequence = |n: u64| format!("{n}-g1AAAAB");
-    let results: Vec<_> =
-        range.clone().map(|n| json!({"seq": sequence(n + 1), "id": format!("doc-{n:04}"), "n": n})).collect();
-    let body = json!({"results": results, "last_seq": sequence(range.end), "pending": RECORDS - range.end});
+    let all = (RECORDS + old).min(most);
+    let range = first.min(all)..first.saturating_add(number(request, "limit", u64::MAX)?).min(all);
+    let sequence = |place: u64| format!("{place}-g1AAAAB");
+    // An old one has a number that none of the records has.
+    let change = |place: u64| {
+        let n = place.checked_sub(old).unwrap_or(place + 2 * RECORDS);
+        json!({"seq": sequence(place + 1), "id": format!("doc-{place:04}"), "n": n})
+    };
+    let results: Vec<_> = range.clone().map(change).collect();
+    let body = json!({"results": results, "last_seq": sequence(range.end), "pending": all - range.end});
     Ok(json_reply(200, &body))
 }
 

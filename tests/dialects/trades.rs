@@ -282,20 +282,42 @@ fn plaid() -> Row {
     let changed = AtomicBool::new(false);
     let request = Request::post("https://production.plaid.com/transactions/sync").expect("a URL");
     let cursor = || Cursor::body("next_cursor").into_body("cursor");
-    let source = Source::request("transactions", request.repeatable())
-        .json(json!({"access_token": "access-production-1", "count": 100}))
-        .header("PLAID-CLIENT-ID", "client")
-        .header("PLAID-SECRET", "secret-of-plaid")
-        .records(Select::path("added").and("modified").and("removed").key_as("change"))
-        .paginate(Delta::new(cursor().until_false("has_more"), cursor()))
-        .rule(
-            When::status(400)
-                .body("error_code", "TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION")
-                .means(Verdict::Expired),
-        )
-        .restart_on_expiry();
+    let source = || {
+        Source::request("transactions", request.clone().repeatable())
+            .json(json!({"access_token": "access-production-1", "count": 100}))
+            .header("PLAID-CLIENT-ID", "client")
+            .header("PLAID-SECRET", "secret-of-plaid")
+            .records(Select::path("added").and("modified").and("removed").key_as("change"))
+            .paginate(Delta::new(cursor().until_false("has_more"), cursor()))
+            .rule(
+                When::status(400)
+                    .body("error_code", "TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION")
+                    .means(Verdict::Expired),
+            )
+            .restart_on_expiry()
+    };
     let api = server(move |request, nth| transactions(request, nth, &changed));
-    Row::new("Plaid sync", [Way::new("C", api, source).in_a_run().has("change")])
+    // The first run is given none but an old one; its cursor is where the second begins.
+    let later = server(|request, _| {
+        let body = request.body().unwrap_or(&Value::Null);
+        if body["cursor"].is_null() {
+            let old = json!([{"transaction_id": "old", "n": 2 * RECORDS}]);
+            return Ok(json_reply(
+                200,
+                &json!({
+                    "added": old, "modified": [], "removed": [], "next_cursor": "CAEB-0", "has_more": false,
+                }),
+            ));
+        }
+        transactions(request, 1, &AtomicBool::new(false))
+    });
+    Row::new(
+        "Plaid sync",
+        [
+            Way::new("C", api, source()).in_a_run().has("change").named("changed while it is read"),
+            Way::new("C", later, source()).again(source()).named("the next run"),
+        ],
+    )
 }
 
 /// What was added, modified and removed since a cursor. Once there is a change while it is read; from then on none of
