@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use headwater::incremental::Incremental;
 use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
@@ -104,17 +105,36 @@ fn documents(request: &Request) -> Answered {
 }
 
 /// `Next-Page`, a header with a URL, absent at the end. `Backoff` on a success asks for a pause, a 503 has `Retry-After`
-/// (docs.kinto-storage.org: API 1.x, Pagination; Backoff indicators).
+/// (docs.kinto-storage.org: API 1.x, Pagination; Backoff indicators; Filtering, `_since`).
 fn kinto() -> Row {
     let limits = [Limit::at(6, 30), Limit::at(3, 10)];
-    let source = Source::get("certificates", url_of_kinto())
-        .query("_sort", "last_modified")
-        .query("_limit", "100")
-        .records("data")
-        .paginate(NextUrl::header("Next-Page").missing_ends());
+    let source = || {
+        Source::get("certificates", url_of_kinto())
+            .query("_sort", "last_modified")
+            .query("_limit", "100")
+            .records("data")
+            .paginate(NextUrl::header("Next-Page").missing_ends())
+    };
+    let growing = || {
+        let by_time = Incremental::by("last_modified").integer().exclusive();
+        source().query("_since", "{since}").incremental(by_time)
+    };
+    // The first run is given one that was there before.
+    let later = server(|request, nth| {
+        if nth == 1 {
+            let old = json!([{"id": "old", "last_modified": 1000, "n": 2 * RECORDS}]);
+            return Ok(json_reply(200, &json!({ "data": old })));
+        }
+        demand(param(request, "_since").as_deref() == Some("1000"), 400, "what was read is read again")?;
+        certificates(request, 0, &[Limit::at(u64::MAX, 0), Limit::at(u64::MAX, 0)])
+    });
     Row::new(
         "Kinto",
-        [Way::new("N", server(move |request, nth| certificates(request, nth, &limits)), source)],
+        [
+            Way::new("N", server(move |request, nth| certificates(request, nth, &limits)), source())
+                .named("all"),
+            Way::new("N", later, growing()).again(growing()).named("since the last run"),
+        ],
     )
 }
 
@@ -129,9 +149,13 @@ fn certificates(request: &Request, nth: u64, [busy, pause]: &[Limit; 2]) -> Answ
     )?;
     let limit = number(request, "_limit", 10_000)?;
     let range = cut(token(param(request, "_token"), "eyJ")?, limit);
-    let reply = json_reply(200, &json!({ "data": rows(range.clone()) })).header("etag", "\"1779012000000\"");
+    let record = |n: u64| json!({"id": format!("c-{n}"), "last_modified": 1001 + n, "n": n});
+    let found: Vec<_> = range.clone().map(record).collect();
+    let reply = json_reply(200, &json!({ "data": found })).header("etag", "\"2234\"");
     let reply = if pausing { reply.header("backoff", "10") } else { reply };
-    let url = format!("{}?_sort=last_modified&_limit={limit}&_token=eyJ{}", url_of_kinto(), range.end);
+    let since = param(request, "_since").map_or_else(String::new, |since| format!("&_since={since}"));
+    let token = range.end;
+    let url = format!("{}?_sort=last_modified&_limit={limit}{since}&_token=eyJ{token}", url_of_kinto());
     Ok(if range.end < RECORDS { reply.header("next-page", &url) } else { reply })
 }
 
