@@ -160,6 +160,8 @@ pub struct Context {
     pub hints: Hints,
     /// The position that closed a circle, for the checkpoint.
     pub(crate) trap: Option<Trap>,
+    /// Whether less would have to be asked for at once.
+    pub(crate) is_too_many: bool,
 }
 
 /// What must not be walked into again.

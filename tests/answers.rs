@@ -7,6 +7,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use headwater::auth::Auth;
 use headwater::exchange::{Rule, Verdict, When};
+use headwater::pages::Window;
 use headwater::paginate::{Cursor, PageNumber, Single};
 use headwater::sink::Memory;
 use headwater::testing::{Reply, Scripted};
@@ -281,4 +282,36 @@ async fn a_source_that_expires_for_ever_fails() {
     let plain = by_cursor(&api).rule(When::status(422).means(Verdict::Expired)).build().unwrap();
     let failed = Pipeline::new().source(plain).sink(Memory::new()).run().await.unwrap_err();
     assert!(failed.error.to_string().contains("restart_on_expiry"), "{}", failed.error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_that_the_server_calls_too_large_is_halved() {
+    let api = Scripted::from_fn(|request, _| {
+        let number = |name: &str| {
+            let mut pairs = request.url().query_pairs();
+            pairs.find(|(other, _)| other == name).map_or(0, |(_, value)| value.parse::<u64>().unwrap())
+        };
+        let ids: Vec<u64> = (number("from")..number("to")).collect();
+        match ids.len() {
+            0..=3 => Reply::json(format!(r#"{{"data":{ids:?}}}"#)),
+            _ => Reply::status(400).body(r#"{"name":"RESULTSET_TOO_LARGE"}"#),
+        }
+    });
+    let source = || {
+        by_number(&api)
+            .paginate(Single)
+            .query("from", "{start}")
+            .query("to", "{end}")
+            .rule(When::status(400).body("name", "RESULTSET_TOO_LARGE").means(Verdict::TooMany))
+    };
+    let (records, error) = pulled(source().window(Window::ids(0..20).ceiling(4))).await;
+    assert_eq!((records, error.map(|error| error.kind())), (20, None));
+    // Nothing else may be made smaller, and no other refusal means that it should be.
+    let error = pulled(source().window(Window::ids(0..20))).await.1.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    assert!(error.to_string().contains("ceiling"), "{error}");
+    let api = Scripted::new([Reply::status(400).body(r#"{"name":"INVALID"}"#)]);
+    let error =
+        pulled(source().transport(api.clone()).window(Window::ids(0..20).ceiling(4))).await.1.unwrap();
+    assert_eq!((error.kind(), api.requests().len()), (ErrorKind::Status, 1));
 }

@@ -72,6 +72,7 @@ fn by_rule(rule: &Rule, response: &Response) -> Result<Meaning> {
         Verdict::Retry => (ErrorKind::Status, "the server failed"),
         Verdict::Wait | Verdict::WaitFor(_) => (ErrorKind::RateLimited, "the server limits the rate"),
         Verdict::Fail => (ErrorKind::Status, "the server refused the request"),
+        Verdict::TooMany => (ErrorKind::Truncated, "the source has more than it hands out for one request"),
         Verdict::Expired => (ErrorKind::CursorExpired, "the server no longer knows this position"),
         Verdict::Renew => (ErrorKind::Unauthorized, "the credentials are missing, wrong or expired"),
     };
@@ -79,6 +80,9 @@ fn by_rule(rule: &Rule, response: &Response) -> Result<Meaning> {
     Err(match kind {
         ErrorKind::RateLimited => error.transient(),
         ErrorKind::Status if *rule.verdict() == Verdict::Retry => error.transient(),
+        ErrorKind::Truncated => error
+            .at(|context| context.is_too_many = true)
+            .advice("pull it in slices: a `Window` with a `ceiling` halves those that are too large"),
         ErrorKind::CursorExpired => error.advice(status::START_AFRESH),
         ErrorKind::Unauthorized => error.advice(status::CHECK_THE_TOKEN),
         _ => error,

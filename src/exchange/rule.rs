@@ -31,6 +31,9 @@ pub enum Verdict {
     WaitFor(Duration),
     /// It is an error for good.
     Fail,
+    /// More is asked for than the source hands out for one request (PayPal's `RESULTSET_TOO_LARGE`). A slice of a window
+    /// with a ceiling is halved; anything else is an error of kind [`Truncated`](crate::ErrorKind::Truncated).
+    TooMany,
     /// The position is no longer known ([`ErrorKind::CursorExpired`](crate::ErrorKind::CursorExpired)).
     Expired,
     /// The position is no longer known, and the token at this path of the answer takes its place (Kubernetes' 410).

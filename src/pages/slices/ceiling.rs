@@ -54,9 +54,9 @@ impl Limit {
         Ok((rows >= self.rows).then(|| format!("{rows} records have come")))
     }
 
-    /// Whether an error is that of a page which would lie beyond the ceiling.
+    /// Whether an error is that of a page which would lie beyond the ceiling, or says itself that the slice is too large.
     pub(super) fn is_crossed_by(&self, held: &[Page], error: &Error) -> bool {
-        self.is_near(held) && is_refused(error)
+        error.context().is_too_many || self.is_near(held) && is_refused(error)
     }
 
     /// Whether a page may be empty because it lies beyond the ceiling: a server may answer so, and a rule may take a

@@ -1,6 +1,7 @@
 //! PayPal, Square, Adyen.
 
 use super::asked::{Asked, Limit, day, list, page, refuse, seal, serve, slice, unseal};
+use headwater::exchange::{Verdict, When};
 use headwater::pages::{Step, Window};
 use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
@@ -257,6 +258,12 @@ fn pay_pal() -> Row {
             return Err(refuse(400, "INVALID_REQUEST: the range is greater than 31 days"));
         }
         let found: Vec<u64> = (0..RECORDS).filter(|n| at(*n) >= start && at(*n) < end).collect();
+        // The vendor's end is at 10,000; with 1,234 records, this one is at 200.
+        if found.len() > 200 {
+            let body =
+                json!({"name": "RESULTSET_TOO_LARGE", "total_items": found.len(), "maximum_items": 200});
+            return Err(Reply::status(400).body(body.to_string()));
+        }
         let (size, number) = (asked.size("page_size", 100, 500)?, asked.number("page", 1)?);
         let details = found.iter().skip(((number - 1) * size) as usize).take(size as usize);
         let details =
@@ -279,8 +286,10 @@ fn pay_pal() -> Row {
             .window(
                 Window::time("2026-01-01T00:00:00Z", "2026-07-01T00:00:00Z")
                     .every(Step::days(31))
+                    .ceiling(200)
                     .concurrency(2),
-            );
+            )
+            .rule(When::status(400).body("name", "RESULTSET_TOO_LARGE").means(Verdict::TooMany));
     let ((first, first_hit), (second, second_hit)) = (plans(), plans());
     Row::new(
         "PayPal",

@@ -208,7 +208,7 @@ fn linear() -> Row {
 /// its `uri` the whole URL. Its `path` is relative to the API, not to the host: as a link it leads nowhere. Nothing is
 /// paged without `limit`. A token dies after some time.
 fn asana() -> Row {
-    let server = || {
+    let server = |expires: bool| {
         let limit = Limit::told(5, 30);
         let hit = limit.hit();
         let server = serve(move |asked| {
@@ -227,6 +227,10 @@ fn asana() -> Row {
             }
             let size = asked.size("limit", 0, 100)?;
             let start = asked.query("offset").map_or(Ok(0), |token| unseal("eyJ", &token))?;
+            if expires && asked.number == 8 {
+                let body = r#"{"errors":[{"message":"offset: Your pagination token has expired."}]}"#;
+                return Err(Reply::status(400).body(body));
+            }
             let data = list(slice(start, size), |n| json!({"gid": format!("{}", 12_000 + n), "n": n}));
             let next = (start + size < RECORDS).then(|| {
                 let offset = seal("eyJ", start + size);
@@ -248,14 +252,18 @@ fn asana() -> Row {
             .records("data")
     };
     let end = || End::equals("next_page", Value::Null);
-    let token = Cursor::body("next_page.offset").into_query("offset").until(end());
+    let token = || Cursor::body("next_page.offset").into_query("offset").until(end());
     let uri = NextUrl::body("next_page.uri").until(end());
-    let ((first, first_hit), (second, second_hit)) = (server(), server());
+    let gone = When::status(400).body_contains("pagination token has expired").means(Verdict::Expired);
+    let anew = source().paginate(token()).rule(gone).restart_on_expiry();
+    let ((first, first_hit), (second, second_hit), (third, third_hit)) =
+        (server(false), server(false), server(true));
     Row::new(
         "Asana",
         [
-            Way::new("C", first, source().paginate(token)).named("token").checked(first_hit),
+            Way::new("C", first, source().paginate(token())).named("token").checked(first_hit),
             Way::new("N", second, source().paginate(uri)).named("uri").checked(second_hit),
+            Way::new("C", third, anew).named("token gone").in_a_run().checked(third_hit),
         ],
     )
 }
