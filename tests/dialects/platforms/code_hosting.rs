@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use headwater::exchange::Rule;
 use headwater::pages::Window;
 use headwater::paginate::{Cursor, LinkHeader, PageNumber};
 use headwater::testing::{Reply, Scripted};
@@ -181,7 +180,6 @@ fn github_graphql() -> Row {
                 .into_body("variables.after")
                 .until_false("data.repository.issues.pageInfo.hasNextPage"),
         )
-        .rules(Rule::graphql())
         .retry(RetryPolicy::exponential().max_wait(HOUR));
     Row::new("GitHub GraphQL", [Way::new("C", api, source).checked(move || kept.kept())])
 }

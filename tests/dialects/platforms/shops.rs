@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headwater::Source;
-use headwater::exchange::Rule;
 use headwater::hints::{At, Signal};
 use headwater::paginate::{Cursor, LinkHeader};
 use serde_json::{Value, json};
@@ -155,7 +154,6 @@ fn shopify_graphql() -> Row {
                     .into_body("variables.after")
                     .until_false("data.products.pageInfo.hasNextPage"),
             )
-            .rules(Rule::graphql())
             .signal(Signal::points(
                 cost("requestedQueryCost"),
                 cost("throttleStatus.currentlyAvailable"),

@@ -138,6 +138,7 @@ fn export_by_time(limit: Limit) -> Scripted {
     server(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/api/v2/incremental/tickets.json")?;
+        require(asked.query("start_time").is_some(), "start_time is missing")?;
         let start = asked.number("start_time", 0)? as i64;
         let size = asked.number("per_page", 1000)?.min(1000);
         let at = (0..RECORDS).find(|n| made(*n) >= start).unwrap_or(RECORDS);
