@@ -13,9 +13,9 @@
 //!     └──────────────────────────── Position: the next run goes on from here ◄────────────────┘
 //! ```
 //!
-//! The modules stand in the order of that picture, and each uses only those to its left: [`request`],
-//! [`page`], [`transport`], [`auth`], [`paginate`], [`limit`], [`retry`], [`pages`], [`records`],
-//! [`checkpoint`], [`sink`], [`source`], [`presets`], [`pipeline`].
+//! The modules stand in the order of that picture, and each uses only those to its left: [`hints`], [`error`],
+//! [`request`], [`page`], [`transport`], [`fs`], [`auth`], [`exchange`], [`paginate`], [`limit`], [`retry`], [`pages`],
+//! [`records`], [`checkpoint`], [`sink`], [`source`], [`presets`], [`pipeline`].
 //!
 //! # By hand: combinators
 //!

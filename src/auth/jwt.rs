@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Auth;
 use super::oauth2::endpoint;
-use super::renewing::{Renewing, Token};
+use super::renewing::{EARLY, Renewing, Token};
 use super::token_endpoint::{Reached, ask};
 use crate::error::{Error, Result};
 use crate::request::{Request, Secret};
@@ -156,7 +156,7 @@ impl JwtGrant {
     fn renewing(&self) -> &Renewing {
         self.renewing.get_or_init(|| {
             let settings = Self { renewing: Arc::default(), ..self.clone() };
-            Renewing::new(AUTHORIZATION, "Bearer ", Duration::from_secs(60), move || {
+            Renewing::new(AUTHORIZATION, "Bearer ", EARLY, move || {
                 let settings = settings.clone();
                 Box::pin(async move { settings.fetch().await })
             })

@@ -8,15 +8,12 @@ use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use url::form_urlencoded::byte_serialize;
 
-use super::renewing::{Renewing, Token};
+use super::renewing::{EARLY, Renewing, Token};
 use super::token_endpoint::{Reached, ask};
 use super::{Auth, Basic, TokenStore};
 use crate::error::{Error, Result};
 use crate::request::{Request, Secret};
 use crate::transport::Transport;
-
-/// So long before its end a token is renewed.
-const EARLY: Duration = Duration::from_secs(60);
 
 /// Access tokens by OAuth 2.0: by client credentials, or by a refresh token.
 ///

@@ -14,6 +14,8 @@ use super::bearer::sensitive_header;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{Request, Secret};
 
+/// So long before its end a token is renewed, unless said otherwise.
+pub(super) const EARLY: Duration = Duration::from_secs(60);
 /// So many tokens that were replaced are still wiped from texts: an answer that repeats one may yet come in.
 const EARLIER: usize = 8;
 

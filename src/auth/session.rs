@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderName};
 
 use super::Auth;
-use super::renewing::{Renewing, Token};
+use super::renewing::{EARLY, Renewing, Token};
 use super::token_endpoint::Reached;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
@@ -116,7 +116,7 @@ impl SessionToken {
     fn renewing(&self) -> &Renewing {
         self.renewing.get_or_init(|| {
             let settings = Self { renewing: Arc::default(), ..self.clone() };
-            Renewing::new(self.header.clone(), self.prefix, Duration::from_secs(60), move || {
+            Renewing::new(self.header.clone(), self.prefix, EARLY, move || {
                 let settings = settings.clone();
                 Box::pin(async move { settings.fetch().await })
             })

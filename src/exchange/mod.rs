@@ -21,8 +21,8 @@ use crate::hints::Hints;
 use crate::meter::Meter;
 use crate::request::origin::{Origins, Trust};
 use crate::request::place::{self, Named};
-use crate::request::redact::Redactor;
-use crate::request::{Request, Secret, TELLING};
+use crate::request::redact::{self, Redactor};
+use crate::request::{Request, Secret};
 use crate::transport::{Response, Transport};
 pub(crate) use judge::Rules;
 pub(crate) use meaning::Meaning;
@@ -239,11 +239,7 @@ impl Exchange {
 
     /// Whether a credential that is long enough not to stand there by chance is in a text, in whatever spelling.
     pub(crate) fn repeats_a_credential(&self, text: &str) -> bool {
-        if text.len() < TELLING {
-            return false;
-        }
-        let telling = self.all_secrets().into_iter().filter(|secret| secret.expose().len() >= TELLING);
-        Redactor::new(&telling.collect::<Vec<_>>()).finds(text)
+        redact::repeats(text, || self.all_secrets())
     }
 
     /// The credentials that go to the home origin with each request.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::account::Account;
 use crate::auth::{Auth, Bearer};
 use crate::error::Result;
-use crate::exchange::Rule;
 use crate::limit::Limiter;
 use crate::paginate::{Cursor, LinkHeader};
 use crate::request::Secret;
@@ -78,7 +77,6 @@ impl GitHub {
             .graphql(name, "/graphql", query)
             .records(format!("{connection}.nodes"))
             .paginate(cursor.until_false(&format!("{connection}.pageInfo.hasNextPage")))
-            .rules(Rule::graphql())
             .retry(RetryPolicy::exponential().max_wait(HOUR))
     }
 

@@ -3,7 +3,6 @@
 use super::account::Account;
 use crate::auth::ApiKey;
 use crate::error::Result;
-use crate::exchange::Rule;
 use crate::hints::{At, Signal};
 use crate::limit::Limiter;
 use crate::page::Select;
@@ -61,7 +60,6 @@ impl Shopify {
             .graphql(name, "/graphql.json", query)
             .records(format!("{connection}.nodes"))
             .paginate(cursor.until_false(&format!("{connection}.pageInfo.hasNextPage")))
-            .rules(Rule::graphql())
             .signal(points)
     }
 }

@@ -37,6 +37,7 @@ pub use position::Position;
 pub use secret::Secret;
 pub use slices::Progress;
 pub use target::Target;
+pub(crate) use target::text_of;
 pub(crate) use timestamp::Timestamp;
 
 use crate::error::{Error, Result};
@@ -44,7 +45,7 @@ use body::Body;
 use redact::{MASK, Redactor, is_sensitive, is_sensitive_header};
 
 /// A shorter value may stand in a URL by chance: the name of a user, say.
-pub(crate) const TELLING: usize = 16;
+const TELLING: usize = 16;
 
 /// A request without its credentials: the template that a paginator turns into the request for one page.
 ///

@@ -9,8 +9,8 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretBox};
 use url::Url;
 
-use super::Secret;
 use super::spelling::{Reading, blank, plain};
+use super::{Secret, TELLING};
 
 /// So much of a text is read. A paginator may quote a whole page in its error.
 const MOST_READ: usize = 16 * 1024;
@@ -114,6 +114,15 @@ impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Redactor({} needles)", self.needles.len())
     }
+}
+
+/// Whether a credential that is long enough not to stand there by chance is in a text, in whatever spelling.
+pub(crate) fn repeats(text: &str, secrets: impl FnOnce() -> Vec<Secret>) -> bool {
+    if text.len() < TELLING {
+        return false;
+    }
+    let telling: Vec<_> = secrets().into_iter().filter(|secret| secret.expose().len() >= TELLING).collect();
+    Redactor::new(&telling).finds(text)
 }
 
 /// What the base64 of a longer text has in it wherever the value begins `phase` bytes (modulo 3) behind its start:

@@ -25,6 +25,11 @@ use crate::request::{Bindings, HighWater, Level, Mark, Timestamp};
 /// [`key`](Self::key) and their value, and left out. [`lookback`](Self::lookback) asks for a while before the mark as
 /// well, for records that arrive late; of those, too, only what is new is taken.
 ///
+/// The mark is the highest value that was *seen*. In a list that is in the order of the field that is enough. In any
+/// other, a record may change while the run is under way, after its page was read, and a later one may rise above it: then
+/// only a lookback longer than a run takes finds that change. The same holds where rows shift under an offset or a page
+/// number.
+///
 /// ```
 /// use std::time::Duration;
 /// use headwater::{Source, incremental::Incremental, paginate::LinkHeader};

@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, not_json};
-use crate::request::Bindings;
 use crate::request::slices::Parent;
+use crate::request::{Bindings, text_of};
 
 /// How values of several records become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,13 +199,6 @@ fn value_of(text: &str) -> Value {
         Ok(value) => value,
         // A number that no type holds, or half a surrogate pair: what is valid is its text.
         Err(_) => Value::String(text.trim_matches('"').to_owned()),
-    }
-}
-
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

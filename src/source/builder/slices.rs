@@ -10,8 +10,7 @@ use crate::mark::Mark;
 use crate::page::JsonPath;
 use crate::pages::{Fanout, Limit, Slice, Window, parent_of};
 use crate::paginate::Consistency;
-use crate::request::redact::Redactor;
-use crate::request::{Request, Secret, TELLING};
+use crate::request::{Request, Secret, redact};
 use crate::source::Shared;
 
 /// How a source is put together from many streams; by default it is one.
@@ -180,13 +179,8 @@ impl Composition {
             });
         };
         let pages = (parent.open)(parent_of(&mark), shared)?;
-        let fanout = fanout.clone().map(|()| move |_| pages).watched_by(move |text| {
-            if text.len() < TELLING {
-                return false;
-            }
-            let telling = secrets().into_iter().filter(|secret| secret.expose().len() >= TELLING);
-            Redactor::new(&telling.collect::<Vec<_>>()).finds(text)
-        });
+        let repeats = move |text: &str| redact::repeats(text, || secrets());
+        let fanout = fanout.clone().map(|()| move |_| pages).watched_by(repeats);
         let child = move |slice: &Slice| -> BoxPages {
             let make = make.clone();
             match &window {
