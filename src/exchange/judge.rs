@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 
 use serde_json::Value;
 
-use super::rule::{Rule, any_of, is_nothing, token};
+use super::rule::{Rule, any_of, is_nothing};
 use crate::page::walk::Plan;
 use crate::page::{Format, JsonPath, without_bom};
+use crate::request::is_same;
 use crate::transport::Response;
 
 /// The rules of a source, in the order they were declared.
@@ -73,7 +74,7 @@ impl Seen<'_> {
         let Some(Some(value)) = values.get(index) else { return false };
         any_of(value, &self.rules.paths[index].2, &|value| match wanted {
             None => !is_nothing(value),
-            Some(wanted) => value == wanted || token(value).is_some_and(|text| Some(text) == token(wanted)),
+            Some(wanted) => is_same(value, wanted),
         })
     }
 

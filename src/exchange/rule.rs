@@ -106,7 +106,7 @@ impl When {
     }
 
     /// With this value at a path of the JSON body; `*` in the path is any item of an array or value of an object. A
-    /// number equals its text: `606` is `"606"`.
+    /// number or a boolean equals its text: `606` is `"606"`, and in XML `false` is `"false"`.
     pub fn body(self, path: &str, value: impl Into<Value>) -> Self {
         self.and(Part::Body(path.to_owned(), Some(value.into())))
     }
@@ -251,14 +251,6 @@ pub(super) fn is_nothing(value: &Value) -> bool {
     }
 }
 
-pub(super) fn token(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
@@ -294,6 +286,7 @@ mod tests {
             (When::any().header_present("X-Reason"), true),
             (When::any().header_present("X-Other"), false),
             (When::any().body("ok", false), true),
+            (When::any().body("ok", "false"), true),
             (When::any().body("ok", true), false),
             (When::any().body("errors.*.code", "606"), true),
             (When::any().body("errors.*.code", 606), true),

@@ -115,7 +115,7 @@ impl Select {
     }
 
     /// Takes only the records that have this value at this path in them, of the paths given so far: where others stand
-    /// among them. A number equals its text. A paginator that counts rows counts them all the same.
+    /// among them. A number or a boolean equals its text. A paginator that counts rows counts them all the same.
     pub fn only(mut self, path: impl Into<String>, value: impl Into<Value>) -> Self {
         let only = (path.into(), value.into());
         self.places.iter_mut().for_each(|place| place.only = Some(only.clone()));

@@ -100,7 +100,7 @@ impl End {
         Self::new(Reason::Missing(path.into()))
     }
 
-    /// When this value stands at this path. A number and a string of the same digits are the same.
+    /// When this value stands at this path. A number or a boolean is the same as its text.
     pub fn equals(path: impl Into<String>, value: impl Into<Value>) -> Self {
         Self::new(Reason::Equals(path.into(), value.into()))
     }

@@ -7,7 +7,7 @@ use super::{Answer, RawJson, missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::page::selection::Selected;
-use crate::request::Position;
+use crate::request::{Position, is_same};
 
 /// The ends that were declared.
 #[derive(Debug, Clone, Default)]
@@ -193,15 +193,7 @@ impl More {
 }
 
 fn is(value: RawJson<'_>, wanted: &Value) -> bool {
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
-    match serde_json::from_str::<Value>(value.text()) {
-        Ok(value) => value == *wanted || text(&value).is_some_and(|value| Some(value) == text(wanted)),
-        Err(_) => false,
-    }
+    serde_json::from_str::<Value>(value.text()).is_ok_and(|value| is_same(&value, wanted))
 }
 
 /// The source says that there is more and does not say where.

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::target::text_of;
+use super::plain_value::text_of;
 use crate::error::{Error, Result};
 
 /// The values for the placeholders of a template, by name.

@@ -6,7 +6,7 @@ use http::header::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::body::Body;
-use super::target::text_of;
+use super::plain_value::text_of;
 use super::{Bindings, Request};
 use crate::error::{Error, ErrorKind, Result};
 

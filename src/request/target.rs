@@ -5,6 +5,7 @@ use std::fmt;
 use http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::plain_value::text_of;
 use super::redact::is_sensitive_header;
 use super::{Bindings, JsonPath, Request};
 use crate::error::{Error, ErrorKind, Result};
@@ -155,14 +156,6 @@ impl Target {
             Place::Query(name) if !self.as_string => Some(name),
             _ => None,
         }
-    }
-}
-
-/// A text as it is; anything else as JSON writes it.
-pub(crate) fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

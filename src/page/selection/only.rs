@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::page::JsonPath;
 use crate::page::walk::Plan;
+use crate::request::is_same;
 
 /// A value at a path of a record.
 #[derive(Debug)]
@@ -24,18 +25,6 @@ impl Only {
         let found =
             self.plan.walk(record).ok().and_then(|outline| outline.captures.into_iter().next().flatten());
         let found = found.and_then(|span| serde_json::from_str::<Value>(span.of(record)).ok());
-        found.is_some_and(|found| {
-            found == self.value || (text(&found).is_some() && text(&found) == text(&self.value))
-        })
-    }
-}
-
-/// A plain value as a text.
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
+        found.is_some_and(|found| is_same(&found, &self.value))
     }
 }

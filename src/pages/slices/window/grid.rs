@@ -158,9 +158,10 @@ pub(super) fn cells(step: Step, is_time: bool, unit: u64) -> Result<Cells> {
     let refuse = |why: &str| Err(Error::config(format!("the step of the window {why}")));
     match step.0 {
         Stride::Whole => Ok(Cells::Whole),
-        Stride::Time(_) | Stride::Months(_) if !is_time => refuse("is a time, and it counts ids"),
-        Stride::Ids(_) if is_time => refuse("counts ids, and it is one of time"),
-        Stride::Months(0) | Stride::Time(0) => refuse("must be a millisecond or more, whole milliseconds"),
+        Stride::Time(_) | Stride::Months(_) if !is_time => refuse("is a time, and the window counts ids"),
+        Stride::Ids(_) if is_time => refuse("is a number of ids, and the window is one of time"),
+        Stride::Months(0) => refuse("must be a month or more"),
+        Stride::Time(0) => refuse("must be a millisecond or more, whole milliseconds"),
         Stride::Months(months) => Ok(Cells::Months(months)),
         Stride::Time(millis) if millis % u128::from(unit) != 0 => {
             refuse("is finer than the format of its times can say")
