@@ -197,9 +197,9 @@ fn ads() -> Row {
                 Unit::Duration,
             ))
     };
-    let way = |nth, served: fn(Limit) -> Scripted, source| {
+    let way = |primitive, nth, served: fn(Limit) -> Scripted, source| {
         let limit = Limit::at(nth, Duration::from_secs(30));
-        Way::new("C", served(limit.clone()), source).checked(move || limit.kept())
+        Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
     };
     let search = source("campaigns", "search")
         .records("results")
@@ -207,7 +207,10 @@ fn ads() -> Row {
     let stream = source("campaigns", "searchStream").records("*.results").paginate(Single);
     Row::new(
         "Google Ads",
-        [way(2, ads_search, search).named("search"), way(1, ads_stream, stream).named("searchStream")],
+        [
+            way("C", 2, ads_search, search).named("search"),
+            way("–", 1, ads_stream, stream).named("searchStream"),
+        ],
     )
 }
 
