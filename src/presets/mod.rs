@@ -1,7 +1,7 @@
 //! Well-known APIs, ready: dialect, limits, waits and rules, from each vendor's documents.
 //!
 //! A preset is made once per credential, and makes the sources: they share one limiter, for the vendor counts them
-//! together. What it makes is a [`SourceBuilder`]: queries, windows, fan-outs and the rest are set as ever.
+//! together. What it makes is a [`SourceBuilder`](crate::SourceBuilder): queries, windows, fan-outs and the rest are set as ever.
 //!
 //! ```
 //! use headwater::presets::GitHub;
