@@ -29,6 +29,8 @@ async fn every_api_of_the_table_is_pulled_exactly_once() {
             }
         }
     }
+    let left_out: Vec<_> = APIS.iter().filter(|api| !pulled.contains(*api)).collect();
     println!("{} of {} APIs", pulled.len(), APIS.len());
+    assert!(left_out.is_empty(), "not pulled: {left_out:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

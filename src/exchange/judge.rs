@@ -40,6 +40,14 @@ impl Rules {
         Self { rules, paths, plan, format: Format::Json, cap: usize::MAX }
     }
 
+    /// The same, and one more behind them.
+    pub(crate) fn and(self, rule: Rule) -> Self {
+        let (format, cap) = (self.format, self.cap);
+        let mut rules = Self::new(self.rules.into_iter().chain([rule]).collect());
+        rules.read_in(&format, cap);
+        rules
+    }
+
     /// Looks at paths in bodies of this format.
     pub(crate) fn read_in(&mut self, format: &Format, cap: usize) {
         let trunks: Vec<JsonPath> = self.paths.iter().map(|(_, trunk, _)| trunk.clone()).collect();

@@ -215,6 +215,14 @@ impl Pages {
         self.change(|fetch| fetch.exchange.rules = Rules::new(rules.into_iter().collect()))
     }
 
+    /// Declares one more rule, behind those that there are; see [`rules`](Self::rules).
+    pub fn rule(self, rule: Rule) -> Self {
+        self.change(|fetch| {
+            let rules = std::mem::take(&mut fetch.exchange.rules);
+            fetch.exchange.rules = rules.and(rule);
+        })
+    }
+
     /// Asks for the first page only if it has changed since the last run (RFC 9110 §13): the `ETag` and `Last-Modified`
     /// of the first page travel in the mark, and the run after this one sends them as `If-None-Match` and
     /// `If-Modified-Since`. 304 is then an empty page, and the end.
