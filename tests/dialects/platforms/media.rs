@@ -12,7 +12,7 @@ use super::row::{RECORDS, Row, Way};
 use super::vendor::{Asked, Limit, answer, ok, page, place, range, refuse, require, server, token};
 
 pub(crate) fn rows() -> Vec<Row> {
-    vec![spotify(), meta(), linkedin()]
+    vec![spotify(), meta(), linkedin(), linkedin_ads()]
 }
 
 fn spotify_limited(asked: &Asked<'_>, limit: &Limit) -> Result<u64, Reply> {
@@ -206,4 +206,40 @@ fn linkedin() -> Row {
         .records("elements")
         .paginate(Offset::new(100).offset_param("start").limit_param("count").until_short_page());
     Row::new("LinkedIn index", [Way::new("O", list, source).checked(move || kept.kept())])
+}
+
+/// A token in `metadata.nextPageToken`, left out on the last page; `start` and `count` are no longer heard here
+/// (learn.microsoft.com/linkedin/marketing, "Cursor pagination for search APIs": 100 a page, 1,000 at most).
+fn linkedin_ads() -> Row {
+    let limit = Limit::at(4, Duration::ZERO);
+    let kept = limit.clone();
+    let list = server(move |asked| {
+        asked.authorized("Bearer AQX.token")?;
+        asked.says("linkedin-version", "202601")?;
+        asked.at("GET", "/rest/adAccounts")?;
+        asked.asks("q", "search")?;
+        require(
+            asked.query("start").is_none() && asked.query("count").is_none(),
+            "use pageToken and pageSize",
+        )?;
+        if limit.meets().is_some() {
+            return Ok(answer(429, json!({ "status": 429, "code": "TOO_MANY_REQUESTS" })));
+        }
+        let size = asked.number("pageSize", 100)?;
+        require(size <= 1000, "pageSize must be 1000 at most")?;
+        let at = asked.query("pageToken").map_or(Ok(0), place)?;
+        let end = range(at, size).end;
+        let metadata = if end < RECORDS { json!({ "nextPageToken": token(end) }) } else { json!({}) };
+        let elements: Vec<Value> =
+            page(at, size, |n| json!({ "n": n, "id": 500_000 + n, "status": "ACTIVE" }));
+        ok(json!({ "elements": elements, "metadata": metadata }))
+    });
+    let source = Source::get("accounts", "https://api.linkedin.com/rest/adAccounts")
+        .bearer("AQX.token")
+        .header("LinkedIn-Version", "202601")
+        .query("q", "search")
+        .query("pageSize", "200")
+        .records("elements")
+        .paginate(Cursor::body("metadata.nextPageToken").into_query("pageToken").missing_ends());
+    Row::new("LinkedIn ads", [Way::new("C", list, source).checked(move || kept.kept())])
 }
