@@ -13,7 +13,7 @@ use super::token_endpoint::Reached;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::page::JsonPath;
-use crate::page::walk::Plan;
+use crate::page::walk::find;
 use crate::request::{Request, Secret};
 use crate::transport::{Response, Transport};
 
@@ -157,11 +157,9 @@ impl SessionToken {
                 response.headers.get(name.as_str()).and_then(|value| value.to_str().ok()).map(str::to_owned)
             }
             From::Body(path) => {
-                let plan = Plan::new(None, &[JsonPath::parse(path)?]);
                 let text = std::str::from_utf8(&response.body).unwrap_or_default();
-                let outline = plan.walk(text).ok();
-                let span = outline.and_then(|outline| outline.captures.into_iter().next().flatten());
-                span.and_then(|span| serde_json::from_str::<String>(span.of(text)).ok())
+                let found = find(&JsonPath::parse(path)?, text).ok().flatten();
+                found.and_then(|text| serde_json::from_str::<String>(text).ok())
             }
         };
         Ok(found.filter(|token| !token.is_empty()).map(Secret::from))

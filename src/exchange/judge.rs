@@ -36,7 +36,7 @@ impl Rules {
             }
         }
         let trunks: Vec<JsonPath> = paths.iter().map(|(_, trunk, _)| trunk.clone()).collect();
-        let plan = Plan::new(None, &trunks);
+        let plan = Plan::new(&trunks);
         Self { rules, paths, plan, format: Format::Json, cap: usize::MAX }
     }
 

@@ -10,7 +10,7 @@ use super::{Exchange, status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::page::JsonPath;
-use crate::page::walk::Plan;
+use crate::page::walk::find;
 use crate::request::Request;
 use crate::transport::Response;
 
@@ -96,8 +96,7 @@ fn token(response: &Response, path: &JsonPath) -> Result<String> {
         Error::new(ErrorKind::CursorExpired, what).advice(status::START_AFRESH)
     };
     let text = std::str::from_utf8(&response.body).map_err(|_| lost())?;
-    let outline = Plan::new(None, std::slice::from_ref(path)).walk(text).map_err(|_| lost())?;
-    let found = outline.captures.into_iter().next().flatten().ok_or_else(lost)?;
-    let token: String = serde_json::from_str(found.of(text)).map_err(|_| lost())?;
+    let found = find(path, text).map_err(|_| lost())?.ok_or_else(lost)?;
+    let token: String = serde_json::from_str(found).map_err(|_| lost())?;
     if token.is_empty() { Err(lost()) } else { Ok(token) }
 }

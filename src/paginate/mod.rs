@@ -301,7 +301,7 @@ pub(crate) mod testing {
         fn shown<T>(self, paginator: &impl Paginate, show: impl Fn(&Answer<'_>) -> Result<T>) -> Result<T> {
             let reads = paginator.reads()?;
             let selection = Arc::new(Selection::new(&Select::path(self.records).optional()).unwrap());
-            let outline = Plan::new(Some(&selection), &reads).walk(&self.body).unwrap();
+            let outline = Plan::over(selection.routes(), &reads, Shape::Json).walk(&self.body).unwrap();
             let selected = selection.take(outline.routes, &self.body, Shape::Json, usize::MAX).unwrap();
             show(&Answer {
                 url: &Url::parse("https://api.example.com/v1/items?limit=2").unwrap(),

@@ -17,7 +17,7 @@ pub(super) struct Only {
 impl Only {
     /// Reads the path.
     pub(super) fn new((path, value): &(String, Value)) -> Result<Self> {
-        Ok(Self { plan: Plan::new(None, &[JsonPath::parse(path)?]), value: value.clone() })
+        Ok(Self { plan: Plan::new(&[JsonPath::parse(path)?]), value: value.clone() })
     }
 
     /// Whether a record has it.

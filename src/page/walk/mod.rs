@@ -16,6 +16,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::JsonPath;
 pub(crate) use arrays::array_paths;
 use key::{Key, decoded, is_about_element};
 pub(crate) use outline::{Found, Match, Outline, Span, Traced};
@@ -46,6 +47,12 @@ impl Plan {
         document.end()?;
         Ok(outline)
     }
+}
+
+/// The text of what stands at one path of a JSON document.
+pub(crate) fn find<'t>(path: &JsonPath, document: &'t str) -> Result<Option<&'t str>, serde_json::Error> {
+    let outline = Plan::new(std::slice::from_ref(path)).walk(document)?;
+    Ok(outline.captures.first().copied().flatten().map(|span| span.of(document)))
 }
 
 const TWICE: &str = "the record path stands in the document twice";

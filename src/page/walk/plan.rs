@@ -1,7 +1,6 @@
 //! The paths to look at, as a tree, so that one pass serves them all.
 
 use crate::page::JsonPath;
-use crate::page::selection::Selection;
 
 /// The way to records, from the document down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +56,9 @@ pub(super) struct Node {
 }
 
 impl Plan {
-    /// For a JSON document.
-    pub(crate) fn new(records: Option<&Selection>, captures: &[JsonPath]) -> Self {
-        Self::over(records.map_or(&[], Selection::routes), captures, Shape::Json)
+    /// For what stands at these paths of a JSON document.
+    pub(crate) fn new(captures: &[JsonPath]) -> Self {
+        Self::over(&[], captures, Shape::Json)
     }
 
     pub(crate) fn over(routes: &[Route], captures: &[JsonPath], shape: Shape) -> Self {

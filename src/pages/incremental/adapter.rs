@@ -43,7 +43,7 @@ impl Reads {
         let key = rules.key.as_ref().map(|key| JsonPath::parse(key)).transpose()?;
         let has_key = key.is_some();
         let paths: Vec<JsonPath> = [JsonPath::parse(&rules.by)?].into_iter().chain(key).collect();
-        Ok(Self { plan: Plan::new(None, &paths), has_key })
+        Ok(Self { plan: Plan::new(&paths), has_key })
     }
 
     /// The value of a record and what tells it from others.

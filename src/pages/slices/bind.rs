@@ -76,7 +76,7 @@ impl Binds {
         let fields =
             self.binds.iter().map(|bind| &bind.field).chain(self.copies.iter().map(|(field, _)| field));
         let paths = fields.map(|field| JsonPath::parse(field)).collect::<Result<Vec<_>>>()?;
-        Ok(Reader { plan: Plan::new(None, &paths), most, binds: self })
+        Ok(Reader { plan: Plan::new(&paths), most, binds: self })
     }
 }
 

@@ -16,7 +16,7 @@ use pin_project::pin_project;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meter::Meter;
 use crate::page::selection::Selected;
-use crate::page::walk::Plan;
+use crate::page::walk::find;
 use crate::page::{JsonPath, Page, Select, not_json};
 use crate::pages::Paged;
 use crate::paginate::RawJson;
@@ -32,9 +32,7 @@ impl Limit {
     /// How many records there are, by what the page says.
     fn total(&self, page: &Page) -> Result<Option<u64>> {
         let Some(path) = &self.total else { return Ok(None) };
-        let plan = Plan::new(None, std::slice::from_ref(path));
-        let outline = plan.walk(page.text()).map_err(|error| not_json(page.body(), error))?;
-        let total = outline.captures.first().copied().flatten().map(|span| RawJson(span.of(page.text())));
+        let total = find(path, page.text()).map_err(|error| not_json(page.body(), error))?.map(RawJson);
         // What a rule takes for "no records" (openFDA's 404) says no total either.
         let is_nothing =
             page.next().is_none() && page.selected.as_ref().is_some_and(|found| found.rows() == 0);

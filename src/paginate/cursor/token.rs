@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::{Answer, RawJson, missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
-use crate::page::walk::Plan;
+use crate::page::walk::find;
 use crate::request::{Request, Target};
 
 /// A token, and what is done with it.
@@ -125,11 +125,10 @@ impl Token {
     fn in_record(&self, record: Option<RawJson<'_>>, path: &str, which: &str) -> Result<Found> {
         let Some(record) = record else { return Ok(Found::NoRecord) };
         let field = JsonPath::parse(path)?;
-        let outline = Plan::new(None, std::slice::from_ref(&field)).walk(record.text()).map_err(|error| {
+        let value = find(&field, record.0).map_err(|error| {
             Error::new(ErrorKind::Cursor, format!("the {which} record cannot be read")).because(error)
         })?;
-        let value = outline.captures[0].map(|span| RawJson(span.of(record.text())));
-        let value = value.ok_or_else(|| {
+        let value = value.map(RawJson).ok_or_else(|| {
             let what = format!("the {which} record has no field \"{path}\" to go on from");
             Error::new(ErrorKind::Cursor, what)
         })?;
