@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+/// The part of a source that pulls one range and keeps no mark for the next run.
+pub(crate) const RANGE: &str = "range";
+
 /// The parts of a source's definition, each as a hash: enough to say which part has changed, and nothing
 /// that could hold a secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,11 @@ impl Definition {
     pub(crate) fn with_all(mut self, of: &str, other: &Self) -> Self {
         self.0.extend(other.0.iter().map(|(part, hash)| (format!("{of} {part}"), hash.clone())));
         self
+    }
+
+    /// Whether it is one of a range, of which the next run goes on with nothing.
+    pub(crate) fn is_a_range(&self) -> bool {
+        self.0.contains_key(RANGE)
     }
 
     /// One hash over all parts.

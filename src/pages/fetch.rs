@@ -143,7 +143,7 @@ impl Fetch {
         }
         if body.trim_ascii().is_empty() && (self.no_content_ends || !self.format.takes_nothing()) {
             self.empty()?;
-            return Ok(self.without_records(position, None, answered));
+            return Ok(self.without_records(position, self.mark.began.clone(), answered));
         }
         let cap = self.exchange.transport.max_page_bytes();
         let body = self.format.read(body, cap)?;

@@ -8,6 +8,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::checkpoint::{Checkpoint, CheckpointStore, Definition};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mark::Mark;
 
 /// The run that is about to begin, or to go on.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ pub(super) async fn plan(
             None => Step::First,
             // It is finished, and belongs to a run that is over.
             Some(checkpoint) if checkpoint.is_finished() && !broken_off.contains(&checkpoint.run) => {
-                Step::Afresh(checkpoint)
+                Step::Afresh(kept_of(checkpoint, definition, accept_changes)?)
             }
             Some(checkpoint) => {
                 let changes = checkpoint.definition.changes(definition);
@@ -80,6 +81,34 @@ pub(super) async fn plan(
         });
     }
     Ok(Plan { run, started_at, epoch, steps })
+}
+
+/// Which list it is that a source pulls; other parts say how.
+fn is_of_the_list(part: &str) -> bool {
+    let part = part.trim_start_matches("parent ");
+    matches!(part, "method" | "origin" | "path" | "body" | "records" | "fan-out")
+        || part.starts_with("query ")
+}
+
+/// What a finished run has kept for the next one, which must be of the same list: with the mark of another, what lies
+/// below it would never come.
+fn kept_of(mut last: Checkpoint, now: &Definition, accept_changes: bool) -> Result<Checkpoint> {
+    let changes: Vec<&str> =
+        last.definition.changes(now).into_iter().filter(|part| is_of_the_list(part)).collect();
+    if changes.is_empty() {
+        return Ok(last);
+    }
+    // They are of one URL (RFC 9110 §8.8), and without them the page is asked for as a whole.
+    last.mark.validators = None;
+    if accept_changes || now.is_a_range() || last.mark.next_run() == Mark::start() {
+        return Ok(last);
+    }
+    let what =
+        format!("{} changed, and the run {} has kept a mark for this one", changes.join(", "), last.run);
+    let name = last.source.as_str().into();
+    Err(Error::new(ErrorKind::DefinitionChanged, what)
+        .advice("give the source another name, or use another folder: then it is pulled from the beginning; in code, `accept_changed_definitions()` goes on from the mark all the same")
+        .at(|context| context.source = Some(name)))
 }
 
 /// More than there can be runs.
@@ -126,7 +155,6 @@ fn start_of(run: &str) -> Option<SystemTime> {
 mod tests {
     use super::*;
     use crate::checkpoint::{Lease, MemoryStore, tests::sample};
-    use crate::mark::Mark;
 
     fn checkpoint(source: &str, run: &str, finished: bool) -> Checkpoint {
         let mut checkpoint = sample();

@@ -88,12 +88,13 @@ impl Piece {
         xxh3_64(&serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// The name of a part that the next run has as well: by what is asked for, and not by what is copied.
-    pub(crate) fn lasting_key(&self) -> Option<u64> {
-        match self {
-            Self::Range(..) => None,
-            Self::Parent(parent) => Some(xxh3_64(&serde_json::to_vec(&parent.bindings).unwrap_or_default())),
-        }
+    /// The name of a part that the next run has as well: by what is asked for, and not by what is copied, nor by the
+    /// slice of a window that its parent came in, which may be another one next time.
+    pub(crate) fn lasting_key(&self, is_asked_for: impl Fn(&str) -> bool) -> Option<u64> {
+        let Self::Parent(parent) = self else { return None };
+        let asked = parent.bindings.iter().filter(|(name, _)| is_asked_for(name));
+        let asked = asked.fold(Bindings::new(), |asked, (name, value)| asked.with(name, value.clone()));
+        Some(xxh3_64(&serde_json::to_vec(&asked).unwrap_or_default()))
     }
 }
 

@@ -232,6 +232,11 @@ impl Incremental {
             "{by} {kind} key {key:?} until {until:?} lookback {lookback} {exclusive} {descending} {missing:?}"
         )
     }
+
+    /// Where a backfill begins, which no mark says.
+    pub(crate) fn range_definition(&self) -> Option<String> {
+        self.since.as_ref().filter(|_| self.backfill).map(|from| format!("from {from}"))
+    }
 }
 
 impl fmt::Display for Kind {

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, not_json};
 use crate::request::slices::Parent;
-use crate::request::{Bindings, text_of};
+use crate::request::{Bindings, Request, text_of};
 
 /// How values of several records become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(super) struct Binds {
     pub(super) copies: Vec<(String, String)>,
     pub(super) skips_missing: bool,
     pub(super) watch: Option<Watch>,
+    /// What they are bound in, if that is known.
+    pub(super) template: Option<Arc<Request>>,
 }
 
 /// What is taken, with its paths read.
@@ -127,6 +129,11 @@ impl Reader {
             parent.copied.push((name.clone(), value));
         }
         Ok(Some(parent))
+    }
+
+    /// Whether a value decides what is asked for.
+    pub(super) fn is_asked_for(&self, name: &str) -> bool {
+        self.binds.template.as_ref().is_none_or(|template| template.mentions(name))
     }
 
     /// What is taken stands in the checkpoint until the child is pulled.

@@ -40,6 +40,9 @@ pub(super) trait Feed: Send {
     /// `Truncated` if it cannot be smaller.
     fn halve(&mut self, slice: &Piece) -> Result<()>;
 
+    /// The name of a slice that the next run has as well.
+    fn lasting_key(&self, slice: &Piece) -> Option<u64>;
+
     /// Where the next run begins, if not at the start.
     fn after(&self, kept: &Kept) -> Option<Position>;
 }
@@ -145,7 +148,7 @@ impl Engine {
             }
             match self.feed.poll_next(cx) {
                 Poll::Ready(Ok(Fed::Slice(slice))) => {
-                    let mark = slice.lasting_key().and_then(|key| self.kept.begin(key));
+                    let mark = self.feed.lasting_key(&slice).and_then(|key| self.kept.begin(key));
                     self.begin(Arc::new(Open { slice, mark: mark.unwrap_or_else(Mark::start) }))?;
                 }
                 Poll::Ready(Ok(Fed::Page(page))) => {
@@ -197,7 +200,7 @@ impl Engine {
         let slot = &mut self.slots[at];
         page.slice.get_or_insert_with(|| slot.bindings.clone());
         if page.mark.is_end() {
-            if let Some(key) = slot.open.slice.lasting_key() {
+            if let Some(key) = self.feed.lasting_key(&slot.open.slice) {
                 let kept = self.kept.keep(key, &page.mark);
                 kept.map_err(|error| self.place(at, error))?;
             }

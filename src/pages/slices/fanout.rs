@@ -16,7 +16,7 @@ use crate::page::Select;
 use crate::page::selection::Selection;
 use crate::pages::Paged;
 use crate::request::slices::{Ahead, PARENTS, Parent, ParentsAhead, Pending, Piece, Progress};
-use crate::request::{Bindings, Kept, Position};
+use crate::request::{Bindings, Kept, Position, Request};
 
 /// Requests for each record of a parent: the issues of each repository, the details of each id.
 ///
@@ -140,6 +140,17 @@ impl<P> Fanout<P> {
     pub(crate) fn watched_by(mut self, repeats: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.binds.watch = Some(Watch(Arc::new(repeats)));
         self
+    }
+
+    /// Says what is asked for with what is bound.
+    pub(crate) fn asked_by(mut self, template: Request) -> Self {
+        self.binds.template = Some(Arc::new(template));
+        self
+    }
+
+    /// Whether one request is made for several parents.
+    pub(crate) fn joins(&self) -> bool {
+        self.binds.binds.iter().any(|bind| bind.joined.is_some())
     }
 
     /// Takes the parent out.
@@ -302,6 +313,10 @@ impl Feed for FanoutFeed {
     fn halve(&mut self, _: &Piece) -> Result<()> {
         // A child's ceiling is its own.
         Err(Error::new(ErrorKind::Truncated, "a child cannot be halved"))
+    }
+
+    fn lasting_key(&self, slice: &Piece) -> Option<u64> {
+        slice.lasting_key(|name| self.reader.is_asked_for(name))
     }
 
     fn after(&self, kept: &Kept) -> Option<Position> {

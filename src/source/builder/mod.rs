@@ -18,7 +18,7 @@ use futures::StreamExt;
 
 use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
-use crate::checkpoint::Definition;
+use crate::checkpoint::{Definition, RANGE};
 use crate::error::{Error, Result};
 use crate::exchange::Rule;
 use crate::exchange::Signals;
@@ -159,6 +159,9 @@ impl SourceBuilder {
         if let Some(incremental) = &settings.incremental {
             incremental.check()?;
             definition = definition.with("incremental", incremental.definition());
+            if let Some(range) = incremental.range_definition() {
+                definition = definition.with(RANGE, range);
+            }
         }
         if !self.ignore_origin_changes {
             definition = definition.with("origin", request.url().origin().ascii_serialization());

@@ -105,7 +105,7 @@ impl Parts {
                 fanout.check()?;
                 fanout.placeholders().try_for_each(stands)?;
                 let name = parent.name.as_str().into();
-                Some((parent.prepare(name)?, fanout))
+                Some((parent.prepare(name)?, fanout.asked_by(template.clone())))
             }
             None => None,
         };
@@ -117,6 +117,11 @@ impl Composition {
     /// Refuses what the slices of a window cannot keep: the next run has others. The children of a fan-out each keep a
     /// mark of their own.
     pub(super) fn check(&self, is_conditional: bool, is_incremental: bool) -> Result<()> {
+        if is_incremental && self.fanout.as_ref().is_some_and(|(_, fanout)| fanout.joins()) {
+            // With one parent more, all that come behind it are asked for in other company.
+            let what = "requests for several parents keep no mark: they cannot be incremental";
+            return Err(Error::config(what).advice("bind one parent for each request, with `bind`"));
+        }
         if self.window.is_none() {
             return Ok(());
         }

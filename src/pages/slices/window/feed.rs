@@ -134,6 +134,10 @@ impl Feed for WindowFeed {
         Ok(())
     }
 
+    fn lasting_key(&self, _: &Piece) -> Option<u64> {
+        None
+    }
+
     fn after(&self, _: &Kept) -> Option<Position> {
         let ahead = RangeAhead { from: self.until, ..RangeAhead::default() };
         self.layout.continues.then(|| {
