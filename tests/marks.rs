@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use headwater::exchange::{Verdict, When};
 use headwater::incremental::Incremental;
 use headwater::pages::{Fanout, Window};
 use headwater::paginate::{Cursor, Delta, PageNumber, Single};
@@ -98,13 +99,8 @@ async fn an_answer_without_a_body_keeps_the_token_that_the_run_began_with() {
         Some(_) => Reply::status(204),
     });
     let sink = Memory::new();
-    let source = || {
-        let pages = Cursor::body("next").into_query("page").missing_ends();
-        list(&api, "s", "https://h.example/items")
-            .records("data")
-            .paginate(Delta::new(pages, Cursor::body("sync").into_query("sync")))
-            .no_content_ends()
-    };
+    let source =
+        || list(&api, "s", "https://h.example/items").records("data").paginate(delta()).no_content_ends();
     assert_eq!(run(&sink, source()).await.unwrap(), 1);
     assert_eq!(run(&sink, source()).await.unwrap(), 0);
     assert_eq!(run(&sink, source()).await.unwrap(), 0, "{:?}", api.urls());
@@ -136,4 +132,63 @@ async fn a_backfill_that_was_broken_off_goes_on_with_its_own_range_only() {
     let error = run(&sink, source(0)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DefinitionChanged, "what lies before 5 would never come");
     assert_eq!(run(&sink, source(5)).await.unwrap(), 5);
+}
+
+fn delta() -> Delta {
+    let pages = Cursor::body("next").into_query("page").missing_ends();
+    Delta::new(pages, Cursor::body("sync").into_query("sync"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_whose_token_has_expired_begins_anew_and_the_others_go_on() {
+    let expired = Arc::new(Mutex::new(false));
+    let is_expired = expired.clone();
+    let api = Scripted::from_fn(move |request, _| {
+        let has_token = request.url().query().is_some_and(|query| query.contains("sync"));
+        match request.url().path() {
+            "/parents" => Reply::json(r#"[{"id":1},{"id":2}]"#),
+            "/1" if has_token && *is_expired.lock().unwrap() => Reply::status(410),
+            path => Reply::json(
+                json!({ "data": [{ "path": path, "is_all": !has_token }], "sync": "T" }).to_string(),
+            ),
+        }
+    });
+    let sink = Memory::new();
+    let source = || {
+        let parents = list(&api, "parents", "https://h.example/parents");
+        list(&api, "s", "https://h.example/{id}")
+            .records("data")
+            .paginate(delta())
+            .rule(When::status(410).means(Verdict::Expired))
+            .restart_on_expiry()
+            .fanout(Fanout::over(parents).bind("id", "id"))
+    };
+    run(&sink, source()).await.unwrap();
+    *expired.lock().unwrap() = true;
+    assert_eq!(run(&sink, source()).await.unwrap(), 2);
+    let all: Vec<bool> = sink.lines("s").iter().map(|line| line.contains(r#""is_all":true"#)).collect();
+    assert_eq!(all, [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_parents_token_has_expired_the_marks_of_the_children_stand() {
+    let expired = Arc::new(Mutex::new(false));
+    let is_expired = expired.clone();
+    let api = Scripted::from_fn(move |request, _| match (request.url().path(), request.url().query()) {
+        ("/parents", Some(_)) if *is_expired.lock().unwrap() => Reply::status(410),
+        ("/parents", _) => Reply::json(r#"{"data":[{"id":1},{"id":2}],"sync":"T"}"#),
+        _ => Reply::json(r#"[{"id":1,"n":1}]"#),
+    });
+    let sink = Memory::new();
+    let source = || {
+        let parents = list(&api, "parents", "https://h.example/parents").records("data").paginate(delta());
+        let parents = parents.rule(When::status(410).means(Verdict::Expired));
+        list(&api, "s", "https://h.example/{id}")
+            .incremental(by_number())
+            .restart_on_expiry()
+            .fanout(Fanout::over(parents).bind("id", "id"))
+    };
+    assert_eq!(run(&sink, source()).await.unwrap(), 2);
+    *expired.lock().unwrap() = true;
+    assert_eq!(run(&sink, source()).await.unwrap(), 0);
 }

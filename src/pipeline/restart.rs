@@ -44,7 +44,7 @@ impl Run<'_> {
         }
         let mark = match (&known.mark.began, known.mark.pages) {
             // What the last run has kept is what has expired: from the very beginning then.
-            (Some(_), 0) => Mark::start(),
+            (Some(_), 0) => known.mark.without_token(),
             (None, 0) => return None,
             _ => known.mark.anew(),
         };

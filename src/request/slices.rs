@@ -162,6 +162,18 @@ impl<'de> Deserialize<'de> for Pending {
 pub(crate) const PARENTS: u64 = 0;
 
 impl Mark {
+    /// The beginning of a run that goes on without the token of an earlier one. What the children of a fan-out have kept
+    /// stands, for the token that is asked for first is their parent's.
+    pub(crate) fn without_token(&self) -> Self {
+        let Some(Position::Slices(progress)) = &self.began else { return Self::start() };
+        let Ahead::Parents(ahead) = &progress.ahead else { return Self::start() };
+        let parent = Arc::new(ahead.parent.without_token());
+        let ahead = Ahead::Parents(ParentsAhead { parent, pending: Pending::default() });
+        let begin = Progress { ahead, open: Vec::new(), kept: progress.kept.clone() };
+        let begin = Position::Slices(Arc::new(begin));
+        Self { began: Some(begin.clone()), ..Self::at(begin) }
+    }
+
     /// Notes the position that closed a circle, in the slice that went round: given by the keys of the slices around
     /// it, the outermost first. One that is not open has nothing to be kept from.
     pub(crate) fn set_trap(&mut self, within: &[u64], trap: u64) {

@@ -49,6 +49,7 @@ pub(super) struct Binds {
     pub(super) watch: Option<Watch>,
     /// What they are bound in, if that is known.
     pub(super) template: Option<Arc<Request>>,
+    pub(super) restarts_on_expiry: bool,
 }
 
 /// What is taken, with its paths read.
@@ -129,6 +130,10 @@ impl Reader {
             parent.copied.push((name.clone(), value));
         }
         Ok(Some(parent))
+    }
+
+    pub(super) fn restarts_on_expiry(&self) -> bool {
+        self.binds.restarts_on_expiry
     }
 
     /// Whether a value decides what is asked for.

@@ -43,6 +43,11 @@ pub(super) trait Feed: Send {
     /// The name of a slice that the next run has as well.
     fn lasting_key(&self, slice: &Piece) -> Option<u64>;
 
+    /// Whether a slice begins anew if the token that it has kept has expired.
+    fn restarts_on_expiry(&self) -> bool {
+        false
+    }
+
     /// Where the next run begins, if not at the start.
     fn after(&self, kept: &Kept) -> Option<Position>;
 }
@@ -121,6 +126,11 @@ impl Engine {
             match event {
                 Some(Event::Page(page)) => return Poll::Ready(self.take(at, *page)),
                 Some(Event::Full(why)) => self.halve(at, &why)?,
+                Some(Event::Failed(error)) if self.has_lost_its_token(at, &error) => {
+                    let slot = self.slots.remove(at);
+                    tracing::warn!(slice = %describe(&slot.bindings), "what it has kept has expired: the slice begins anew");
+                    self.begin(Arc::new(Open { slice: slot.open.slice.clone(), mark: Mark::start() }))?;
+                }
                 Some(Event::Failed(error)) => return Poll::Ready(Err(self.place(at, error))),
                 Some(Event::Ended) => {
                     let what = "the stream of a slice ended before its last page";
@@ -187,6 +197,14 @@ impl Engine {
                 Poll::Pending => None,
             }
         })
+    }
+
+    /// Whether a slice must begin without what it has kept, and may. None of its pages has left.
+    fn has_lost_its_token(&self, at: usize, error: &Error) -> bool {
+        let mark = &self.slots[at].open.mark;
+        let began_with_it =
+            mark.pages == 0 && matches!(&mark.began, Some(began) if !matches!(began, Position::Slices(_)));
+        error.kind() == ErrorKind::CursorExpired && began_with_it && self.feed.restarts_on_expiry()
     }
 
     /// Takes a page of a slice, and moves the slice on.

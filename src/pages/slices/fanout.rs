@@ -148,6 +148,12 @@ impl<P> Fanout<P> {
         self
     }
 
+    /// Says whether a child begins anew when the token that it has kept has expired.
+    pub(crate) fn restarts_on_expiry(mut self, restarts: bool) -> Self {
+        self.binds.restarts_on_expiry = restarts;
+        self
+    }
+
     /// Whether one request is made for several parents.
     pub(crate) fn joins(&self) -> bool {
         self.binds.binds.iter().any(|bind| bind.joined.is_some())
@@ -313,6 +319,10 @@ impl Feed for FanoutFeed {
     fn halve(&mut self, _: &Piece) -> Result<()> {
         // A child's ceiling is its own.
         Err(Error::new(ErrorKind::Truncated, "a child cannot be halved"))
+    }
+
+    fn restarts_on_expiry(&self) -> bool {
+        self.reader.restarts_on_expiry()
     }
 
     fn lasting_key(&self, slice: &Piece) -> Option<u64> {

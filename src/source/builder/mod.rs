@@ -169,7 +169,7 @@ impl SourceBuilder {
         if let Some(format) = settings.format.definition() {
             definition = definition.with("format", format);
         }
-        let composition = self.parts.prepare(&request)?;
+        let composition = self.parts.prepare(&request, self.restart_on_expiry)?;
         definition = composition.define(definition);
         composition.check(settings.conditional, settings.incremental.is_some())?;
         let consistency = composition.consistency(paginator.consistency());

@@ -68,7 +68,7 @@ impl SourceBuilder {
 
 impl Parts {
     /// Looks at everything.
-    pub(super) fn prepare(self, template: &Request) -> Result<Composition> {
+    pub(super) fn prepare(self, template: &Request, restarts_on_expiry: bool) -> Result<Composition> {
         let Self { window, fanout, ceiling, total } = self;
         let limit = match (ceiling, total) {
             (Some(rows), total) => {
@@ -105,7 +105,10 @@ impl Parts {
                 fanout.check()?;
                 fanout.placeholders().try_for_each(stands)?;
                 let name = parent.name.as_str().into();
-                Some((parent.prepare(name)?, fanout.asked_by(template.clone())))
+                Some((
+                    parent.prepare(name)?,
+                    fanout.asked_by(template.clone()).restarts_on_expiry(restarts_on_expiry),
+                ))
             }
             None => None,
         };
