@@ -243,6 +243,8 @@ async fn what_cannot_be_meant_is_refused() {
     ] {
         assert_eq!(events(&api, rules).build().unwrap_err().kind(), ErrorKind::Config);
     }
+    let unbound = Source::get("unbound", URL).records("").paginate(Offset::new(1)).build().unwrap_err();
+    assert!(unbound.to_string().contains("{since}"), "sent as it stands, it would be no filter: {unbound}");
     let plain = Source::get("plain", "https://h.example/").records("").paginate(Offset::new(1));
     assert_eq!(plain.backfill(1, 2).build().unwrap_err().kind(), ErrorKind::Config);
 }
@@ -336,4 +338,26 @@ async fn a_run_over_parts_that_is_broken_off_anywhere_keeps_each_mark() {
             (0..3).flat_map(|shop| (4..8).map(move |second| format!("{shop}-new-{second}"))).collect();
         assert_eq!(found, expected, "broken at request {broken_at}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_behind_the_page_that_is_read_comes_with_the_next_run() {
+    // By id, not by time. While the second page is asked for, "a" changes, and after it "c", which is still to be read.
+    let page = |items: &str| Reply::json(format!(r#"{{"data":[{items}]}}"#)).delay(Duration::from_secs(10));
+    let (old_a, b) =
+        (r#"{"id":"a","at":"2026-05-17T09:00:02Z"}"#, r#"{"id":"b","at":"2026-05-17T09:00:01Z"}"#);
+    let (new_a, c) =
+        (r#"{"id":"a","at":"2026-05-17T10:00:15Z"}"#, r#"{"id":"c","at":"2026-05-17T10:00:18Z"}"#);
+    let first = [page(&format!("{old_a},{b}")), page(c), page("")];
+    let second = [page(&format!("{new_a},{c}")), page("")];
+    let third = [page(&format!("{new_a},{c}")), page("")];
+    let api = Scripted::new(first.into_iter().chain(second).chain(third));
+    let sink = Memory::new();
+    assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 3);
+    assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 1);
+    assert_eq!(ids(&sink, "events"), ["a"], "and what is known does not come again");
+    let asked = api.urls();
+    assert!(asked[3].contains("since=2026-05-17T10%3A00%3A00Z"), "from when the run began: {}", asked[3]);
+    assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 0);
+    assert!(api.urls()[5].contains("since=2026-05-17T10%3A00%3A18Z"), "a list in order: {}", api.urls()[5]);
 }

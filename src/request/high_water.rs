@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Timestamp;
+
 /// Where an incremental run began, and how far it has come. The highest value only becomes the beginning of the next
 /// run when this one is finished.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,6 +15,14 @@ pub(crate) struct HighWater {
     pub(crate) since: Option<Level>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) top: Option<Level>,
+    /// When the run began, by the server's clock, if the value is a time: in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) began: Option<i64>,
+    /// The value that came last, and whether one came below it: then the list is in no order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last: Option<Value>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unordered: bool,
 }
 
 /// A value, and the records at it that have been pulled.
@@ -28,7 +38,15 @@ pub(crate) struct Level {
 impl HighWater {
     /// What the run after this one, which is finished, begins with.
     pub(crate) fn next_run(&self) -> Self {
-        Self { since: self.top.clone().or_else(|| self.since.clone()), top: None }
+        let mut since = self.top.clone().or_else(|| self.since.clone());
+        // Of a list in no order, a record may have changed behind the page that was read, and another, read later, may lie
+        // above it. What has changed since the run began is asked for again; what is known of it is left out.
+        if let (true, Some(began), Some(level)) = (self.unordered, self.began, &mut since)
+            && Timestamp::read(&level.value).is_some_and(|top| top.0 > began)
+        {
+            level.value = Timestamp(began).like(&level.value);
+        }
+        Self { since, ..Self::default() }
     }
 }
 

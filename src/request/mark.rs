@@ -107,7 +107,8 @@ impl Mark {
 
     /// Where the run began, before its first page.
     pub(crate) fn anew(&self) -> Self {
-        let high = self.high.as_ref().map(|high| HighWater { since: high.since.clone(), top: None });
+        let high =
+            self.high.as_ref().map(|high| HighWater { since: high.since.clone(), ..HighWater::default() });
         Self { began: self.began.clone(), high, ..Self::at(self.first()) }
     }
 

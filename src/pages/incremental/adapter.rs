@@ -2,11 +2,15 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use futures::Stream;
 use futures::stream::FusedStream;
+use http::header::DATE;
 use pin_project::pin_project;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::level::Tide;
 use super::{Incremental, Missing};
@@ -15,7 +19,7 @@ use crate::meter::Meter;
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, Select};
 use crate::pages::Paged;
-use crate::request::{Mark, redact};
+use crate::request::{Mark, Timestamp, redact};
 
 /// The stream of [`PagesExt::incremental`](crate::PagesExt::incremental).
 #[pin_project]
@@ -28,6 +32,8 @@ pub struct NewRecords<S> {
     /// Waits for the first poll, as does what cannot be read.
     reads: Result<Reads>,
     tide: Tide,
+    /// When the first page was asked for.
+    asked: Option<Instant>,
     ended: bool,
 }
 
@@ -64,8 +70,21 @@ impl Reads {
 impl<S: Paged> NewRecords<S> {
     pub(in crate::pages) fn new(pages: S, rules: Incremental, mark: &Mark) -> Self {
         let tide = Tide::new(rules.clone(), rules.begin(mark));
-        Self { pages, reads: Reads::new(&rules), rules, tide, ended: false }
+        Self { pages, reads: Reads::new(&rules), rules, tide, asked: None, ended: false }
     }
+}
+
+/// When a page was asked for, by the server's clock: its `Date` (RFC 9110 §6.6.1), unless that is far from ours.
+fn asked_at(page: &Page, took: Duration) -> Timestamp {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let date = page.headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let near = |date: &SystemTime| {
+        let apart = date.duration_since(page.fetched_at).unwrap_or_else(|before| before.duration());
+        apart < DAY
+    };
+    let came = date.filter(near).unwrap_or(page.fetched_at);
+    let asked: DateTime<Utc> = came.checked_sub(took).unwrap_or(came).into();
+    Timestamp(asked.timestamp_micros())
 }
 
 /// Leaves the new records in a page, and says whether what follows is old.
@@ -128,6 +147,7 @@ impl<S: Paged> Stream for NewRecords<S> {
                 return Poll::Ready(std::mem::replace(this.reads, lost).err().map(Err));
             }
         };
+        let asked = *this.asked.get_or_insert_with(Instant::now);
         let mut page = match ready!(this.pages.poll_next(cx)) {
             Some(Ok(page)) => page,
             other => {
@@ -135,6 +155,7 @@ impl<S: Paged> Stream for NewRecords<S> {
                 return Poll::Ready(other);
             }
         };
+        this.tide.begins(asked_at(&page, asked.elapsed()));
         let (number, position) = (page.number, page.position.to_string());
         match sift(&mut page, this.rules, reads, this.tide) {
             Ok(is_old) => {

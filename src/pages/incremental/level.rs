@@ -51,6 +51,9 @@ pub(super) struct Tide {
     rules: Incremental,
     since: Option<Level>,
     top: Option<Value>,
+    began: Option<i64>,
+    last: Option<Value>,
+    unordered: bool,
     /// What this run has seen near the top, and more, which is dropped from time to time.
     seen: Vec<(i64, u64)>,
     /// The same, to be looked up.
@@ -65,7 +68,15 @@ impl Tide {
         let known = water.since.iter().flat_map(|level| level.seen.iter().map(|(_, hash)| *hash)).collect();
         let (top, seen) = water.top.map_or((None, Vec::new()), |top| (Some(top.value), top.seen.to_vec()));
         let here = seen.iter().map(|(_, hash)| *hash).collect();
-        Self { rules, since: water.since, top, kept: seen.len(), seen, here, known }
+        let HighWater { since, began, last, unordered, .. } = water;
+        Self { rules, since, top, began, last, unordered, kept: seen.len(), seen, here, known }
+    }
+
+    /// Notes when the run began, by the server's clock, unless that is known.
+    pub(super) fn begins(&mut self, at: Timestamp) {
+        if self.rules.kind == Kind::Timestamp {
+            self.began.get_or_insert(at.0);
+        }
     }
 
     /// Whether a value lies below all that the run is about.
@@ -78,12 +89,15 @@ impl Tide {
     /// # Errors
     /// `Record` if more would have to be remembered than there is room for.
     pub(super) fn take(&mut self, value: &Value, identity: &str) -> Result<bool> {
+        let before = self.last.replace(value.clone());
+        let is_lower = |before: &Value| self.rules.compare(value, before) == Ordering::Less;
+        self.unordered |= !self.rules.descending && before.as_ref().is_some_and(is_lower);
         let is_beyond = |until: &Value| self.rules.compare(value, until) != Ordering::Less;
         if self.is_below(value) || self.rules.until.as_ref().is_some_and(is_beyond) {
             return Ok(false);
         }
         self.rise(value);
-        if self.rules.exclusive && self.rules.lookback == 0 {
+        if self.rules.exclusive && self.rules.lookback == 0 && self.began.is_none() {
             return Ok(true);
         }
         let hash = xxh3_64(format!("{identity}\n{value}").as_bytes());
@@ -124,7 +138,8 @@ impl Tide {
             }
             (_, Some(top), Some(order)) => {
                 let top = self.rules.order(top).unwrap_or(i64::MIN);
-                order >= top.saturating_sub(self.rules.lookback)
+                let floor = self.began.map_or(top, |began| began.min(top));
+                order >= floor.saturating_sub(self.rules.lookback)
             }
             _ => false,
         }
@@ -150,7 +165,9 @@ impl Tide {
 
     /// What stands behind the page.
     pub(super) fn water(&self) -> HighWater {
-        let Some(top) = self.top.clone() else { return HighWater { since: self.since.clone(), top: None } };
+        let (since, began, last) = (self.since.clone(), self.began, self.last.clone());
+        let water = HighWater { since, top: None, began, last, unordered: self.unordered };
+        let Some(top) = self.top.clone() else { return water };
         // What earlier runs have seen stays known, as far as the next one asks for it again.
         let before = self.since.iter().flat_map(|since| {
             let value = (self.rules.kind == Kind::Text).then_some(&since.value);
@@ -160,7 +177,7 @@ impl Tide {
         let mut seen: Vec<(i64, u64)> = before.chain(here).copied().collect();
         seen.sort_unstable();
         seen.dedup();
-        HighWater { since: self.since.clone(), top: Some(Level { value: top, seen: Arc::new(seen) }) }
+        HighWater { top: Some(Level { value: top, seen: Arc::new(seen) }), ..water }
     }
 }
 

@@ -26,9 +26,10 @@ use crate::request::{Bindings, HighWater, Level, Mark, Timestamp};
 /// well, for records that arrive late; of those, too, only what is new is taken.
 ///
 /// The mark is the highest value that was *seen*. In a list that is in the order of the field that is enough. In any
-/// other, a record may change while the run is under way, after its page was read, and a later one may rise above it: then
-/// only a lookback longer than a run takes finds that change. The same holds where rows shift under an offset or a page
-/// number.
+/// other, which is noticed, a record may change while the run is under way, after its page was read, and a later one may
+/// lie above it: so the next run asks for all that has changed since this one began, by the server's `Date`, and leaves
+/// out what is known of it. Numbers and strings have no such time: there only a [`lookback_by`](Self::lookback_by), or
+/// the order of the field, finds that change.
 ///
 /// ```
 /// use std::time::Duration;
@@ -200,7 +201,7 @@ impl Incremental {
         let first = || self.since.clone().map(|value| Level { value, seen: Default::default() });
         match known.since {
             Some(_) if !self.backfill => known,
-            _ => HighWater { since: first(), top: known.top },
+            _ => HighWater { since: first(), ..known },
         }
     }
 

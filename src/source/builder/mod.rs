@@ -156,6 +156,11 @@ impl SourceBuilder {
             let rules: Vec<String> = settings.rules.iter().map(|rule| format!("{rule}\n")).collect();
             definition = definition.with("rules", rules.concat());
         }
+        let unbound = ["since", "until"].into_iter().find(|name| request.mentions(name));
+        if let (None, false, Some(name)) = (&settings.incremental, self.parts.has_fanout(), unbound) {
+            let what = format!("{{{name}}} stands in the request, and nothing gives it a value");
+            return Err(Error::config(what).advice("say `.incremental(…)`"));
+        }
         if let Some(incremental) = &settings.incremental {
             incremental.check()?;
             definition = definition.with("incremental", incremental.definition());

@@ -67,6 +67,11 @@ impl SourceBuilder {
 }
 
 impl Parts {
+    /// Whether a parent may bind placeholders.
+    pub(super) fn has_fanout(&self) -> bool {
+        self.fanout.is_some()
+    }
+
     /// Looks at everything.
     pub(super) fn prepare(self, template: &Request, restarts_on_expiry: bool) -> Result<Composition> {
         let Self { window, fanout, ceiling, total } = self;
