@@ -315,3 +315,15 @@ async fn a_slice_that_the_server_calls_too_large_is_halved() {
         pulled(source().transport(api.clone()).window(Window::ids(0..20).ceiling(4))).await.1.unwrap();
     assert_eq!((error.kind(), api.requests().len()), (ErrorKind::Status, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn not_modified_behind_the_first_page_is_no_end() {
+    let api = Scripted::new([Reply::json(r#"{"data":[{"id":1}],"next":"b"}"#), Reply::status(304)]);
+    let source = Source::get("s", "https://api.example.com/items")
+        .header("If-Modified-Since", "Wed, 21 Oct 2015 07:28:00 GMT")
+        .transport(api)
+        .records("data")
+        .paginate(Cursor::body("next").into_query("c"));
+    let run = Pipeline::new().source(source.build().unwrap()).sink(Memory::new()).run();
+    assert_eq!(run.await.unwrap_err().error.kind(), ErrorKind::Truncated);
+}

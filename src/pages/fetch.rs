@@ -132,6 +132,11 @@ impl Fetch {
     /// Turns an answer into a page: complete, valid, walked once.
     fn read(&mut self, position: Position, answered: &Answered) -> Result<Page> {
         let Answered { response, url, .. } = answered;
+        if matches!(answered.meaning, Meaning::Unchanged) && position != self.mark.first() {
+            let what = "a page behind the first has \"not changed\", and its records are not there";
+            return Err(Error::new(ErrorKind::Truncated, what)
+                .advice("leave `If-None-Match` and `If-Modified-Since` out of the request: `conditional()` asks by them for the first page only"));
+        }
         if matches!(answered.meaning, Meaning::Nothing | Meaning::Unchanged) {
             // Nothing is new: the next run begins where this one did.
             let after = self.mark.began.clone();
