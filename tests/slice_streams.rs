@@ -490,9 +490,9 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
         (base("https://api.example.com/?from={start}").window(Window::ids(0..9)), "{end} does not stand"),
         (base("https://api.example.com/").window(Window::keys(["a"])), "{key} does not stand"),
         (base(URL).window(Window::ids(std::ops::Range { start: 9, end: 0 })), "ends before it begins"),
-        (base(URL).window(Window::ids(0..9).every(day)), "it counts ids"),
+        (base(URL).window(Window::ids(0..9).every(day)), "the window counts ids"),
         (base(URL).window(Window::ids(0..9).every(0)), "one id or more"),
-        (base(URL).window(Window::time("2024-01-01", "now").every(5)), "counts ids"),
+        (base(URL).window(Window::time("2024-01-01", "now").every(5)), "the window is one of time"),
         (base(URL).window(Window::time("now", "now")), "cannot begin now"),
         (base(URL).window(Window::time("2024", "now")), "is no time"),
         (
