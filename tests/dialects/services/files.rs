@@ -96,7 +96,9 @@ fn figma() -> Row {
         );
         let more = start + 1000 < RECORDS;
         // The last page keeps a cursor; the flag decides.
-        Ok(page(json!({"rows": found, "next_page": more, "cursor": seal("lib", start + 1000)})))
+        Ok(page(
+            json!({"rows": found, "next_page": more, "cursor": seal("lib", (start + 1000).min(RECORDS))}),
+        ))
     });
     let analytics_source =
         source("actions", "https://api.figma.com/v1/analytics/libraries/libKey/component/actions")
@@ -156,8 +158,11 @@ fn box_com() -> Row {
         // The size is capped in silence.
         let size = asked.number("limit", 100)?.min(1000);
         let start = asked.query("marker").map_or(Ok(0), |marker| unseal("JV9", &marker))?;
-        let next = (start + size < RECORDS).then(|| seal("JV9", start + size));
-        Ok(page(json!({"entries": list(slice(start, size), entry), "limit": size, "next_marker": next})))
+        let mut body = json!({"entries": list(slice(start, size), entry), "limit": size});
+        if start + size < RECORDS {
+            body["next_marker"] = seal("JV9", start + size).into();
+        }
+        Ok(page(body))
     });
     let marker_source = Source::get("items", folder)
         .bearer("boxToken")
