@@ -192,3 +192,27 @@ async fn when_the_parents_token_has_expired_the_marks_of_the_children_stand() {
     *expired.lock().unwrap() = true;
     assert_eq!(run(&sink, source()).await.unwrap(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_token_that_leads_nowhere_is_not_past_the_end() {
+    let api = Scripted::from_fn(|request, _| match request.url().query() {
+        None => Reply::json(r#"{"data":[{"id":1}],"token":"t1"}"#),
+        Some(_) => Reply::status(404),
+    });
+    let sink = Memory::new();
+    let kept = || {
+        let token = || Cursor::body("token").into_query("since");
+        let first = Cursor::body("next").into_query("page").missing_ends();
+        list(&api, "s", "https://h.example/items")
+            .records("data")
+            .paginate(Delta::new(first, token()))
+            .rule(When::status(404).means(Verdict::End))
+    };
+    assert_eq!(run(&sink, kept()).await.unwrap(), 1);
+    let error = run(&sink, kept()).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Status,
+        "an empty run that is finished would lose what is new: {error}"
+    );
+}

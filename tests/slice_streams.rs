@@ -639,3 +639,23 @@ async fn on_many_threads_each_record_comes_once_and_a_gentle_stop_loses_nothing(
         assert_eq!(ids, (0..200).collect::<Vec<_>>(), "round {round}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_that_ends_with_a_full_page_below_its_ceiling_is_halved() {
+    // Ten are the most, four a page: after eight the server gives no next page, for it would be one in part.
+    let api = Scripted::from_fn(|request, _| {
+        let query: std::collections::BTreeMap<_, _> = request.url().query_pairs().into_owned().collect();
+        let number = |name: &str| query.get(name).map_or(0, |text| text.parse::<usize>().unwrap());
+        let (start, end, after) = (number("a"), number("b"), number("after"));
+        let page: Vec<_> = (start..end).skip(after).take(4).map(|id| json!({ "id": id })).collect();
+        let more = after + 4 < end - start && after + 8 <= 10;
+        Reply::json(json!({ "data": page, "next": more.then(|| (after + 4).to_string()) }).to_string())
+    });
+    let source = Source::get("rows", "https://api.example.com/?a={start}&b={end}")
+        .transport(api)
+        .records("data")
+        .paginate(Cursor::body("next").into_query("after"))
+        .window(Window::ids(0..40).ceiling(10));
+    let run = Pipeline::new().source(source.build().unwrap()).sink(Memory::new());
+    assert_eq!(run.run().await.unwrap().source("rows").unwrap().records, 40);
+}

@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use super::rule::{Rule, Verdict};
-use super::{Exchange, status};
+use super::{Exchange, Standing, status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::page::JsonPath;
@@ -34,9 +34,9 @@ impl Exchange {
         asked: &Request,
         response: &Response,
         hints: &Hints,
-        resumed: bool,
+        standing: Standing,
     ) -> Result<Meaning> {
-        if let Some(rule) = self.rules.judge(response, resumed) {
+        if let Some(rule) = self.rules.judge(response, standing.is_behind_first) {
             return by_rule(rule, response);
         }
         let has_validators =
@@ -44,20 +44,20 @@ impl Exchange {
         if response.status == StatusCode::NOT_MODIFIED && has_validators {
             return Ok(Meaning::Unchanged);
         }
-        status::check(response, hints, resumed).map(|()| Meaning::Page)
+        status::check(response, hints, standing.has_position).map(|()| Meaning::Page)
     }
 
     /// How long a rule says that the server wants to be left alone.
-    pub(super) fn least_wait(&self, response: &Response, resumed: bool) -> Option<Duration> {
-        match self.rules.judge(response, resumed)?.verdict() {
+    pub(super) fn least_wait(&self, response: &Response, standing: Standing) -> Option<Duration> {
+        match self.rules.judge(response, standing.is_behind_first)?.verdict() {
             Verdict::WaitFor(wait) => Some(*wait),
             _ => None,
         }
     }
 
     /// Whether the server does not accept the credentials.
-    pub(super) fn is_refused(&self, response: &Response, resumed: bool) -> bool {
-        match self.rules.judge(response, resumed) {
+    pub(super) fn is_refused(&self, response: &Response, standing: Standing) -> bool {
+        match self.rules.judge(response, standing.is_behind_first) {
             Some(rule) => *rule.verdict() == Verdict::Renew,
             None => response.status == StatusCode::UNAUTHORIZED,
         }

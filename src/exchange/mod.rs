@@ -53,6 +53,15 @@ pub(crate) struct Exchange {
     pub(crate) waited_for: Arc<Mutex<Option<Url>>>,
 }
 
+/// Where the page stands that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    /// A position was sent, which the server may no longer know.
+    pub(crate) has_position: bool,
+    /// It lies behind the first page of the run.
+    pub(crate) is_behind_first: bool,
+}
+
 /// An answer that can be gone on with, the URL that gave it, and its hints.
 pub(crate) struct Answered {
     pub(crate) meaning: Meaning,
@@ -63,14 +72,14 @@ pub(crate) struct Answered {
 
 impl Exchange {
     /// Sends a request, follows redirects, and takes a success or says what failed.
-    pub(crate) async fn send(&self, request: Request, resumable: bool) -> Result<Answered> {
+    pub(crate) async fn send(&self, request: Request, standing: Standing) -> Result<Answered> {
         let mut acted = false;
-        let answered = self.follow_all(request, resumable, &mut acted).await;
+        let answered = self.follow_all(request, standing, &mut acted).await;
         answered.map_err(|error| if acted { error.not_again() } else { error })
     }
 
     /// Notes whether the server has acted on a request that must not be sent twice.
-    async fn follow_all(&self, request: Request, resumable: bool, acted: &mut bool) -> Result<Answered> {
+    async fn follow_all(&self, request: Request, standing: Standing, acted: &mut bool) -> Result<Answered> {
         let mut hop = request;
         let mut seen = HashSet::new();
         let mut away = false;
@@ -78,13 +87,13 @@ impl Exchange {
         let mut hints = Hints::default();
         loop {
             away |= self.leads_away(&mut hop).map_err(|error| self.place(error, &hop, None, hints))?;
-            let response = self.hop(&hop, away, resumable).await?;
+            let response = self.hop(&hop, away, standing).await?;
             hints = self.signals.read(&response).behind(hints);
             let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
             if !response.status.is_redirection() || response.status == StatusCode::NOT_MODIFIED {
-                hints.retry_after = hints.retry_after.max(self.least_wait(&response, resumable));
+                hints.retry_after = hints.retry_after.max(self.least_wait(&response, standing));
                 let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
-                let meaning = self.meaning(&hop, &response, &hints, resumable);
+                let meaning = self.meaning(&hop, &response, &hints, standing);
                 let meaning = meaning.map_err(|error| failed(error, &hop))?;
                 return Ok(Answered { meaning, response, url: hop.url().clone(), hints });
             }
@@ -154,9 +163,9 @@ impl Exchange {
 
     /// Sends one request. If the credentials are refused, and can be renewed, it is sent once more: a server that does
     /// not let us in has done nothing.
-    async fn hop(&self, hop: &Request, away: bool, resumable: bool) -> Result<Response> {
+    async fn hop(&self, hop: &Request, away: bool, standing: Standing) -> Result<Response> {
         let (response, sent) = self.once(hop, away).await?;
-        let Some(auth) = self.auth.as_ref().filter(|_| !away && self.is_refused(&response, resumable)) else {
+        let Some(auth) = self.auth.as_ref().filter(|_| !away && self.is_refused(&response, standing)) else {
             return Ok(response);
         };
         let renewed = auth.renew(&sent).await;

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use http::header::ACCEPT;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exchange::{Answered, Exchange, Meaning, Rule, Signals};
+use crate::exchange::{Answered, Exchange, Meaning, Rule, Signals, Standing};
 use crate::hints::Signal;
 use crate::mark::{Mark, Validators};
 use crate::page::selection::{Selected, Selection};
@@ -118,7 +118,12 @@ impl Fetch {
     }
 
     async fn send(&self, request: &Request, position: &Position) -> Result<Answered> {
-        let answered = self.exchange.send(request.clone(), *position != Position::Start).await;
+        let standing = Standing {
+            has_position: *position != Position::Start,
+            // A run may begin with what the last one has kept.
+            is_behind_first: *position != self.mark.first(),
+        };
+        let answered = self.exchange.send(request.clone(), standing).await;
         answered.map_err(|error| if request.is_repeatable() { error } else { unrepeatable(error) })
     }
 

@@ -57,10 +57,17 @@ impl Limit {
         error.context().is_too_many || self.is_near(held) && is_refused(error)
     }
 
-    /// Whether a page may be empty because it lies beyond the ceiling: a server may answer so, and a rule may take a
-    /// refusal for the end.
+    /// Whether a slice may end with a page because the next one would lie beyond the ceiling. The page is empty: a server
+    /// may answer so, and a rule may take a refusal for the end. Or it is as full as any, and no total says that there is
+    /// no more: a server may stop before a page that it could only give in part.
     pub(super) fn may_have_cut(&self, held: &[Page], page: &Page) -> bool {
-        self.is_near(held) && page.selected.as_ref().is_none_or(|selected| selected.rows() == 0)
+        let rows = |page: &Page| page.selected.as_ref().map_or(0, Selected::rows);
+        if rows(page) == 0 {
+            return self.is_near(held);
+        }
+        // Of one page alone it is not known how many it could hold.
+        let Some(largest) = held.iter().map(rows).max() else { return false };
+        self.total.is_none() && rows(page) >= largest && page.mark.rows + largest > self.rows
     }
 
     /// Whether one more page, as large as the largest, would lie beyond the ceiling.

@@ -81,7 +81,8 @@ async fn hold_back(mut pages: BoxStream<'static, Result<Page>>, sender: Sender<E
                         break;
                     }
                     Event::Full(
-                        "it ends with an empty page where a full one would lie beyond the ceiling".to_owned(),
+                        "it ends where another page would lie beyond the ceiling; `total_at` tells"
+                            .to_owned(),
                     )
                 }
             },
