@@ -274,3 +274,32 @@ async fn a_token_that_no_header_can_have_is_an_error() {
     let came = pull(api, Cursor::body("next").into_target(Target::header("X-After"))).await;
     assert_eq!((came.numbers, came.ended, came.requests), (vec![1], Err(ErrorKind::Cursor), 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn empty_pages_that_always_lead_to_another_come_to_an_end() {
+    let endless =
+        || Scripted::from_fn(|_, number| Reply::json(format!(r#"{{"data":[],"next":"t{number}"}}"#)));
+    let pages = |api: &Scripted| Pages::new(api.clone(), Request::get(ITEMS).unwrap(), Cursor::body("next"));
+    for (most, requests) in [(None, 10_001), (Some(3), 4)] {
+        let api = endless();
+        let pages = match most {
+            None => pages(&api),
+            Some(most) => pages(&api).allow_empty_pages(most),
+        };
+        let ended: Vec<_> = pages.records("data").collect().await;
+        assert_eq!(ended.len(), 1);
+        assert_eq!(ended[0].as_ref().unwrap_err().kind(), ErrorKind::Cycle);
+        assert_eq!(api.requests().len(), requests);
+    }
+    // A page with a record between them starts the count anew, and the last page may be one more.
+    let api = Scripted::from_fn(|_, number| {
+        let (data, next) =
+            (if number % 4 == 0 { "[1]" } else { "[]" }, if number < 12 { "\"t\"" } else { "null" });
+        let next = next.replace('t', &format!("t{number}"));
+        Reply::json(format!(r#"{{"data":{data},"next":{next},"n":{number}}}"#))
+    });
+    let records: Vec<_> =
+        pages(&api).allow_identical_pages().allow_empty_pages(3).records("data").collect().await;
+    assert!(records.iter().all(Result::is_ok), "{records:?}");
+    assert_eq!(records.len(), 3);
+}

@@ -188,6 +188,9 @@ impl Fetch {
         if let Some(guard) = &mut self.guard {
             guard.page(&selected.as_ref().map_or(Cow::Borrowed(&[][..]), |selected| selected.all(&body)))?;
             if let Some(next) = &next {
+                if let Some(selected) = &selected {
+                    guard.rows(selected.rows())?;
+                }
                 guard.position(next)?;
             }
         }

@@ -191,7 +191,17 @@ impl Pages {
         })
     }
 
-    /// Switches off the guard against repeated positions and identical pages.
+    /// Sets how many pages without records may follow one another and still lead to another page; then it is an error of
+    /// kind `Cycle`. The default is 10,000; the count starts anew with each run.
+    pub fn allow_empty_pages(self, most: u64) -> Self {
+        self.change(|fetch| {
+            if let Some(guard) = &mut fetch.guard {
+                guard.allow_empty_pages(most);
+            }
+        })
+    }
+
+    /// Switches off the guard against repeated positions, identical pages and endless empty ones.
     pub fn allow_repeats(self) -> Self {
         self.change(|fetch| fetch.guard = None)
     }

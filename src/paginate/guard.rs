@@ -19,6 +19,8 @@ use crate::request::Position;
 
 const REMEMBERED: usize = 1 << 20;
 const TRAIL: usize = 64;
+/// So many pages without records may follow one another: a filter over a large table gives many (DynamoDB).
+const EMPTY: u64 = 10_000;
 
 /// Watches the positions and pages of one source.
 #[derive(Debug)]
@@ -29,6 +31,9 @@ pub(crate) struct Guard {
     steps: u64,
     lap: u64,
     identical_pages: bool,
+    /// How many of the last pages had no records, and how many may.
+    empty: u64,
+    most_empty: u64,
     trail: Trail,
 }
 
@@ -41,6 +46,8 @@ impl Default for Guard {
             steps: 0,
             lap: 1,
             identical_pages: false,
+            empty: 0,
+            most_empty: EMPTY,
             trail: Trail::default(),
         }
     }
@@ -74,6 +81,26 @@ impl Guard {
     /// Accepts pages that are the same as those before; positions are watched all the same.
     pub(crate) fn allow_identical_pages(&mut self) {
         self.identical_pages = true;
+    }
+
+    /// Sets how many pages without records may follow one another.
+    pub(crate) fn allow_empty_pages(&mut self, most: u64) {
+        self.most_empty = most;
+    }
+
+    /// Accepts so many records on a page that goes on, unless too many pages before had none either: a server may give
+    /// new positions for ever.
+    pub(crate) fn rows(&mut self, rows: u64) -> Result<()> {
+        self.empty = if rows == 0 { self.empty + 1 } else { 0 };
+        if self.empty <= self.most_empty {
+            return Ok(());
+        }
+        let what = format!(
+            "more than {} pages in a row have no records, and each leads to another",
+            self.most_empty
+        );
+        Err(Error::new(ErrorKind::Cycle, what)
+            .advice("a run goes on from here; if the API has so many, say `allow_empty_pages(most)`"))
     }
 
     /// Accepts a page unless it has records, and they are the same, byte for byte, as those of the page

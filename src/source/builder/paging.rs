@@ -35,7 +35,16 @@ impl SourceBuilder {
         self
     }
 
-    /// Switches off the guard against repeated positions and identical pages.
+    /// Sets how many pages without records may follow one another (10,000 by default); see
+    /// [`Pages::allow_empty_pages`].
+    ///
+    /// [`Pages::allow_empty_pages`]: crate::Pages::allow_empty_pages
+    pub fn allow_empty_pages(mut self, most: u64) -> Self {
+        self.settings.allow_empty_pages = Some(most);
+        self
+    }
+
+    /// Switches off the guard against repeated positions, identical pages and endless empty ones.
     pub fn allow_repeats(mut self) -> Self {
         self.settings.allow_repeats = true;
         self

@@ -37,6 +37,7 @@ pub(super) struct Settings {
     pub(super) rules: Vec<Rule>,
     pub(super) is_graphql: bool,
     pub(super) allow_identical_pages: bool,
+    pub(super) allow_empty_pages: Option<u64>,
     pub(super) allow_repeats: bool,
     pub(super) no_content_ends: bool,
     pub(super) format: Format,
@@ -53,6 +54,7 @@ impl Default for Settings {
             rules: Vec::new(),
             is_graphql: false,
             allow_identical_pages: false,
+            allow_empty_pages: None,
             allow_repeats: false,
             no_content_ends: false,
             format: Format::Json,
@@ -79,6 +81,9 @@ impl Streams {
         }
         if settings.allow_identical_pages {
             pages = pages.allow_identical_pages();
+        }
+        if let Some(most) = settings.allow_empty_pages {
+            pages = pages.allow_empty_pages(most);
         }
         if settings.allow_repeats {
             pages = pages.allow_repeats();
