@@ -12,6 +12,18 @@ use crate::error::{Error, Result};
 use crate::page::JsonPath;
 
 /// What an answer means.
+///
+/// ```
+/// use std::time::Duration;
+/// use headwater::exchange::{Verdict, When};
+/// use headwater::page::JsonPath;
+/// // Kubernetes: a 410 whose body has a token to go on with.
+/// let token = JsonPath::parse("metadata.continue")?;
+/// let go_on = When::status(410).means(Verdict::ContinueAt(token));
+/// // Airtable: after a 429, 30 seconds, which no header tells.
+/// let pause = When::status(429).means(Verdict::WaitFor(Duration::from_secs(30)));
+/// # Ok::<(), headwater::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -68,6 +80,20 @@ enum Part {
 }
 
 /// What an answer means under a condition. The first rule that fits counts, before the status.
+///
+/// ```
+/// use headwater::{Source, paginate::Cursor};
+/// use headwater::exchange::{Rule, Verdict, When};
+/// let rules: [Rule; 2] = [
+///     When::status(200).body("ok", false).body("error", "invalid_cursor").means(Verdict::Expired),
+///     When::status(200).body("ok", false).means(Verdict::Fail),
+/// ];
+/// let members = Source::get("members", "https://slack.com/api/users.list")
+///     .records("members")
+///     .paginate(Cursor::body("response_metadata.next_cursor").into_query("cursor"));
+/// let members = rules.into_iter().fold(members, |source, rule| source.rule(rule)).build()?;
+/// # Ok::<(), headwater::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     when: When,

@@ -46,6 +46,7 @@ use http::{HeaderMap, HeaderName};
 
 pub use signal::{At, Signal, Unit};
 pub(crate) use signal::{Found, Place};
+pub(crate) use time::point;
 use told::{Budget, Told};
 
 /// What an answer said about waiting and about the budget that is left.

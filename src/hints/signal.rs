@@ -8,6 +8,14 @@ use super::told::{Budget, Told};
 use super::{Hints, time, vendors};
 
 /// Where a number or a time stands in an answer.
+///
+/// ```
+/// use headwater::hints::{At, Signal, Unit};
+/// // Discord: {"message": "You are being rate limited.", "retry_after": 64.57, "global": false}
+/// let wait = Signal::wait(At::body("retry_after"), Unit::Seconds);
+/// // A header of one's own: the time at which there is room again.
+/// let reset = Signal::wait(At::header("x-window-ends"), Unit::EpochMillis);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At(pub(crate) Place);
 
@@ -33,6 +41,14 @@ impl At {
 }
 
 /// How a time is written.
+///
+/// ```
+/// use headwater::hints::{At, Signal, Unit};
+/// // Matrix (M_LIMIT_EXCEEDED): {"retry_after_ms": 2000}
+/// let matrix = Signal::wait(At::body("retry_after_ms"), Unit::Millis);
+/// // Google APIs (google.rpc.RetryInfo): {"retryDelay": "30s"}
+/// let google = Signal::wait(At::body("error.details.*.retryDelay"), Unit::Duration);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unit {

@@ -2,7 +2,33 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+
+/// The forms with an offset, besides RFC 3339: Jira, Twitter.
+const WITH_OFFSET: [&str; 4] =
+    ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%d %H:%M:%S%.f %z", "%a %b %d %H:%M:%S %z %Y"];
+/// The forms without one are taken as UTC.
+const WITHOUT_OFFSET: [&str; 4] =
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+
+/// A point in time: RFC 3339, ISO 8601 with any offset or none (then it is UTC), with seconds or without; a date; an
+/// HTTP-date (RFC 9110 §5.6.7).
+pub(crate) fn point(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.to_utc());
+    }
+    if let Some(time) = WITH_OFFSET.iter().find_map(|form| DateTime::parse_from_str(text, form).ok()) {
+        return Some(time.to_utc());
+    }
+    let bare = text.strip_suffix('Z').unwrap_or(text);
+    let naive = WITHOUT_OFFSET.iter().find_map(|form| NaiveDateTime::parse_from_str(bare, form).ok());
+    let midnight =
+        || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|date| date.and_time(NaiveTime::MIN));
+    if let Some(time) = naive.or_else(midnight) {
+        return Some(time.and_utc());
+    }
+    httpdate::parse_http_date(text).ok().map(DateTime::from)
+}
 
 /// A number of seconds, with or without a fraction; in quotes too. Not "inf", "nan" or "1e9", which `f64` would read.
 pub(super) fn seconds(value: &str) -> Option<Duration> {
@@ -40,19 +66,9 @@ pub(super) fn epoch(value: &str, per_second: f64, now: SystemTime) -> Option<Dur
     until(UNIX_EPOCH.checked_add(scaled(value, per_second)?)?, now)
 }
 
-/// A date in any of its forms: HTTP (RFC 9110 §5.6.7), RFC 3339, and ISO 8601 without seconds (Jira:
-/// `2024-01-01T00:00Z`) or without a colon in the offset.
+/// A [`point`] in time, as the wait until then. One before 1970 is none.
 pub(super) fn date(value: &str, now: SystemTime) -> Option<Duration> {
-    let value = value.trim().trim_matches('"');
-    if let Ok(date) = httpdate::parse_http_date(value) {
-        return until(date, now);
-    }
-    let date = DateTime::parse_from_rfc3339(value)
-        .or_else(|_| DateTime::parse_from_str(value, "%Y-%m-%dT%H:%M:%S%.f%z"))
-        .or_else(|_| DateTime::parse_from_str(value, "%Y-%m-%dT%H:%M%z"))
-        .map(|date| date.with_timezone(&Utc))
-        .or_else(|_| NaiveDateTime::parse_from_str(value, "%Y-%m-%dT%H:%MZ").map(|date| date.and_utc()))
-        .ok()?;
+    let date = point(value.trim().trim_matches('"'))?;
     let since_1970 = Duration::from_millis(u64::try_from(date.timestamp_millis()).ok()?);
     until(UNIX_EPOCH.checked_add(since_1970)?, now)
 }

@@ -1,18 +1,13 @@
 //! Points in time, in the forms that APIs write them.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat};
 use serde_json::Value;
+
+use crate::hints::point;
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Timestamp(pub(crate) i64);
-
-/// The forms with an offset, besides RFC 3339: Jira, Twitter.
-const WITH_OFFSET: [&str; 3] =
-    ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f %z", "%a %b %d %H:%M:%S %z %Y"];
-/// The forms without one are taken as UTC.
-const WITHOUT_OFFSET: [&str; 4] =
-    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
 
 impl Timestamp {
     /// Reads RFC 3339, ISO 8601 with any offset or none (then it is UTC), a date, an HTTP-date, or a number since the
@@ -26,26 +21,7 @@ impl Timestamp {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        if let Some(epoch) = Self::epoch(text) {
-            return Some(epoch);
-        }
-        let of = |time: DateTime<Utc>| Self(time.timestamp_micros());
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Some(of(time.to_utc()));
-        }
-        let offset = WITH_OFFSET.iter().find_map(|form| DateTime::parse_from_str(text, form).ok());
-        if let Some(time) = offset {
-            return Some(of(time.to_utc()));
-        }
-        let bare = text.strip_suffix('Z').unwrap_or(text);
-        let naive = WITHOUT_OFFSET.iter().find_map(|form| NaiveDateTime::parse_from_str(bare, form).ok());
-        if let Some(time) = naive {
-            return Some(of(time.and_utc()));
-        }
-        if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            return Some(of(date.and_time(chrono::NaiveTime::MIN).and_utc()));
-        }
-        httpdate::parse_http_date(text).ok().map(|time| of(time.into()))
+        Self::epoch(text).or_else(|| point(text).map(|time| Self(time.timestamp_micros())))
     }
 
     /// A number since the epoch. 10¹¹ seconds are in the year 5138, and as milliseconds in 1973.

@@ -27,6 +27,18 @@ const MOST: usize = 1_000;
 /// It proposes. Nothing of it is used at run time: what you take over into your code is what is done. Made by
 /// [`Source::probe`](crate::Source::probe) and [`SourceBuilder::probe`](crate::SourceBuilder::probe); `Display` prints it
 /// for a person.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use headwater::Source;
+/// use headwater::testing::{MockApi, Paging, Resource};
+/// let api = MockApi::builder().resource(Resource::new("items", 250).paging(Paging::Link)).start().await?;
+/// let probe = Source::probe(api.url("items")).await?;
+/// assert!(probe.dialects[0].paginator.contains("LinkHeader"));
+/// println!("{}", probe.code);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Probe {

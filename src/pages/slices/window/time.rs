@@ -13,6 +13,15 @@ const SECOND: u64 = 1_000;
 const DAY: u64 = 86_400_000;
 
 /// A moment: a time in RFC 3339, a date (its midnight, UTC), or `now`.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use headwater::pages::Window;
+/// const DAY: Duration = Duration::from_secs(86_400);
+/// let since_may = Window::time("2026-05-01", "now").every(DAY);
+/// let a_morning = Window::time("2026-05-17T06:00:00Z", "2026-05-17T12:00:00+02:00").every(DAY / 24);
+/// let last_week = Window::time(SystemTime::now() - 7 * DAY, "now").every(DAY);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Moment(Given);
 
@@ -74,6 +83,20 @@ impl Moment {
 }
 
 /// How an API wants its times. All are in UTC.
+///
+/// ```
+/// use std::time::Duration;
+/// use headwater::{Source, paginate::PageNumber};
+/// use headwater::pages::{TimeFormat, Window};
+/// let hour = Duration::from_secs(3_600);
+/// let window = Window::time("2026-05-01", "2026-05-02").every(hour).format(TimeFormat::EpochSeconds);
+/// let trades = Source::get("trades", "https://api.example.com/trades?from={start}&to={end}")
+///     .records("trades")
+///     .paginate(PageNumber::new())
+///     .window(window)
+///     .build()?;
+/// # Ok::<(), headwater::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeFormat {
