@@ -1,5 +1,8 @@
 //! What answers mean where their status does not say: a source's rules, on a paused clock.
 
+#[path = "support/pulled.rs"]
+mod pulled;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ use headwater::testing::{Reply, Scripted};
 use headwater::{ErrorKind, Pipeline, RetryPolicy, Secret, Source, SourceBuilder, request::Request};
 use tokio::time::Instant;
 
+use pulled::pulled;
+
 const URL: &str = "https://api.example.com/items";
 
 fn by_cursor(api: &Scripted) -> SourceBuilder {
@@ -26,19 +31,6 @@ fn by_cursor(api: &Scripted) -> SourceBuilder {
 
 fn by_number(api: &Scripted) -> SourceBuilder {
     by_cursor(api).paginate(PageNumber::new())
-}
-
-/// How many records came, and the error that ended it.
-async fn pulled(source: SourceBuilder) -> (usize, Option<headwater::Error>) {
-    let mut batches = source.build().unwrap().batches(headwater::Mark::start()).unwrap();
-    let (mut records, mut end) = (0, None);
-    while let Some(batch) = batches.next().await {
-        match batch {
-            Ok(batch) => records += batch.len(),
-            Err(error) => end = Some(error),
-        }
-    }
-    (records, end)
 }
 
 fn page(next: &str) -> Reply {

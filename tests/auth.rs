@@ -1,5 +1,8 @@
 //! Tokens that have an end: fetched once, renewed early, renewed when they are refused, and never shown.
 
+#[path = "support/pulled.rs"]
+mod pulled;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +14,8 @@ use headwater::paginate::Cursor;
 use headwater::testing::{Reply, Scripted};
 use headwater::{ErrorKind, Mark, Request, RetryPolicy, Source, SourceBuilder};
 use serde_json::{Value, json};
+
+use pulled::pulled;
 
 const TOKEN_URL: &str = "https://login.example.com/token";
 // The key pair in tests/auth/ was made for this test, and opens nothing.
@@ -90,18 +95,6 @@ fn items(api: &Scripted, auth: impl Auth + 'static) -> SourceBuilder {
         .records("data")
         .paginate(Cursor::body("next"))
         .retry(RetryPolicy::exponential().base(Duration::ZERO).max_attempts(3))
-}
-
-async fn pulled(source: SourceBuilder) -> (usize, Option<headwater::Error>) {
-    let mut batches = source.build().unwrap().batches(Mark::start()).unwrap();
-    let (mut records, mut end) = (0, None);
-    while let Some(batch) = batches.next().await {
-        match batch {
-            Ok(batch) => records += batch.len(),
-            Err(error) => end = Some(error),
-        }
-    }
-    (records, end)
 }
 
 fn by_client(endpoint: &Scripted) -> OAuth2 {

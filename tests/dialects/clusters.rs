@@ -4,50 +4,40 @@ use headwater::exchange::{Verdict, When};
 use headwater::page::{Format, Select};
 use headwater::paginate::Cursor;
 use headwater::testing::Reply;
-use headwater::{JsonPath, Request, Source};
+use headwater::{JsonPath, Source};
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{
-    Answered, Limit, PLACES, credentials, cut, demand, header, json_reply, number, param, rows, seen, server,
-    token,
-};
+use super::server::{Asked, Limit, PLACES, Served, answer, bare, demand, number_in, ok, seen, serve, slice};
 
-pub(crate) fn rows_of_clusters() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![kubernetes(), azure()]
 }
 
 /// `metadata.continue`, absent or empty at the end, together with the parameters of the first request; a token that
 /// expired is a 410 with another one in it (kubernetes.io: API Concepts, Retrieving large results sets in chunks).
 fn kubernetes() -> Row {
-    let limit = Limit::at(4, 3);
-    let pods = server(move |request, nth| {
+    let limit = Limit::told(4, 3);
+    let pods = serve(move |asked| {
         let busy = json!({"kind": "Status", "reason": "TooManyRequests", "code": 429});
-        limit.refuse(nth, || json_reply(429, &busy).header("retry-after", "3"))?;
-        credentials(request, "authorization", "Bearer token-of-kubernetes")?;
-        demand(
-            param(request, "labelSelector").as_deref() == Some("app=web"),
-            400,
-            "not the query of the token",
-        )?;
+        limit.pass(asked, |_| answer(429, busy).header("retry-after", "3"))?;
+        asked.authorized("Bearer token-of-kubernetes")?;
+        demand(asked.query("labelSelector") == Some("app=web"), 400, "not the query of the token")?;
         // From the seventh request on, what was read is compacted away, and with it every token that was given before.
-        let revision = if nth < 7 { "eyJ2IjoxfQ" } else { "eyJ2IjoyfQ" };
-        let continued = param(request, "continue").filter(|token| !token.is_empty());
-        let first = token(continued.clone(), revision).or_else(|refusal| {
-            let expired = token(continued, "eyJ2IjoxfQ").map_err(|_| refusal)?;
+        let revision = if asked.nth < 7 { "eyJ2IjoxfQ" } else { "eyJ2IjoyfQ" };
+        let continued = asked.query("continue").filter(|token| !token.is_empty());
+        let first = number_in(continued.clone(), revision).or_else(|refusal| {
+            let expired = number_in(continued, "eyJ2IjoxfQ").map_err(|_| refusal)?;
             let fresh = json!({"continue": format!("{revision}{expired}")});
-            Err(json_reply(
-                410,
-                &json!({"kind": "Status", "metadata": fresh, "reason": "Expired", "code": 410}),
-            ))
+            Err(answer(410, json!({"kind": "Status", "metadata": fresh, "reason": "Expired", "code": 410})))
         })?;
-        let range = cut(first, number(request, "limit", u64::MAX)?);
+        let range = slice(first, asked.number("limit", u64::MAX)?);
         let mut metadata = json!({"resourceVersion": "147"});
         if range.end < RECORDS {
             metadata["continue"] = json!(format!("{revision}{}", range.end));
             metadata["remainingItemCount"] = json!(RECORDS - range.end);
         }
-        Ok(json_reply(200, &json!({"kind": "PodList", "metadata": metadata, "items": rows(range)})))
+        ok(json!({"kind": "PodList", "metadata": metadata, "items": bare(range)}))
     });
     let source = Source::get("pods", "https://kubernetes.default.svc/api/v1/pods")
         .bearer("token-of-kubernetes")
@@ -64,21 +54,21 @@ fn kubernetes() -> Row {
 }
 
 /// Blobs in XML, behind a byte-order mark; the marker is empty with the last of them, and a page of nothing is none.
-fn blobs(request: &Request, nth: u64) -> Answered {
-    if nth == 3 {
+fn blobs(asked: &Asked<'_>) -> Served {
+    if asked.nth == 3 {
         let busy = "\u{feff}<?xml version=\"1.0\"?><Error><Code>ServerBusy</Code></Error>";
         return Ok(Reply::status(503).header("content-type", "application/xml").body(busy));
     }
-    demand(param(request, "sig").as_deref() == Some("signature-of-azure"), 403, "AuthenticationFailed")?;
-    demand(param(request, "restype").as_deref() == Some("container"), 400, "InvalidQueryParameterValue")?;
-    demand(param(request, "comp").as_deref() == Some("list"), 400, "InvalidQueryParameterValue")?;
-    demand(header(request, "x-ms-version") == Some("2021-08-06"), 400, "UnsupportedHeader")?;
+    demand(asked.query("sig") == Some("signature-of-azure"), 403, "AuthenticationFailed")?;
+    demand(asked.query("restype") == Some("container"), 400, "InvalidQueryParameterValue")?;
+    demand(asked.query("comp") == Some("list"), 400, "InvalidQueryParameterValue")?;
+    demand(asked.header("x-ms-version") == Some("2021-08-06"), 400, "UnsupportedHeader")?;
     // The vendor's largest page has 5,000 blobs: here 100.
-    let size = number(request, "maxresults", 5000)?.min(100);
+    let size = asked.number("maxresults", 5000)?.min(100);
     let (numbers, end) =
-        seen(token(param(request, "marker").filter(|marker| !marker.is_empty()), "2!92!")?, size);
+        seen(number_in(asked.query("marker").filter(|marker| !marker.is_empty()), "2!92!")?, size);
     // Every fifth name is that of a folder.
-    let in_folders = param(request, "delimiter").is_some();
+    let in_folders = asked.query("delimiter").is_some();
     let blob = |n: &u64| match n % 5 {
         0 if in_folders => format!("<BlobPrefix><Name>{n}</Name></BlobPrefix>"),
         _ => format!(
@@ -126,34 +116,34 @@ fn azure() -> Row {
     Row::new(
         "Azure Blob / Table",
         [
-            Way::new("C", server(blobs), container).number("Name").named("blobs"),
-            Way::new("C", server(entities), table).named("table"),
+            Way::new("C", serve(blobs), container).number("Name").named("blobs"),
+            Way::new("C", serve(entities), table).named("table"),
         ],
     )
 }
 
 /// Entities, and where to go on in two headers, the second of which may be missing; what the first request asked for
 /// has to be asked for again, and an answer without entities is not the end.
-fn entities(request: &Request, nth: u64) -> Answered {
-    if nth == 4 {
-        return Ok(json_reply(503, &json!({"odata.error": {"code": "ServerBusy"}})));
+fn entities(asked: &Asked<'_>) -> Served {
+    if asked.nth == 4 {
+        return Ok(answer(503, json!({"odata.error": {"code": "ServerBusy"}})));
     }
-    demand(param(request, "sig").as_deref() == Some("signature-of-azure"), 403, "AuthenticationFailed")?;
+    demand(asked.query("sig") == Some("signature-of-azure"), 403, "AuthenticationFailed")?;
     demand(
-        header(request, "accept") == Some("application/json;odata=nometadata"),
+        asked.header("accept") == Some("application/json;odata=nometadata"),
         415,
         "AtomFormatNotSupported",
     )?;
     // The vendor's largest page has 1,000 entities: here 100.
-    let size = number(request, "$top", 1000)?.min(100);
-    let partition = token(param(request, "NextPartitionKey"), "1!8!")? * 500;
-    let place = partition + token(param(request, "NextRowKey"), "1!12!")?;
+    let size = asked.number("$top", 1000)?.min(100);
+    let partition = number_in(asked.query("NextPartitionKey"), "1!8!")? * 500;
+    let place = partition + number_in(asked.query("NextRowKey"), "1!12!")?;
     let (numbers, end) = seen(place, size);
     let more = end < PLACES;
     // Without the filter, others come as well.
-    let all = param(request, "$filter").as_deref() != Some("Rating ge 3");
+    let all = asked.query("$filter") != Some("Rating ge 3");
     let numbers = numbers.into_iter().map(|n| if all { n + RECORDS } else { n });
-    let reply = json_reply(200, &json!({ "value": rows(numbers) }));
+    let reply = answer(200, json!({ "value": bare(numbers) }));
     if !more {
         return Ok(reply);
     }

@@ -6,29 +6,27 @@ use headwater::{Limiter, Source};
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{
-    Limit, Minute, PLACES, credentials, cut, demand, json_reply, number, param, rows, seen, server, token,
-};
+use super::server::{Limit, Minute, PLACES, answer, bare, demand, number_in, ok, seen, serve, slice};
 
-pub(crate) fn rows_of_exchanges() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![coinbase_app(), polygon()]
 }
 
 /// The next URL from the path on, empty at the end; a page may hold fewer than were asked for
 /// (docs.cdp.coinbase.com: Coinbase App, Pagination).
 fn coinbase_app() -> Row {
-    let limit = Limit::at(3, 0);
-    let accounts = server(move |request, nth| {
-        limit.refuse(nth, || Reply::status(429).body(r#"{"errors":[{"id":"rate_limit_exceeded"}]}"#))?;
-        credentials(request, "authorization", "Bearer token-of-coinbase")?;
-        let size = number(request, "limit", 25)?;
+    let limit = Limit::told(3, 0);
+    let accounts = serve(move |asked| {
+        limit.pass(asked, |_| Reply::status(429).body(r#"{"errors":[{"id":"rate_limit_exceeded"}]}"#))?;
+        asked.authorized("Bearer token-of-coinbase")?;
+        let size = asked.number("limit", 25)?;
         demand(size <= 100, 400, "limit is at most 100")?;
-        let place = param(request, "starting_after").map(|id| token(Some(id), "acc-")).transpose()?;
+        let place = asked.query("starting_after").map(|id| number_in(Some(id), "acc-")).transpose()?;
         let (numbers, end) = seen(place.map_or(0, |place| place + 1), size);
         let next = format!("/v2/accounts?limit={size}&starting_after=acc-{}", end - 1);
         let next = if end < PLACES { next } else { String::new() };
-        let data = rows(numbers);
-        Ok(json_reply(200, &json!({"pagination": {"limit": size, "next_uri": next}, "data": data})))
+        let data = bare(numbers);
+        ok(json!({"pagination": {"limit": size, "next_uri": next}, "data": data}))
     });
     let source = Source::get("accounts", "https://api.coinbase.com/v2/accounts")
         .bearer("token-of-coinbase")
@@ -42,27 +40,22 @@ fn coinbase_app() -> Row {
 /// one more is a 429 that does not say for how long.
 fn polygon() -> Row {
     let minute = Minute::default();
-    let tickers = server(move |request, _| {
-        demand(
-            param(request, "apiKey").as_deref() == Some("key-of-polygon-0123"),
-            401,
-            "API Key was not provided",
-        )?;
-        minute.allow(5, || {
-            json_reply(429, &json!({"status": "ERROR", "error": "exceeded the maximum requests"}))
-        })?;
-        let size = number(request, "limit", 100)?;
+    let tickers = serve(move |asked| {
+        demand(asked.query("apiKey") == Some("key-of-polygon-0123"), 401, "API Key was not provided")?;
+        minute
+            .allow(5, || answer(429, json!({"status": "ERROR", "error": "exceeded the maximum requests"})))?;
+        let size = asked.number("limit", 100)?;
         demand(size <= 1000, 400, "limit is at most 1000")?;
-        let range = cut(token(param(request, "cursor"), "YWN0")?, size);
+        let range = slice(number_in(asked.query("cursor"), "YWN0")?, size);
         let mut body =
-            json!({"status": "OK", "count": range.end - range.start, "results": rows(range.clone())});
+            json!({"status": "OK", "count": range.end - range.start, "results": bare(range.clone())});
         if range.end < RECORDS {
             let cursor = range.end;
             body["next_url"] = json!(format!(
                 "https://api.polygon.io/v3/reference/tickers?cursor=YWN0{cursor}&limit={size}"
             ));
         }
-        Ok(json_reply(200, &body))
+        ok(body)
     });
     let source = Source::get("tickers", "https://api.polygon.io/v3/reference/tickers")
         .api_key_query("apiKey", "key-of-polygon-0123")

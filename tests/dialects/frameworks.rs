@@ -8,9 +8,9 @@ use headwater::testing::Reply;
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Answered, Limit, cut, demand, json_reply, number, param, rows, server, token};
+use super::server::{Asked, Limit, Served, answer, bare, demand, number_in, ok, serve, slice};
 
-pub(crate) fn rows_of_frameworks() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![datasette(), rest_framework(), json_server()]
 }
 
@@ -29,8 +29,8 @@ fn datasette() -> Row {
         .format(Format::csv())
         .records("")
         .paginate(Single);
-    let streamed = server(|request, _| {
-        demand(param(request, "_stream").as_deref() == Some("on"), 400, "only a page of them")?;
+    let streamed = serve(|asked| {
+        demand(asked.query("_stream") == Some("on"), 400, "only a page of them")?;
         let lines: String = (0..RECORDS).map(|n| format!("{n},\"a, b\"\r\n")).collect();
         Ok(Reply::status(200)
             .header("content-type", "text/csv; charset=utf-8")
@@ -40,34 +40,34 @@ fn datasette() -> Row {
         "Datasette",
         [
             Way::new("–", streamed, csv).named("CSV, streamed"),
-            Way::new("N", server(|request, _| commits(request)), url).named("next_url"),
-            Way::new("C", server(|request, _| commits(request)), next).named("next"),
-            Way::new("N", server(|request, _| commits(request)), link).named("Link"),
+            Way::new("N", serve(|asked| commits(asked)), url).named("next_url"),
+            Way::new("C", serve(|asked| commits(asked)), next).named("next"),
+            Way::new("N", serve(|asked| commits(asked)), link).named("Link"),
         ],
     )
 }
 
-fn commits(request: &headwater::Request) -> Answered {
+fn commits(asked: &Asked<'_>) -> Served {
     // The vendor's largest page has 1,000 rows: here 200, so that there are more pages than two.
-    let size = match param(request, "_size").as_deref() {
+    let size = match asked.query("_size") {
         None => 100,
         Some("max") => 200,
-        Some(_) => number(request, "_size", 100)?,
+        Some(_) => asked.number("_size", 100)?,
     };
     demand(size <= 200, 400, "_size must be <= 1000")?;
     // A key of two columns, the first of which has a comma in it, as tilde-encoding writes it.
-    let next = param(request, "_next");
-    let first = next.map(|next| token(Some(next), "a~2Cb,")).transpose()?.map_or(0, |last| last + 1);
-    let range = cut(first, size);
+    let next = asked.query("_next");
+    let first = next.map(|next| number_in(Some(next), "a~2Cb,")).transpose()?.map_or(0, |last| last + 1);
+    let range = slice(first, size);
     let more = range.end < RECORDS;
     let next = more.then(|| format!("a~2Cb,{}", range.end - 1));
-    let shape = param(request, "_shape").unwrap_or_else(|| "lists".to_owned());
+    let shape = asked.query("_shape").unwrap_or("lists");
     let encoded = next.as_ref().map(|next| next.replace('~', "%7E").replace(',', "%2C"));
     let url = encoded.map(|next| {
         format!("https://datasette.io/content/commits.json?_size={size}&_shape={shape}&_next={next}")
     });
     if shape == "array" {
-        let reply = json_reply(200, &rows(range).into());
+        let reply = answer(200, bare(range).into());
         return Ok(match url {
             Some(url) => reply.header("link", &format!("<{url}>; rel=\"next\"")),
             None => reply,
@@ -75,37 +75,34 @@ fn commits(request: &headwater::Request) -> Answered {
     }
     if shape == "lists" {
         let lists: Vec<_> = range.map(|n| json!([n])).collect();
-        return Ok(json_reply(200, &json!({"columns": ["n"], "rows": lists, "next": next, "next_url": url})));
+        return ok(json!({"columns": ["n"], "rows": lists, "next": next, "next_url": url}));
     }
-    let body = json!({"ok": true, "rows": rows(range), "next": next, "next_url": url, "filtered_table_rows_count": RECORDS});
-    Ok(json_reply(200, &body))
+    let body = json!({"ok": true, "rows": bare(range), "next": next, "next_url": url, "filtered_table_rows_count": RECORDS});
+    ok(body)
 }
 
 /// Three pagination classes, each with `next`; a page past the end is 404 (django-rest-framework.org: Pagination,
 /// Throttling).
 fn rest_framework() -> Row {
     let by_offset = || {
-        let limit = Limit::at(3, 42);
-        server(move |request, nth| {
-            limit.refuse(nth, || {
-                json_reply(429, &json!({"detail": "Request was throttled."})).header("retry-after", "42")
+        let limit = Limit::told(3, 42);
+        serve(move |asked| {
+            limit.pass(asked, |_| {
+                answer(429, json!({"detail": "Request was throttled."})).header("retry-after", "42")
             })?;
-            let (offset, limit) = (number(request, "offset", 0)?, number(request, "limit", 100)?.min(250));
-            let range = cut(offset, limit);
+            let (offset, limit) = (asked.number("offset", 0)?, asked.number("limit", 100)?.min(250));
+            let range = slice(offset, limit);
             let next = (range.end < RECORDS)
                 .then(|| format!("https://django.example.com/items/?limit={limit}&offset={}", range.end));
-            Ok(json_reply(
-                200,
-                &json!({"count": RECORDS, "next": next, "previous": null, "results": rows(range)}),
-            ))
+            ok(json!({"count": RECORDS, "next": next, "previous": null, "results": bare(range)}))
         })
     };
     let items = || Source::get("items", "https://django.example.com/items/").records("results");
-    let cursors = server(|request, _| {
-        let range = cut(token(param(request, "cursor"), "cD0=")?, 100);
+    let cursors = serve(|asked| {
+        let range = slice(number_in(asked.query("cursor"), "cD0=")?, 100);
         let next = (range.end < RECORDS)
             .then(|| format!("https://django.example.com/items/?cursor=cD0%3D{}", range.end));
-        Ok(json_reply(200, &json!({"next": next, "previous": null, "results": rows(range)})))
+        ok(json!({"next": next, "previous": null, "results": bare(range)}))
     });
     let past = items().paginate(PageNumber::new()).rule(When::status(404).means(Verdict::End));
     Row::new(
@@ -115,23 +112,22 @@ fn rest_framework() -> Row {
                 .named("limit and offset, next"),
             Way::new("O", by_offset(), items().paginate(Offset::new(500).until_total("count")))
                 .named("limit and offset"),
-            Way::new("N", server(|request, _| numbered(request)), items().paginate(NextUrl::body("next")))
+            Way::new("N", serve(|asked| numbered(asked)), items().paginate(NextUrl::body("next")))
                 .named("page number, next"),
-            Way::new("G", server(|request, _| numbered(request)), past).named("page number past the end"),
+            Way::new("G", serve(|asked| numbered(asked)), past).named("page number past the end"),
             Way::new("N", cursors, items().paginate(NextUrl::body("next"))).named("cursor"),
         ],
     )
 }
 
-fn numbered(request: &headwater::Request) -> Answered {
-    let page = number(request, "page", 1)?;
+fn numbered(asked: &Asked<'_>) -> Served {
+    let page = asked.number("page", 1)?;
     let pages = RECORDS.div_ceil(100);
     demand((1..=pages).contains(&page), 404, "Invalid page.")?;
     let next = (page < pages).then(|| format!("https://django.example.com/items/?page={}", page + 1));
-    Ok(json_reply(
-        200,
-        &json!({"count": RECORDS, "next": next, "previous": null, "results": rows(cut((page - 1) * 100, 100))}),
-    ))
+    ok(
+        json!({"count": RECORDS, "next": next, "previous": null, "results": bare(slice((page - 1) * 100, 100))}),
+    )
 }
 
 /// `next` is the number of the next page, `null` at the end; past the end the last page comes again (json-server 1.x,
@@ -146,25 +142,22 @@ fn json_server() -> Row {
     Row::new(
         "json-server 1.x",
         [
-            Way::new("C", server(|request, _| posts(request)), next).named("next"),
-            Way::new("G", server(|request, _| posts(request)), source().paginate(pages)).named("pages"),
+            Way::new("C", serve(|asked| posts(asked)), next).named("next"),
+            Way::new("G", serve(|asked| posts(asked)), source().paginate(pages)).named("pages"),
         ],
     )
 }
 
-fn posts(request: &headwater::Request) -> Answered {
-    if param(request, "_page").is_none() {
-        return Ok(json_reply(200, &rows(0..RECORDS).into()));
+fn posts(asked: &Asked<'_>) -> Served {
+    if asked.query("_page").is_none() {
+        return ok(bare(0..RECORDS).into());
     }
-    let size = number(request, "_per_page", 10)?;
+    let size = asked.number("_per_page", 10)?;
     let pages = RECORDS.div_ceil(size);
-    let page = number(request, "_page", 1)?.clamp(1, pages);
+    let page = asked.number("_page", 1)?.clamp(1, pages);
     let (prev, next) = ((page > 1).then(|| page - 1), (page < pages).then(|| page + 1));
-    let data = rows(cut((page - 1) * size, size));
-    Ok(json_reply(
-        200,
-        &json!({
-            "first": 1, "prev": prev, "next": next, "last": pages, "pages": pages, "items": RECORDS, "data": data,
-        }),
-    ))
+    let data = bare(slice((page - 1) * size, size));
+    ok(json!({
+        "first": 1, "prev": prev, "next": next, "last": pages, "pages": pages, "items": RECORDS, "data": data,
+    }))
 }

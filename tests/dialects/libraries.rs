@@ -1,19 +1,19 @@
 //! Archives and encyclopedias.
 
 use chrono::NaiveDate;
+use headwater::Source;
 use headwater::exchange::{Verdict, When};
 use headwater::page::{Format, Select};
 use headwater::pages::{Step, TimeFormat, Window};
 use headwater::paginate::{Cursor, FollowUp};
 use headwater::request::Target;
 use headwater::testing::Reply;
-use headwater::{Request, Source};
 use serde_json::{Map, Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Answered, Limit, json_reply, number, param, rows, server, token};
+use super::server::{Asked, Limit, Served, answer, bare, number_in, ok, serve};
 
-pub(crate) fn rows_of_libraries() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![oai_pmh(), mediawiki()]
 }
 
@@ -55,8 +55,8 @@ fn oai_pmh() -> Row {
                 .format(TimeFormat::Date),
         );
     let api = || {
-        let limit = Limit::at(4, 25);
-        server(move |request, nth| list_records(request, nth, &limit))
+        let limit = Limit::told(4, 25);
+        serve(move |asked| list_records(asked, &limit))
     };
     let number = "metadata.oai_dc:dc.dc:identifier";
     Row::new(
@@ -70,27 +70,27 @@ fn oai_pmh() -> Row {
 
 /// Records in XML, the token of the next of them, empty with the last. The token is an exclusive argument, and errors
 /// come with 200.
-fn list_records(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    limit.refuse(nth, || Reply::status(503).header("retry-after", "25").body("busy"))?;
+fn list_records(asked: &Asked<'_>, limit: &Limit) -> Served {
+    limit.pass(asked, |_| Reply::status(503).header("retry-after", "25").body("busy"))?;
     let error = |code: &str| oai(&format!("<error code=\"{code}\">no</error>"));
-    if param(request, "verb").as_deref() != Some("ListRecords") {
+    if asked.query("verb") != Some("ListRecords") {
         return Err(error("badVerb"));
     }
     // Twelve records a day. What a token continues is written in it: the next record, and the one behind the last.
     let day = |name: &str| -> Result<Option<i64>, Reply> {
-        let Some(text) = param(request, name) else { return Ok(None) };
+        let Some(text) = asked.query(name) else { return Ok(None) };
         let day = text.parse::<NaiveDate>().map_err(|_| error("badArgument"))?;
         Ok(Some((day - NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default()).num_days()))
     };
     let place = |day: i64| u64::try_from(day * 12).unwrap_or(0).min(RECORDS);
-    let (first, end) = match param(request, "resumptionToken") {
-        Some(_) if request.url().query_pairs().count() > 2 => return Err(error("badArgument")),
+    let (first, end) = match asked.query("resumptionToken") {
+        Some(_) if asked.request.url().query_pairs().count() > 2 => return Err(error("badArgument")),
         Some(at) => {
             let places = at.strip_prefix("6511260|").and_then(|places| places.split_once('|'));
             let places = places.and_then(|(at, end)| Some((at.parse().ok()?, end.parse().ok()?)));
             places.ok_or_else(|| error("badResumptionToken"))?
         }
-        None if param(request, "metadataPrefix").as_deref() == Some("oai_dc") => {
+        None if asked.query("metadataPrefix") == Some("oai_dc") => {
             (day("from")?.map_or(0, place), day("until")?.map_or(RECORDS, |day| place(day + 1)))
         }
         None => return Err(error("cannotDisseminateFormat")),
@@ -100,7 +100,7 @@ fn list_records(request: &Request, nth: u64, limit: &Limit) -> Answered {
     }
     let range = first..(first + 100).min(end);
     let next = if range.end < end { format!("6511260|{}|{end}", range.end) } else { String::new() };
-    let is_whole = range.end == end && param(request, "resumptionToken").is_none();
+    let is_whole = range.end == end && asked.query("resumptionToken").is_none();
     let records: String = range
         .map(|n| {
             format!(
@@ -146,54 +146,49 @@ fn mediawiki() -> Row {
         .query("prop", "categories")
         .query("cllimit", "50")
         .records(Select::path("query.pages.*.categories").optional());
-    let (lag_of_lists, lag_of_properties) = (Limit::at(3, 5), Limit::at(5, 5));
+    let (lag_of_lists, lag_of_properties) = (Limit::told(3, 5), Limit::told(5, 5));
     Row::new(
         "MediaWiki",
         [
-            Way::new("C", server(move |request, nth| two_lists(request, nth, &lag_of_lists)), lists)
-                .named("two lists"),
-            Way::new(
-                "C",
-                server(move |request, nth| generator(request, nth, &lag_of_properties)),
-                properties,
-            )
-            .named("properties of a generator"),
+            Way::new("C", serve(move |asked| two_lists(asked, &lag_of_lists)), lists).named("two lists"),
+            Way::new("C", serve(move |asked| generator(asked, &lag_of_properties)), properties)
+                .named("properties of a generator"),
         ],
     )
 }
 
 /// Which modules a query has done with: what stands behind `||` in `continue`.
-fn done(request: &Request) -> Vec<String> {
-    let text = param(request, "continue").unwrap_or_default();
+fn done(asked: &Asked<'_>) -> Vec<String> {
+    let text = asked.query("continue").unwrap_or_default();
     let done = text.split_once("||").map_or("", |(_, done)| done);
     done.split('|').filter(|module| !module.is_empty()).map(str::to_owned).collect()
 }
 
-fn lagging(request: &Request, nth: u64, limit: &Limit) -> Result<(), Reply> {
+fn lagging(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     // Without an action there is help, and without a format the answer is for people to read.
-    let is_query = param(request, "action").as_deref() == Some("query");
-    if !is_query || param(request, "format").as_deref() != Some("json") {
+    let is_query = asked.query("action") == Some("query");
+    if !is_query || asked.query("format") != Some("json") {
         return Err(Reply::status(200).html("<!DOCTYPE html><title>MediaWiki API help</title>"));
     }
-    limit.refuse(nth, || {
+    limit.pass(asked, |_| {
         let error =
             json!({"error": {"code": "maxlag", "info": "Waiting for db1: 6 seconds lagged", "lag": 6}});
-        json_reply(200, &error).header("retry-after", "5").header("x-database-lag", "6")
+        answer(200, error).header("retry-after", "5").header("x-database-lag", "6")
     })
 }
 
 fn wiki_error(code: &str) -> Reply {
-    json_reply(200, &json!({"error": {"code": code, "info": "The query cannot be made."}}))
+    answer(200, json!({"error": {"code": code, "info": "The query cannot be made."}}))
 }
 
 /// Two lists in one query. Each reply says in `continue` how the first query is to be changed for the next: a list that
 /// is at its end has no key any more, and is not asked for again only if its name is sent back.
-fn two_lists(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    lagging(request, nth, limit)?;
-    if param(request, "list").as_deref() != Some("allpages|allcategories") {
+fn two_lists(asked: &Asked<'_>, limit: &Limit) -> Served {
+    lagging(asked, limit)?;
+    if asked.query("list") != Some("allpages|allcategories") {
         return Err(wiki_error("unknown_list"));
     }
-    let finished = done(request);
+    let finished = done(asked);
     let mut query = Map::new();
     let (mut more, mut ended) = (Map::new(), Vec::new());
     for (list, prefix, numbers) in [("allpages", "ap", 0..800), ("allcategories", "ac", 800..RECORDS)] {
@@ -201,11 +196,11 @@ fn two_lists(request: &Request, nth: u64, limit: &Limit) -> Answered {
             ended.push(list);
             continue;
         }
-        let size = number(request, &format!("{prefix}limit"), 10)?.min(500);
-        let next = param(request, &format!("{prefix}continue")).map(|next| token(Some(next), "Title_"));
+        let size = asked.number(&format!("{prefix}limit"), 10)?.min(500);
+        let next = asked.query(&format!("{prefix}continue")).map(|next| number_in(Some(next), "Title_"));
         let first = next.transpose()?.unwrap_or(numbers.start);
         let end = (first + size).min(numbers.end);
-        query.insert(list.to_owned(), rows(first..end).into());
+        query.insert(list.to_owned(), bare(first..end).into());
         if end < numbers.end {
             more.insert(format!("{prefix}continue"), json!(format!("Title_{end}")));
         } else {
@@ -213,32 +208,32 @@ fn two_lists(request: &Request, nth: u64, limit: &Limit) -> Answered {
         }
     }
     if more.is_empty() {
-        return Ok(json_reply(200, &json!({"batchcomplete": true, "query": query})));
+        return ok(json!({"batchcomplete": true, "query": query}));
     }
     more.insert("continue".into(), json!(format!("-||{}", ended.join("|"))));
-    Ok(json_reply(200, &json!({"continue": more, "query": query})))
+    ok(json!({"continue": more, "query": query}))
 }
 
 /// Pages that a generator finds, twenty at a time, and the categories of them, fifty at a time: each reply has all
 /// twenty pages and some of their categories, until the batch is complete.
-fn generator(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    lagging(request, nth, limit)?;
-    if param(request, "generator").as_deref() != Some("allpages") {
+fn generator(asked: &Asked<'_>, limit: &Limit) -> Served {
+    lagging(asked, limit)?;
+    if asked.query("generator") != Some("allpages") {
         return Err(wiki_error("badgenerator"));
     }
     // Page p has the categories 10p to 10p + 9; every fourth behind the first few is a page without any.
-    let batch = token(param(request, "gapcontinue"), "Page_")?;
-    let (pages, categories) = (number(request, "gaplimit", 10)?, number(request, "cllimit", 10)?);
+    let batch = number_in(asked.query("gapcontinue"), "Page_")?;
+    let (pages, categories) = (asked.number("gaplimit", 10)?, asked.number("cllimit", 10)?);
     let end = (batch + pages) * 10;
-    let first = token(param(request, "clcontinue"), "Cat_")?.max(batch * 10);
+    let first = number_in(asked.query("clcontinue"), "Cat_")?.max(batch * 10);
     let shown = first..(first + categories).min(end).min(RECORDS);
     let found: Vec<Value> = (batch..batch + pages)
         .take_while(|page| page * 10 < RECORDS)
         .map(|page| {
             let own = (page * 10).max(shown.start)..(page * 10 + 10).min(shown.end);
             let mut found = json!({"pageid": page, "ns": 0, "title": format!("Page {page}")});
-            if !own.is_empty() && param(request, "prop").as_deref() == Some("categories") {
-                found["categories"] = rows(own).into();
+            if !own.is_empty() && asked.query("prop") == Some("categories") {
+                found["categories"] = bare(own).into();
             }
             found
         })
@@ -249,12 +244,12 @@ fn generator(request: &Request, nth: u64, limit: &Limit) -> Answered {
         if batch > 0 {
             more["gapcontinue"] = json!(format!("Page_{batch}"));
         }
-        return Ok(json_reply(200, &json!({"continue": more, "query": query})));
+        return ok(json!({"continue": more, "query": query}));
     }
     let mut body = json!({"batchcomplete": true, "query": query});
     if end < RECORDS {
         body["continue"] =
             json!({"gapcontinue": format!("Page_{}", batch + pages), "continue": "gapcontinue||"});
     }
-    Ok(json_reply(200, &body))
+    ok(body)
 }

@@ -3,21 +3,18 @@
 use std::time::Duration;
 
 use chrono::DateTime;
+use headwater::Source;
 use headwater::exchange::{Verdict, When};
 use headwater::page::Select;
 use headwater::pages::Fanout;
 use headwater::paginate::{Cursor, NextUrl, PageNumber, Single};
 use headwater::testing::Reply;
-use headwater::{Request, Source};
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{
-    Answered, Limit, PLACES, credentials, cut, demand, header, json_reply, number, param, rows, seen, server,
-    token,
-};
+use super::server::{Asked, Limit, PLACES, Served, answer, bare, demand, number_in, ok, seen, serve, slice};
 
-pub(crate) fn rows_of_offices() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![bigcommerce(), zoom(), marketo(), pipedrive()]
 }
 
@@ -30,7 +27,7 @@ fn bigcommerce() -> Row {
             .header("Accept", "application/json")
             .records("data")
     };
-    let limits = || [Limit::at(3, 12), Limit::at(6, 17)];
+    let limits = || [Limit::told(3, 12), Limit::told(6, 17)];
     let (of_links, of_pages) = (limits(), limits());
     let links =
         source().query("limit", "100").paginate(NextUrl::body("meta.pagination.links.next").missing_ends());
@@ -38,21 +35,16 @@ fn bigcommerce() -> Row {
     Row::new(
         "BigCommerce v3",
         [
-            Way::new("N", server(move |request, nth| products(request, nth, &of_links)), links)
-                .named("next link"),
-            Way::new(
-                "G",
-                server(move |request, nth| products(request, nth, &of_pages)),
-                source().paginate(pages),
-            )
-            .named("pages"),
+            Way::new("N", serve(move |asked| products(asked, &of_links)), links).named("next link"),
+            Way::new("G", serve(move |asked| products(asked, &of_pages)), source().paginate(pages))
+                .named("pages"),
         ],
     )
 }
 
 /// Products: the next link is nothing but a query, and the budget begins anew in so many milliseconds.
-fn products(request: &Request, nth: u64, [budget, limit]: &[Limit; 2]) -> Answered {
-    let used_up = budget.hit(nth)?;
+fn products(asked: &Asked<'_>, [budget, limit]: &[Limit; 2]) -> Served {
+    let used_up = budget.meets(asked)?.is_some();
     let of_budget = |reply: Reply, left: &str, reset: &str| {
         reply
             .header("x-rate-limit-time-window-ms", "30000")
@@ -61,11 +53,11 @@ fn products(request: &Request, nth: u64, [budget, limit]: &[Limit; 2]) -> Answer
             .header("x-rate-limit-requests-left", left)
     };
     // Of the two waits, the longer is meant.
-    limit.refuse(nth, || of_budget(Reply::status(429).header("x-retry-after", "5"), "0", "17000"))?;
-    credentials(request, "x-auth-token", "token-of-bigcommerce")?;
-    demand(header(request, "accept") == Some("application/json"), 406, "Not Acceptable")?;
-    let (page, size) = (number(request, "page", 1)?.max(1), number(request, "limit", 50)?.min(250));
-    let range = cut((page - 1) * size, size);
+    limit.pass(asked, |_| of_budget(Reply::status(429).header("x-retry-after", "5"), "0", "17000"))?;
+    asked.credentials("x-auth-token", "token-of-bigcommerce")?;
+    demand(asked.header("accept") == Some("application/json"), 406, "Not Acceptable")?;
+    let (page, size) = (asked.number("page", 1)?.max(1), asked.number("limit", 50)?.min(250));
+    let range = slice((page - 1) * size, size);
     let pages = RECORDS.div_ceil(size);
     let mut links = json!({"current": format!("?page={page}&limit={size}")});
     if page < pages {
@@ -75,85 +67,74 @@ fn products(request: &Request, nth: u64, [budget, limit]: &[Limit; 2]) -> Answer
         "total": RECORDS, "count": range.end - range.start, "per_page": size, "current_page": page,
         "total_pages": pages, "links": links,
     });
-    let reply = json_reply(200, &json!({"data": rows(range), "meta": {"pagination": pagination}}));
+    let reply = answer(200, json!({"data": bare(range), "meta": {"pagination": pagination}}));
     Ok(if used_up { of_budget(reply, "0", "12000") } else { of_budget(reply, "140", "15000") })
 }
 
 /// A token, empty at the end, along with all parameters of the first request (developers.zoom.us: Pagination; Rate
 /// limits).
 fn zoom() -> Row {
-    let limits = [Limit::at(2, 0), Limit::at(4, 300)];
+    let limits = [Limit::told(2, 0), Limit::told(4, 300)];
     let source = Source::get("users", "https://api.zoom.us/v2/users")
         .bearer("token-of-zoom")
         .query("status", "active")
         .query("page_size", "300")
         .records("users")
         .paginate(Cursor::body("next_page_token").into_query("next_page_token"));
-    Row::new("Zoom", [Way::new("C", server(move |request, nth| users(request, nth, &limits)), source)])
+    Row::new("Zoom", [Way::new("C", serve(move |asked| users(asked, &limits)), source)])
 }
 
 /// Users: the token goes along with all parameters of the first request. Too many a second is a 429 without a wait; too
 /// many a day is one that names the moment when the day is over.
-fn users(request: &Request, nth: u64, [second, day]: &[Limit; 2]) -> Answered {
+fn users(asked: &Asked<'_>, [second, day]: &[Limit; 2]) -> Served {
     let limited = |kind: &str| {
-        json_reply(
-            429,
-            &json!({"code": 429, "message": "You have reached the maximum rate limit for this API."}),
-        )
-        .header("x-ratelimit-category", "Medium")
-        .header("x-ratelimit-type", kind)
-        .header("x-ratelimit-limit", "60")
-        .header("x-ratelimit-remaining", "0")
+        answer(429, json!({"code": 429, "message": "You have reached the maximum rate limit for this API."}))
+            .header("x-ratelimit-category", "Medium")
+            .header("x-ratelimit-type", kind)
+            .header("x-ratelimit-limit", "60")
+            .header("x-ratelimit-remaining", "0")
     };
-    second.refuse(nth, || limited("QPS"))?;
-    day.refuse(nth, || {
-        let over = DateTime::from_timestamp(day.over_at().cast_signed(), 0).unwrap_or_default();
+    second.pass(asked, |_| limited("QPS"))?;
+    day.pass(asked, |wait| {
+        let over = DateTime::from_timestamp(day.after(wait).cast_signed(), 0).unwrap_or_default();
         limited("Daily-limit").header("retry-after", &over.format("%Y-%m-%dT%H:%M:%SZ").to_string())
     })?;
-    credentials(request, "authorization", "Bearer token-of-zoom")?;
-    demand(
-        param(request, "status").as_deref() == Some("active"),
-        400,
-        "300: The next page token is invalid.",
-    )?;
-    let size = number(request, "page_size", 30)?.min(300);
-    let text = param(request, "next_page_token").filter(|token| !token.is_empty());
-    let range = cut(token(text, "w7587w4eiyfsudgf")?, size);
+    asked.authorized("Bearer token-of-zoom")?;
+    demand(asked.query("status") == Some("active"), 400, "300: The next page token is invalid.")?;
+    let size = asked.number("page_size", 30)?.min(300);
+    let text = asked.query("next_page_token").filter(|token| !token.is_empty());
+    let range = slice(number_in(text, "w7587w4eiyfsudgf")?, size);
     let next = if range.end < RECORDS { format!("w7587w4eiyfsudgf{}", range.end) } else { String::new() };
     let body =
-        json!({"page_size": size, "total_records": RECORDS, "next_page_token": next, "users": rows(range)});
-    Ok(json_reply(200, &body))
+        json!({"page_size": size, "total_records": RECORDS, "next_page_token": next, "users": bare(range)});
+    ok(body)
 }
 
 fn failed(code: &str) -> Reply {
     let error = json!({"requestId": "1607c", "success": false, "errors": [{"code": code, "message": "no"}]});
-    json_reply(200, &error)
+    answer(200, error)
 }
 
 /// Activities behind a token that another call makes out of a date; empty answers in between, and errors with 200.
-fn activities(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    limit.refuse(nth, || failed("606"))?;
-    let path = request.url().path();
+fn activities(asked: &Asked<'_>, limit: &Limit) -> Served {
+    limit.pass(asked, |_| failed("606"))?;
+    let path = asked.path();
     if path.ends_with("/activities/pagingtoken.json") {
-        demand(param(request, "sinceDatetime").is_some(), 400, "1003: sinceDatetime is missing")?;
+        demand(asked.query("sinceDatetime").is_some(), 400, "1003: sinceDatetime is missing")?;
         let token = json!({"requestId": "1607c", "success": true, "nextPageToken": "GIYDAOBNGEYS0"});
-        return Ok(json_reply(200, &token));
+        return ok(token);
     }
-    credentials(request, "authorization", "Bearer token-of-marketo")?;
-    demand(
-        param(request, "activityTypeIds").as_deref() == Some("1"),
-        400,
-        "1003: activityTypeIds is missing",
-    )?;
-    let Some(at) = param(request, "nextPageToken") else { return Err(failed("1003")) };
-    let place = token(Some(at), "GIYDAOBNGEYS").map_err(|_| failed("1003"))?;
-    let (numbers, end) = seen(place, number(request, "batchSize", 300)?.min(300));
+    asked.authorized("Bearer token-of-marketo")?;
+    demand(asked.query("activityTypeIds") == Some("1"), 400, "1003: activityTypeIds is missing")?;
+    let Some(at) = asked.query("nextPageToken") else { return Err(failed("1003")) };
+    let place = number_in(Some(at), "GIYDAOBNGEYS").map_err(|_| failed("1003"))?;
+    let (numbers, end) = seen(place, asked.number("batchSize", 300)?.min(300));
     let mut body = json!({"requestId": "24fd", "success": true, "moreResult": end < PLACES});
     body["nextPageToken"] = json!(format!("GIYDAOBNGEYS{end}"));
     if !numbers.is_empty() {
-        body["result"] = rows(numbers).into();
+        body["result"] = bare(numbers).into();
     }
-    Ok(json_reply(200, &body))
+    ok(body)
 }
 
 /// A token, absent at the end of leads; for activities a flag, and a first token that another call makes out of a date.
@@ -171,8 +152,8 @@ fn marketo() -> Row {
         .query("batchSize", "300")
         .records("result")
         .paginate(Cursor::body("nextPageToken").into_query("nextPageToken").missing_ends());
-    let limit = Limit::at(4, 20);
-    let api = server(move |request, nth| activities(request, nth, &limit));
+    let limit = Limit::told(4, 20);
+    let api = serve(move |asked| activities(asked, &limit));
     let tokens = source("tokens", "activities/pagingtoken.json")
         .query("sinceDatetime", "2026-01-01T00:00:00Z")
         .records(Select::object(""))
@@ -185,52 +166,52 @@ fn marketo() -> Row {
         .records(Select::path("result").optional())
         .paginate(Cursor::body("nextPageToken").into_query("nextPageToken").until_false("moreResult"))
         .fanout(Fanout::over(tokens).bind("token", "nextPageToken"));
-    let limit = Limit::at(2, 20);
+    let limit = Limit::told(2, 20);
     Row::new(
         "Marketo",
         [
-            Way::new("C", server(move |request, nth| leads(request, nth, &limit)), of_list).named("leads"),
+            Way::new("C", serve(move |asked| leads(asked, &limit)), of_list).named("leads"),
             Way::new("F C", api, since).named("activities"),
         ],
     )
 }
 
 /// Leads: the token is absent at the end.
-fn leads(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    limit.refuse(nth, || failed("606"))?;
-    credentials(request, "authorization", "Bearer token-of-marketo")?;
-    let filtered = param(request, "filterType").is_some() && param(request, "filterValues").is_some();
+fn leads(asked: &Asked<'_>, limit: &Limit) -> Served {
+    limit.pass(asked, |_| failed("606"))?;
+    asked.authorized("Bearer token-of-marketo")?;
+    let filtered = asked.query("filterType").is_some() && asked.query("filterValues").is_some();
     if !filtered {
         return Err(failed("1003"));
     }
     let range =
-        cut(token(param(request, "nextPageToken"), "PS5VL5WD")?, number(request, "batchSize", 300)?.min(300));
-    let mut body = json!({"requestId": "24fd", "success": true, "result": rows(range.clone())});
+        slice(number_in(asked.query("nextPageToken"), "PS5VL5WD")?, asked.number("batchSize", 300)?.min(300));
+    let mut body = json!({"requestId": "24fd", "success": true, "result": bare(range.clone())});
     if range.end < RECORDS {
         body["nextPageToken"] = json!(format!("PS5VL5WD{}", range.end));
     }
-    Ok(json_reply(200, &body))
+    ok(body)
 }
 
 /// v1: an offset that the server gives, and a flag; v2: a cursor, `null` at the end (pipedrive.readme.io: Pagination;
 /// Rate limiting).
 fn pipedrive() -> Row {
-    let budget = Limit::at(2, 2);
-    let notes = server(move |request, nth| {
-        let used_up = budget.hit(nth)?;
-        credentials(request, "x-api-token", "token-of-pipedrive")?;
-        let (start, limit) = (number(request, "start", 0)?, number(request, "limit", 100)?);
+    let budget = Limit::told(2, 2);
+    let notes = serve(move |asked| {
+        let used_up = budget.meets(asked)?.is_some();
+        asked.credentials("x-api-token", "token-of-pipedrive")?;
+        let (start, limit) = (asked.number("start", 0)?, asked.number("limit", 100)?);
         demand(limit <= 500, 400, "limit is at most 500")?;
-        let range = cut(start, limit);
+        let range = slice(start, limit);
         let more = range.end < RECORDS;
         let mut pagination = json!({"start": start, "limit": limit, "more_items_in_collection": more});
         if more {
             pagination["next_start"] = json!(range.end);
         }
         let body =
-            json!({"success": true, "data": rows(range), "additional_data": {"pagination": pagination}});
+            json!({"success": true, "data": bare(range), "additional_data": {"pagination": pagination}});
         // 40 requests in two seconds, counted down to the moment when it begins anew.
-        Ok(json_reply(200, &body)
+        Ok(answer(200, body)
             .header("x-ratelimit-limit", "40")
             .header("x-ratelimit-remaining", if used_up { "0" } else { "30" })
             .header("x-ratelimit-reset", "2"))
@@ -244,21 +225,21 @@ fn pipedrive() -> Row {
         .records("data")
         .paginate(start);
 
-    let limit = Limit::at(2, 2);
-    let deals = server(move |request, nth| {
-        limit.refuse(nth, || {
-            json_reply(429, &json!({"success": false, "error": "request over limit"}))
+    let limit = Limit::told(2, 2);
+    let deals = serve(move |asked| {
+        limit.pass(asked, |_| {
+            answer(429, json!({"success": false, "error": "request over limit"}))
                 .header("x-ratelimit-limit", "40")
                 .header("x-ratelimit-remaining", "0")
                 .header("x-ratelimit-reset", "2")
         })?;
-        credentials(request, "x-api-token", "token-of-pipedrive")?;
-        let limit = number(request, "limit", 100)?;
+        asked.credentials("x-api-token", "token-of-pipedrive")?;
+        let limit = asked.number("limit", 100)?;
         demand(limit <= 500, 400, "limit is at most 500")?;
-        let range = cut(token(param(request, "cursor"), "eyJ")?, limit);
+        let range = slice(number_in(asked.query("cursor"), "eyJ")?, limit);
         let next = (range.end < RECORDS).then(|| format!("eyJ{}", range.end));
-        let body = json!({"success": true, "data": rows(range), "additional_data": {"next_cursor": next}});
-        Ok(json_reply(200, &body))
+        let body = json!({"success": true, "data": bare(range), "additional_data": {"next_cursor": next}});
+        ok(body)
     });
     let v2 = Source::get("deals", "https://company.pipedrive.com/api/v2/deals")
         .api_key_header("x-api-token", "token-of-pipedrive")

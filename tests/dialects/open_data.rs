@@ -11,22 +11,22 @@ use headwater::{Request, Source};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Answered, Limit, cut, demand, header, json_reply, number, param, refusal, rows, server};
+use super::server::{Asked, Limit, Served, answer, bare, demand, ok, refuse, serve, slice};
 
-pub(crate) fn rows_of_open_data() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![ckan(), socrata(), openfda(), neows()]
 }
 
 /// Offsets, as `start` and `rows` for data sets and as `offset` and `limit` for the rows of one; both sizes are
 /// clamped without a word (docs.ckan.org: API guide, `package_search`; DataStore extension, `datastore_search`).
 fn ckan() -> Row {
-    let packages = server(|request, _| {
+    let packages = serve(|asked| {
         let known = |name: &str| matches!(name, "q" | "fq" | "sort" | "rows" | "start");
-        let strange = request.url().query_pairs().any(|(name, _)| !known(&name));
+        let strange = asked.request.url().query_pairs().any(|(name, _)| !known(&name));
         demand(!strange, 409, "Search Query is invalid: Invalid search parameters")?;
-        let size = number(request, "rows", 10)?.min(1000);
-        let range = cut(number(request, "start", 0)?, size);
-        Ok(json_reply(200, &json!({"success": true, "result": {"count": RECORDS, "results": rows(range)}})))
+        let size = asked.number("rows", 10)?.min(1000);
+        let range = slice(asked.number("start", 0)?, size);
+        ok(json!({"success": true, "result": {"count": RECORDS, "results": bare(range)}}))
     });
     let data_sets = Source::get("packages", "https://catalog.data.gov/api/3/action/package_search")
         .records("result.results")
@@ -41,30 +41,29 @@ fn ckan() -> Row {
         "CKAN",
         [
             Way::new("O", packages, data_sets).named("package_search"),
-            Way::new("O", server(|request, _| datastore(request)), one_data_set)
-                .named("datastore_search by POST"),
+            Way::new("O", serve(|asked| datastore(asked)), one_data_set).named("datastore_search by POST"),
         ],
     )
 }
 
 /// The rows of one data set, by POST: at most 32,000 at once, here 300.
-fn datastore(request: &Request) -> Answered {
-    let body = request.body().unwrap_or(&Value::Null);
+fn datastore(asked: &Asked<'_>) -> Served {
+    let body = asked.body("");
     let known = body["resource_id"] == "5b3cf3a8-9a58-45ee-8e1a-4d98b8320c9a";
     demand(known, 404, "Not Found Error: resource_id")?;
     let (offset, limit) = (body["offset"].as_u64().unwrap_or(0), body["limit"].as_u64().unwrap_or(100));
     let found =
-        json!({"total": RECORDS, "limit": limit.min(300), "records": rows(cut(offset, limit.min(300)))});
-    Ok(json_reply(200, &json!({"success": true, "result": found})))
+        json!({"total": RECORDS, "limit": limit.min(300), "records": bare(slice(offset, limit.min(300)))});
+    ok(json!({"success": true, "result": found}))
 }
 
 /// `$limit` and `$offset`; without `$order` the rows come in another order each time (dev.socrata.com: Paging through
 /// Data). Since 2.1 the size has no maximum. Who sends no application token shares the budget of all others.
 fn socrata() -> Row {
-    let soda = server(|request, nth| {
-        limit_of_socrata(request, nth)?;
-        let (offset, limit) = (number(request, "$offset", 0)?, number(request, "$limit", 1000)?);
-        Ok(json_reply(200, &ordered(request, nth, cut(offset, limit)).into()))
+    let soda = serve(|asked| {
+        limit_of_socrata(asked)?;
+        let (offset, limit) = (asked.number("$offset", 0)?, asked.number("$limit", 1000)?);
+        ok(ordered(asked, slice(offset, limit)).into())
     });
     let source = Source::get("crimes", "https://data.cityofchicago.org/resource/ijzp-q8t2.json")
         .header("X-App-Token", "token")
@@ -88,44 +87,43 @@ fn socrata() -> Row {
         "Socrata",
         [
             Way::new("O", soda, source).named("SODA 2"),
-            Way::new("G", server(soda_3), soda_of_3).named("SODA 3"),
-            Way::new("O", server(soda_csv), csv).named("CSV"),
+            Way::new("G", serve(soda_3), soda_of_3).named("SODA 3"),
+            Way::new("O", serve(soda_csv), csv).named("CSV"),
         ],
     )
 }
 
 /// SODA 3: the query and the page in the body of a POST.
-fn soda_3(request: &Request, nth: u64) -> Answered {
-    limit_of_socrata(request, nth)?;
-    let body = request.body().unwrap_or(&Value::Null);
+fn soda_3(asked: &Asked<'_>) -> Served {
+    limit_of_socrata(asked)?;
+    let body = asked.body("");
     demand(body["query"].is_string(), 400, "query is missing")?;
     let page = &body["page"];
     let (number, size) =
         (page["pageNumber"].as_u64().unwrap_or(1), page["pageSize"].as_u64().unwrap_or(1000));
     demand(number > 0, 400, "pages start at 1")?;
-    Ok(json_reply(200, &rows(cut((number - 1) * size, size)).into()))
+    ok(bare(slice((number - 1) * size, size)).into())
 }
 
 /// The same rows in CSV, under a line of names that also stands above none at all.
-fn soda_csv(request: &Request, nth: u64) -> Answered {
-    limit_of_socrata(request, nth)?;
-    let range = cut(number(request, "$offset", 0)?, number(request, "$limit", 1000)?);
-    let lines = ordered(request, nth, range)
-        .into_iter()
-        .map(|row| format!("\"{}\",\"THEFT, \"\"PETTY\"\"\"\n", row["n"]));
+fn soda_csv(asked: &Asked<'_>) -> Served {
+    limit_of_socrata(asked)?;
+    let range = slice(asked.number("$offset", 0)?, asked.number("$limit", 1000)?);
+    let lines =
+        ordered(asked, range).into_iter().map(|row| format!("\"{}\",\"THEFT, \"\"PETTY\"\"\"\n", row["n"]));
     let body: String = ["\"n\",\"primary_type\"\n".to_owned()].into_iter().chain(lines).collect();
     Ok(Reply::status(200).header("content-type", "text/csv; charset=UTF-8").body(body))
 }
 
-fn limit_of_socrata(request: &Request, nth: u64) -> Result<(), Reply> {
+fn limit_of_socrata(asked: &Asked<'_>) -> Result<(), Reply> {
     // A parameter without `$` is a filter by a column of that name.
-    let strange = request.url().query_pairs().any(|(name, _)| !name.starts_with('$'));
+    let strange = asked.request.url().query_pairs().any(|(name, _)| !name.starts_with('$'));
     demand(!strange, 400, "query.soql.no-such-column")?;
-    demand(header(request, "x-app-token") == Some("token") && nth != 2, 429, "throttled")
+    demand(asked.header("x-app-token") == Some("token") && asked.nth != 2, 429, "throttled")
 }
 
-fn ordered(request: &Request, nth: u64, range: std::ops::Range<u64>) -> Vec<Value> {
-    let turned = if param(request, "$order").as_deref() == Some(":id") { 0 } else { nth * 37 };
+fn ordered(asked: &Asked<'_>, range: std::ops::Range<u64>) -> Vec<Value> {
+    let turned = if asked.query("$order") == Some(":id") { 0 } else { asked.nth * 37 };
     range.map(|n| json!({ "n": (n + turned) % RECORDS })).collect()
 }
 
@@ -137,12 +135,12 @@ fn openfda() -> Row {
             .api_key_query("api_key", "fda-key-0123456789")
             .records("results")
     };
-    let limit = Limit::at(4, 20);
-    let links = server(move |request, nth| {
+    let limit = Limit::told(4, 20);
+    let links = serve(move |asked| {
         let limited =
             || Reply::status(429).header("retry-after", "20").body(r#"{"error":{"code":"OVER_RATE_LIMIT"}}"#);
-        limit.refuse(nth, limited)?;
-        events(request)
+        limit.pass(asked, |_| limited())?;
+        events(asked)
     });
     let after = source().query("limit", "100").paginate(LinkHeader::new());
     let skipped = source().paginate(Offset::new(50).offset_param("skip").until_total("meta.results.total"));
@@ -163,8 +161,8 @@ fn openfda() -> Row {
         "openFDA",
         [
             Way::new("N", links, after).named("search_after"),
-            Way::new("O", server(|request, _| events(request)), skipped).named("skip"),
-            Way::new("O W", server(|request, _| events_of_days(request)), in_days).named("skip, in windows"),
+            Way::new("O", serve(|asked| events(asked)), skipped).named("skip"),
+            Way::new("O W", serve(|asked| events_of_days(asked)), in_days).named("skip, in windows"),
         ],
     )
 }
@@ -172,18 +170,18 @@ fn openfda() -> Row {
 /// The vendor's largest `skip` is 25,000.
 const SKIPPED: u64 = 25_000;
 
-fn events(request: &Request) -> Answered {
-    demand(param(request, "api_key").as_deref() == Some("fda-key-0123456789"), 403, "API_KEY_MISSING")?;
-    let (skip, limit) = (number(request, "skip", 0)?, number(request, "limit", 1)?);
+fn events(asked: &Asked<'_>) -> Served {
+    demand(asked.query("api_key") == Some("fda-key-0123456789"), 403, "API_KEY_MISSING")?;
+    let (skip, limit) = (asked.number("skip", 0)?, asked.number("limit", 1)?);
     demand(skip <= SKIPPED, 400, "Skip value must 25000 or less.")?;
     demand((1..=1000).contains(&limit), 400, "Limit must be 1000 or less.")?;
-    let after = param(request, "search_after").map(|after| after.trim_start_matches("0=").parse::<u64>());
+    let after = asked.query("search_after").map(|after| after.trim_start_matches("0=").parse::<u64>());
     let first = match after {
         Some(Ok(after)) => after + 1,
-        Some(Err(_)) => return Err(refusal(400, "search_after cannot be read")),
+        Some(Err(_)) => return Err(refuse(400, "search_after cannot be read")),
         None => skip,
     };
-    let range = cut(first, limit);
+    let range = slice(first, limit);
     demand(!range.is_empty(), 404, "No matches found!")?;
     let next = if skip > 0 {
         format!("skip={}", skip + limit)
@@ -192,8 +190,8 @@ fn events(request: &Request) -> Answered {
     };
     let link = format!("<https://api.fda.gov/drug/event.json?limit={limit}&{next}>; rel=\"next\"");
     let more = range.end < RECORDS;
-    let found = json!({"meta": {"results": {"skip": skip, "limit": limit, "total": RECORDS}}, "results": rows(range)});
-    let reply = json_reply(200, &found);
+    let found = json!({"meta": {"results": {"skip": skip, "limit": limit, "total": RECORDS}}, "results": bare(range)});
+    let reply = answer(200, found);
     Ok(if more { reply.header("link", &link) } else { reply })
 }
 
@@ -225,9 +223,9 @@ fn neows() -> Row {
     Row::new(
         "NASA NeoWs",
         [
-            Way::new("G", server(asteroids), browse).named("browse by page"),
-            Way::new("N", server(asteroids), links).named("browse by link"),
-            Way::new("W", server(asteroids), feed).named("feed, in windows").has("day"),
+            Way::new("G", serve(asteroids), browse).named("browse by page"),
+            Way::new("N", serve(asteroids), links).named("browse by link"),
+            Way::new("W", serve(asteroids), feed).named("feed, in windows").has("day"),
         ],
     )
 }
@@ -239,15 +237,15 @@ fn discovered(n: u64) -> NaiveDate {
 
 /// Asteroids by page, with links of http that hold the key; or those of some days, at most seven behind the first, as a
 /// map from the day to a list, with a link to the days after them that never ends.
-fn asteroids(request: &Request, nth: u64) -> Answered {
-    if nth == 3 {
-        return Err(json_reply(429, &json!({"error": {"code": "OVER_RATE_LIMIT"}})));
+fn asteroids(asked: &Asked<'_>) -> Served {
+    if asked.nth == 3 {
+        return Err(answer(429, json!({"error": {"code": "OVER_RATE_LIMIT"}})));
     }
-    demand(param(request, "api_key").as_deref() == Some("key-of-nasa-01234567"), 403, "API_KEY_MISSING")?;
-    demand(request.url().scheme() == "https", 400, "HTTPS_REQUIRED")?;
+    demand(asked.query("api_key") == Some("key-of-nasa-01234567"), 403, "API_KEY_MISSING")?;
+    demand(asked.request.url().scheme() == "https", 400, "HTTPS_REQUIRED")?;
     let url = "http://api.nasa.gov/neo/rest/v1";
-    if request.url().path().ends_with("/neo/browse") {
-        let (page, size) = (number(request, "page", 0)?, number(request, "size", 20)?.min(20));
+    if asked.path().ends_with("/neo/browse") {
+        let (page, size) = (asked.number("page", 0)?, asked.number("size", 20)?.min(20));
         let pages = RECORDS.div_ceil(size);
         let mut links =
             json!({"self": format!("{url}/neo/browse?page={page}&size={size}&api_key=key-of-nasa-01234567")});
@@ -256,48 +254,45 @@ fn asteroids(request: &Request, nth: u64) -> Answered {
             links["next"] = json!(next);
         }
         let about = json!({"size": size, "total_elements": RECORDS, "total_pages": pages, "number": page});
-        let found = rows(cut(page * size, size));
-        return Ok(json_reply(200, &json!({"links": links, "page": about, "near_earth_objects": found})));
+        let found = bare(slice(page * size, size));
+        return ok(json!({"links": links, "page": about, "near_earth_objects": found}));
     }
     let day = |name: &str| {
-        let text = param(request, name).ok_or_else(|| refusal(400, "start_date and end_date are days"))?;
-        text.parse::<NaiveDate>().map_err(|_| refusal(400, "Expected format (yyyy-mm-dd)"))
+        let text = asked.query(name).ok_or_else(|| refuse(400, "start_date and end_date are days"))?;
+        text.parse::<NaiveDate>().map_err(|_| refuse(400, "Expected format (yyyy-mm-dd)"))
     };
     let (start, end) = (day("start_date")?, day("end_date")?);
     demand((end - start).num_days() <= 7, 400, "The Feed date limit is only 7 Days")?;
     let mut days = serde_json::Map::new();
     for day in start.iter_days().take_while(|day| *day <= end) {
-        let found = rows((0..RECORDS).filter(|n| discovered(*n) == day));
+        let found = bare((0..RECORDS).filter(|n| discovered(*n) == day));
         days.insert(day.to_string(), found.into());
     }
     let next =
         format!("{url}/feed?start_date={end}&end_date={}&api_key=key-of-nasa-01234567", end + Days::new(7));
-    Ok(json_reply(200, &json!({"links": {"next": next}, "near_earth_objects": days}))
+    Ok(answer(200, json!({"links": {"next": next}, "near_earth_objects": days}))
         .header("x-ratelimit-limit", "1000")
         .header("x-ratelimit-remaining", "980"))
 }
 
 /// Events of some days, both ends included, ten a day. The vendor's largest `skip` is 25,000: here 250.
-fn events_of_days(request: &Request) -> Answered {
-    demand(param(request, "api_key").as_deref() == Some("fda-key-0123456789"), 403, "API_KEY_MISSING")?;
-    let (skip, limit) = (number(request, "skip", 0)?, number(request, "limit", 1)?);
+fn events_of_days(asked: &Asked<'_>) -> Served {
+    demand(asked.query("api_key") == Some("fda-key-0123456789"), 403, "API_KEY_MISSING")?;
+    let (skip, limit) = (asked.number("skip", 0)?, asked.number("limit", 1)?);
     demand(skip <= 250, 400, "Skip value must 25000 or less.")?;
-    let search = param(request, "search").unwrap_or_default();
+    let search = asked.query("search").unwrap_or_default();
     let days =
         search.strip_prefix("receivedate:[").and_then(|days| days.strip_suffix(']')?.split_once(" TO "));
-    let (from, to) = days.ok_or_else(|| refusal(400, "search cannot be read"))?;
+    let (from, to) = days.ok_or_else(|| refuse(400, "search cannot be read"))?;
     let day =
-        |text| NaiveDate::parse_from_str(text, "%Y%m%d").map_err(|_| refusal(400, "a day is no yyyymmdd"));
+        |text| NaiveDate::parse_from_str(text, "%Y%m%d").map_err(|_| refuse(400, "a day is no yyyymmdd"));
     let (from, to) = (day(from)?, day(to)?);
     let received = |n: u64| NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default() + Days::new(n / 10);
     let all: Vec<u64> = (0..RECORDS).filter(|n| (from..=to).contains(&received(*n))).collect();
-    let found = rows(all.iter().copied().skip(skip as usize).take(limit as usize));
+    let found = bare(all.iter().copied().skip(skip as usize).take(limit as usize));
     if found.is_empty() {
-        return Err(json_reply(
-            404,
-            &json!({"error": {"code": "NOT_FOUND", "message": "No matches found!"}}),
-        ));
+        return Err(answer(404, json!({"error": {"code": "NOT_FOUND", "message": "No matches found!"}})));
     }
     let about = json!({"skip": skip, "limit": limit, "total": all.len()});
-    Ok(json_reply(200, &json!({"meta": {"results": about}, "results": found})))
+    ok(json!({"meta": {"results": about}, "results": found}))
 }

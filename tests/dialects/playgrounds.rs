@@ -1,25 +1,23 @@
 //! Open catalogues of books, films, creatures and news.
 
 use chrono::{Days, NaiveDate};
+use headwater::Source;
 use headwater::page::Select;
 use headwater::pages::{Fanout, Step, TimeFormat, Window};
 use headwater::paginate::{End, NextUrl, Offset, PageNumber, Single};
 use headwater::testing::Reply;
-use headwater::{Request, Source};
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{
-    Answered, Limit, credentials, cut, demand, header, json_reply, number, param, rows, server,
-};
+use super::server::{Asked, Limit, Served, answer, bare, demand, ok, serve, slice};
 
-pub(crate) fn rows_of_playgrounds() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![pokeapi(), swapi(), tmdb(), open_library(), hacker_news()]
 }
 
 /// Next links, `null` at the end; the list holds references, each of which is fetched (pokeapi.co/docs/v2).
 fn pokeapi() -> Row {
-    let list = server(|request, _| pokemon(request));
+    let list = serve(|asked| pokemon(asked));
     let names = || {
         Source::get("names", "https://pokeapi.co/api/v2/pokemon")
             .query("limit", "100")
@@ -27,11 +25,11 @@ fn pokeapi() -> Row {
             .paginate(NextUrl::body("next"))
     };
     // Every request of both, and each item at its own address.
-    let both = server(|request, _| {
-        let id = request.url().path().strip_prefix("/api/v2/pokemon/").map(|id| id.trim_end_matches('/'));
-        let Some(id) = id.filter(|id| !id.is_empty()) else { return pokemon(request) };
+    let both = serve(|asked| {
+        let id = asked.path().strip_prefix("/api/v2/pokemon/").map(|id| id.trim_end_matches('/'));
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return pokemon(asked) };
         let n: u64 = id.parse().map_err(|_| Reply::status(404).body("Not Found"))?;
-        Ok(json_reply(200, &json!({"id": n, "name": id, "height": 7})))
+        ok(json!({"id": n, "name": id, "height": 7}))
     });
     let items = Source::get("pokemon", "https://pokeapi.co/api/v2/pokemon/{name}/")
         .records(Select::object(""))
@@ -46,22 +44,22 @@ fn pokeapi() -> Row {
     )
 }
 
-fn pokemon(request: &Request) -> Answered {
-    let (offset, limit) = (number(request, "offset", 0)?, number(request, "limit", 20)?);
-    let range = cut(offset, limit);
+fn pokemon(asked: &Asked<'_>) -> Served {
+    let (offset, limit) = (asked.number("offset", 0)?, asked.number("limit", 20)?);
+    let range = slice(offset, limit);
     let url = |path: String| format!("https://pokeapi.co/api/v2/pokemon{path}");
     let next = (range.end < RECORDS)
         .then(|| url(format!("?offset={}&limit={}", range.end, limit.min(RECORDS - range.end))));
     let refs: Vec<_> = range.map(|n| json!({"name": n.to_string(), "url": url(format!("/{n}/"))})).collect();
-    Ok(json_reply(200, &json!({"count": RECORDS, "next": next, "previous": null, "results": refs})))
+    ok(json!({"count": RECORDS, "next": next, "previous": null, "results": refs}))
 }
 
 /// Next links, `null` at the end, or page numbers (swapi.dev/documentation: Schema, Pagination; Rate limiting).
 fn swapi() -> Row {
     let source = || Source::get("people", "https://swapi.dev/api/people/").records("results");
     let throttled = || {
-        let limit = Limit::at(9, 9);
-        server(move |request, nth| people(request, nth, &limit))
+        let limit = Limit::told(9, 9);
+        serve(move |asked| people(asked, &limit))
     };
     let pages = source().paginate(PageNumber::new().until(End::total("count")));
     let links = source().paginate(NextUrl::body("next").upgrade_http());
@@ -72,35 +70,32 @@ fn swapi() -> Row {
 }
 
 /// People, ten a page; the links are of http, though they were asked for by https, and a page past the end is 404.
-fn people(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    limit.refuse(nth, || {
-        json_reply(429, &json!({"detail": "Request was throttled."})).header("retry-after", "9")
+fn people(asked: &Asked<'_>, limit: &Limit) -> Served {
+    limit.pass(asked, |_| {
+        answer(429, json!({"detail": "Request was throttled."})).header("retry-after", "9")
     })?;
-    demand(request.url().scheme() == "https" && request.url().path() == "/api/people/", 404, "Not found")?;
-    let (page, pages) = (number(request, "page", 1)?, RECORDS.div_ceil(10));
+    demand(asked.request.url().scheme() == "https" && asked.path() == "/api/people/", 404, "Not found")?;
+    let (page, pages) = (asked.number("page", 1)?, RECORDS.div_ceil(10));
     demand((1..=pages).contains(&page), 404, "Not found")?;
     let next = (page < pages).then(|| format!("http://swapi.dev/api/people/?page={}", page + 1));
-    let found = rows(cut((page - 1) * 10, 10));
-    Ok(json_reply(200, &json!({"count": RECORDS, "next": next, "previous": null, "results": found})))
+    let found = bare(slice((page - 1) * 10, 10));
+    ok(json!({"count": RECORDS, "next": next, "previous": null, "results": found}))
 }
 
 /// Films between two days, both among them, twenty a page, and no page beyond the last of `pages`.
-fn films(request: &Request, nth: u64, limit: &Limit, pages: u64) -> Answered {
-    limit.refuse(nth, || {
-        json_reply(429, &json!({"status_code": 25, "success": false})).header("retry-after", "4")
+fn films(asked: &Asked<'_>, limit: &Limit, pages: u64) -> Served {
+    limit.pass(asked, |_| {
+        answer(429, json!({"status_code": 25, "success": false})).header("retry-after", "4")
     })?;
-    credentials(request, "authorization", "Bearer token-of-tmdb")?;
-    let page = number(request, "page", 1)?;
+    asked.authorized("Bearer token-of-tmdb")?;
+    let page = asked.number("page", 1)?;
     if !(1..=pages).contains(&page) {
         let invalid = "Invalid page: Pages start at 1 and max at 500. They are expected to be an integer.";
-        return Err(json_reply(
-            400,
-            &json!({"status_code": 22, "status_message": invalid, "success": false}),
-        ));
+        return Err(answer(400, json!({"status_code": 22, "status_message": invalid, "success": false})));
     }
     let day = |name: &str| -> Result<Option<NaiveDate>, Reply> {
-        let text = param(request, name);
-        text.map(|text| text.parse().map_err(|_| json_reply(400, &json!({"status_code": 23})))).transpose()
+        let text = asked.query(name);
+        text.map(|text| text.parse().map_err(|_| answer(400, json!({"status_code": 23})))).transpose()
     };
     let (from, to) = (day("primary_release_date.gte")?, day("primary_release_date.lte")?);
     let within = |n: &u64| {
@@ -109,16 +104,13 @@ fn films(request: &Request, nth: u64, limit: &Limit, pages: u64) -> Answered {
     };
     let mut all: Vec<u64> = (0..RECORDS).filter(within).collect();
     // The order is that of popularity, which changes, unless another one is asked for.
-    if param(request, "sort_by").is_none() && !all.is_empty() {
-        let by = nth as usize * 37 % all.len();
+    if asked.query("sort_by").is_none() && !all.is_empty() {
+        let by = asked.nth as usize * 37 % all.len();
         all.rotate_left(by);
     }
-    let found = rows(all.iter().copied().skip((page as usize - 1) * 20).take(20));
+    let found = bare(all.iter().copied().skip((page as usize - 1) * 20).take(20));
     let (total, count) = (all.len() as u64, (all.len() as u64).div_ceil(20));
-    Ok(json_reply(
-        200,
-        &json!({"page": page, "results": found, "total_pages": count, "total_results": total}),
-    ))
+    ok(json!({"page": page, "results": found, "total_pages": count, "total_results": total}))
 }
 
 /// Page numbers up to 500, whatever `total_pages` says; beyond that, by days (developer.themoviedb.org: Discover, Movie;
@@ -130,12 +122,12 @@ fn tmdb() -> Row {
             .query("sort_by", "primary_release_date.asc")
             .records("results")
     };
-    let limit = Limit::at(3, 4);
+    let limit = Limit::told(3, 4);
     let all = source().paginate(PageNumber::new().most_pages(500).until_page_count("total_pages"));
-    let server_of_all = server(move |request, nth| films(request, nth, &limit, 500));
+    let server_of_all = serve(move |asked| films(asked, &limit, 500));
     // The vendor has 500 pages of twenty: here 20 pages, so that a year is too much.
-    let limit = Limit::at(3, 4);
-    let server_of_days = server(move |request, nth| films(request, nth, &limit, 20));
+    let limit = Limit::told(3, 4);
+    let server_of_days = serve(move |asked| films(asked, &limit, 20));
     let in_days = source()
         .query("primary_release_date.gte", "{start}")
         .query("primary_release_date.lte", "{end}")
@@ -159,7 +151,7 @@ fn tmdb() -> Row {
 
 /// A list of ids, and an item for each, which may be `null` (github.com/HackerNews/API).
 fn hacker_news() -> Row {
-    let api = server(|request, _| news(request));
+    let api = serve(|asked| news(asked));
     let ids = Source::get("ids", "https://hacker-news.firebaseio.com/v0/user/whoishiring.json")
         .records("submitted")
         .paginate(Single)
@@ -172,20 +164,20 @@ fn hacker_news() -> Row {
 }
 
 /// A list of ids, and an item of each, which is `null` where it was taken back.
-fn news(request: &Request) -> Answered {
-    let path = request.url().path();
+fn news(asked: &Asked<'_>) -> Served {
+    let path = asked.path();
     if path == "/v0/user/whoishiring.json" {
         // Every twenty-fifth of them is gone.
         let ids: Vec<u64> = (0..RECORDS + RECORDS / 24).map(|place| 1000 + place).collect();
-        return Ok(json_reply(200, &json!({"id": "whoishiring", "karma": 1, "submitted": ids})));
+        return ok(json!({"id": "whoishiring", "karma": 1, "submitted": ids}));
     }
     let id = path.strip_prefix("/v0/item/").and_then(|rest| rest.strip_suffix(".json")?.parse::<u64>().ok());
     let Some(place) = id.and_then(|id| id.checked_sub(1000)) else {
-        return Ok(json_reply(200, &json!(null)));
+        return ok(json!(null));
     };
     let gone = place % 25 == 24;
     let item = json!({"id": place + 1000, "type": "story", "n": place - place / 25});
-    Ok(json_reply(200, if gone { &serde_json::Value::Null } else { &item }))
+    ok(if gone { serde_json::Value::Null } else { item })
 }
 
 /// Pages of a search by number or offset; an author's works by a link from the path on, as far as 1,000 at once
@@ -193,17 +185,17 @@ fn news(request: &Request) -> Answered {
 /// second.
 fn open_library() -> Row {
     let agent = "headwater (books@example.com)";
-    let known = move |request: &Request| demand(header(request, "user-agent") == Some(agent), 403, "who?");
-    let works = server(move |request, _| {
-        known(request)?;
-        let (offset, limit) = (number(request, "offset", 0)?, number(request, "limit", 50)?.min(1000));
-        let range = cut(offset, limit);
-        let mut links = json!({"self": request.url().path(), "author": "/authors/OL23919A"});
+    let known = move |asked: &Asked<'_>| demand(asked.header("user-agent") == Some(agent), 403, "who?");
+    let works = serve(move |asked| {
+        known(asked)?;
+        let (offset, limit) = (asked.number("offset", 0)?, asked.number("limit", 50)?.min(1000));
+        let range = slice(offset, limit);
+        let mut links = json!({"self": asked.path(), "author": "/authors/OL23919A"});
         if range.end < RECORDS {
-            let path = request.url().path();
+            let path = asked.path();
             links["next"] = json!(format!("{path}?limit={limit}&offset={}", offset + limit));
         }
-        Ok(json_reply(200, &json!({"links": links, "size": RECORDS, "entries": rows(range)})))
+        ok(json!({"links": links, "size": RECORDS, "entries": bare(range)}))
     });
     let author = Source::get("works", "https://openlibrary.org/authors/OL23919A/works.json")
         .header("User-Agent", agent)
@@ -211,17 +203,17 @@ fn open_library() -> Row {
         .records("entries")
         .paginate(NextUrl::body("links.next").missing_ends());
     let search = || {
-        let limit = Limit::at(3, 15);
-        server(move |request, nth| {
-            limit.refuse(nth, || Reply::status(429).header("retry-after", "15"))?;
-            known(request)?;
-            if param(request, "q").is_none() {
-                return Ok(json_reply(200, &json!({"numFound": 0, "start": 0, "docs": []})));
+        let limit = Limit::told(3, 15);
+        serve(move |asked| {
+            limit.pass(asked, |_| Reply::status(429).header("retry-after", "15"))?;
+            known(asked)?;
+            if asked.query("q").is_none() {
+                return ok(json!({"numFound": 0, "start": 0, "docs": []}));
             }
-            let size = number(request, "limit", 100)?.min(1000);
-            let offset = number(request, "offset", (number(request, "page", 1)?.max(1) - 1) * size)?;
-            let found = json!({"numFound": RECORDS, "start": offset, "docs": rows(cut(offset, size))});
-            Ok(json_reply(200, &found))
+            let size = asked.number("limit", 100)?.min(1000);
+            let offset = asked.number("offset", (asked.number("page", 1)?.max(1) - 1) * size)?;
+            let found = json!({"numFound": RECORDS, "start": offset, "docs": bare(slice(offset, size))});
+            ok(found)
         })
     };
     let rust = || {

@@ -6,30 +6,30 @@ use headwater::testing::Reply;
 use serde_json::json;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Limit, credentials, cut, json_reply, number, param, rows, server, token};
+use super::server::{Limit, answer, bare, number_in, ok, serve, slice};
 
-pub(crate) fn rows_of_registries() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![docker(), npm(), bitbucket()]
 }
 
 /// `Link` from the path on, for the catalogue and for the tags; a list is cut short at 100 where no `n` was sent, and
 /// an `n` above 1,000 is refused (distribution.github.io: HTTP API V2, Pagination).
 fn docker() -> Row {
-    let limit = Limit::at(2, 30);
-    let catalog = server(move |request, nth| {
-        limit.refuse(nth, || {
+    let limit = Limit::told(2, 30);
+    let catalog = serve(move |asked| {
+        limit.pass(asked, |_| {
             Reply::status(429).header("retry-after", "30").body(r#"{"errors":[{"code":"TOOMANYREQUESTS"}]}"#)
         })?;
-        credentials(request, "authorization", "Bearer token-of-registry")?;
-        let size = number(request, "n", 100)?;
+        asked.authorized("Bearer token-of-registry")?;
+        let size = asked.number("n", 100)?;
         if size == 0 || size > 1000 {
-            return Err(json_reply(400, &json!({"errors": [{"code": "PAGINATION_NUMBER_INVALID"}]})));
+            return Err(answer(400, json!({"errors": [{"code": "PAGINATION_NUMBER_INVALID"}]})));
         }
         // Names in the order of their letters, and `last` is the name before the page.
-        let first = param(request, "last").map(|last| token(Some(last), "team/")).transpose()?;
-        let range = cut(first.map_or(0, |last| last + 1), size);
+        let first = asked.query("last").map(|last| number_in(Some(last), "team/")).transpose()?;
+        let range = slice(first.map_or(0, |last| last + 1), size);
         let names: Vec<_> = range.clone().map(|n| format!("{n:04}")).collect();
-        let reply = json_reply(200, &json!({ "repositories": names }));
+        let reply = answer(200, json!({ "repositories": names }));
         let link = format!("</v2/_catalog?last=team%2F{:04}&n={size}>; rel=\"next\"", range.end - 1);
         Ok(if range.end < RECORDS { reply.header("link", &link) } else { reply })
     });
@@ -39,10 +39,10 @@ fn docker() -> Row {
         .records("repositories")
         .paginate(LinkHeader::new());
     // Some registries (2.8) give all tags of a repository at once, whatever `n` is.
-    let tags = server(|request, _| {
-        credentials(request, "authorization", "Bearer token-of-registry")?;
+    let tags = serve(|asked| {
+        asked.authorized("Bearer token-of-registry")?;
         let names: Vec<_> = (0..RECORDS).map(|n| format!("{n:04}")).collect();
-        Ok(json_reply(200, &json!({"name": "team/app", "tags": names})))
+        ok(json!({"name": "team/app", "tags": names}))
     });
     let of_one = Source::get("tags", "https://registry.example.com/v2/team/app/tags/list")
         .bearer("token-of-registry")
@@ -61,30 +61,30 @@ fn docker() -> Row {
 /// Offsets in a search, 250 at most (github.com/npm/registry: REGISTRY-API.md, `GET -/v1/search`); the feed of changes
 /// up to where there are none (github.blog: npm replication feeds APIs, the only ones since May 2025).
 fn npm() -> Row {
-    let limit = Limit::at(3, 0);
-    let search = server(move |request, nth| {
-        limit.refuse(nth, || Reply::status(429).body(r#"{"error":"too many requests"}"#))?;
-        if param(request, "text").is_none_or(|text| text.len() > 64) {
-            return Err(json_reply(400, &json!({"code": "ERR_TEXT_LENGTH"})));
+    let limit = Limit::told(3, 0);
+    let search = serve(move |asked| {
+        limit.pass(asked, |_| Reply::status(429).body(r#"{"error":"too many requests"}"#))?;
+        if asked.query("text").is_none_or(|text| text.len() > 64) {
+            return Err(answer(400, json!({"code": "ERR_TEXT_LENGTH"})));
         }
-        let size = number(request, "size", 20)?.min(250);
-        let objects: Vec<_> = rows(cut(number(request, "from", 0)?, size))
+        let size = asked.number("size", 20)?.min(250);
+        let objects: Vec<_> = bare(slice(asked.number("from", 0)?, size))
             .into_iter()
             .map(|package| json!({"package": package}))
             .collect();
-        Ok(json_reply(200, &json!({"objects": objects, "total": RECORDS})))
+        ok(json!({"objects": objects, "total": RECORDS}))
     });
     let source = Source::get("packages", "https://registry.npmjs.org/-/v1/search")
         .query("text", "keywords:stream")
         .records("objects")
         .paginate(Offset::new(250).offset_param("from").limit_param("size").until_total("total"));
-    let changes = server(|request, _| {
-        let since = number(request, "since", 0)?;
-        let range = cut(since, number(request, "limit", 1000)?.min(10_000));
+    let changes = serve(|asked| {
+        let since = asked.number("since", 0)?;
+        let range = slice(since, asked.number("limit", 1000)?.min(10_000));
         let last = range.end;
         let results: Vec<_> =
             range.map(|n| json!({"seq": n + 1, "id": format!("package-{n}"), "n": n})).collect();
-        Ok(json_reply(200, &json!({"results": results, "last_seq": last})))
+        ok(json!({"results": results, "last_seq": last}))
     });
     let last = || Cursor::body("last_seq").into_query("since");
     let feed = Source::get("changes", "https://replicate.npmjs.com/registry/_changes")
@@ -103,21 +103,21 @@ fn npm() -> Row {
 /// The next URL, whose `page` is a number or a hash and is not to be made up; more than 100 a page is refused
 /// (developer.atlassian.com: Bitbucket Cloud REST API, Pagination).
 fn bitbucket() -> Row {
-    let limit = Limit::at(6, 0);
-    let commits = server(move |request, nth| {
-        limit.refuse(nth, || Reply::status(429).body("Rate limit for this resource has been exceeded"))?;
-        credentials(request, "authorization", "Bearer token-of-bitbucket")?;
-        let size = number(request, "pagelen", 10)?;
+    let limit = Limit::told(6, 0);
+    let commits = serve(move |asked| {
+        limit.pass(asked, |_| Reply::status(429).body("Rate limit for this resource has been exceeded"))?;
+        asked.authorized("Bearer token-of-bitbucket")?;
+        let size = asked.number("pagelen", 10)?;
         if size > 100 {
-            return Err(json_reply(400, &json!({"type": "error", "error": {"message": "Invalid pagelen"}})));
+            return Err(answer(400, json!({"type": "error", "error": {"message": "Invalid pagelen"}})));
         }
-        let range = cut(token(param(request, "page"), "a5f0c3")?, size);
-        let mut body = json!({"pagelen": size, "values": rows(range.clone())});
+        let range = slice(number_in(asked.query("page"), "a5f0c3")?, size);
+        let mut body = json!({"pagelen": size, "values": bare(range.clone())});
         if range.end < RECORDS {
             let url = "https://api.bitbucket.org/2.0/repositories/team/code/commits";
             body["next"] = json!(format!("{url}?pagelen={size}&page=a5f0c3{}", range.end));
         }
-        Ok(json_reply(200, &body))
+        ok(body)
     });
     let source = Source::get("commits", "https://api.bitbucket.org/2.0/repositories/team/code/commits")
         .bearer("token-of-bitbucket")

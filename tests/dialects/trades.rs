@@ -8,16 +8,12 @@ use headwater::pages::{TimeFormat, Window};
 use headwater::paginate::{Cursor, Delta, End, Single};
 use headwater::testing::Reply;
 use headwater::{Request, Source};
-use serde_json::{Map, Value, json};
-use std::sync::atomic::{AtomicBool, Ordering};
+use serde_json::{Map, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{
-    Answered, Limit, credentials, cut, demand, header, json_reply, number, param, refusal, rows, server,
-    token,
-};
+use super::server::{Asked, Limit, Served, answer, bare, demand, number_in, ok, refuse, serve, slice};
 
-pub(crate) fn rows_of_trades() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![binance(), coinbase_exchange(), alpaca(), plaid()]
 }
 
@@ -27,7 +23,7 @@ pub(crate) fn rows_of_trades() -> Vec<Row> {
 fn binance() -> Row {
     let weight =
         Signal::used(At::header("x-mbx-used-weight-1m"), 6000).every(std::time::Duration::from_secs(60));
-    let limits = [Limit::at(3, 20), Limit::at(6, 120), Limit::at(9, 60)];
+    let limits = [Limit::told(3, 20), Limit::told(6, 120), Limit::told(9, 60)];
     let trades = Source::get("trades", "https://api.binance.com/api/v3/historicalTrades")
         .api_key_header("X-MBX-APIKEY", "key-of-binance")
         .signal(weight)
@@ -61,11 +57,11 @@ fn binance() -> Row {
     Row::new(
         "Binance",
         [
-            Way::new("K", server(move |request, nth| historical_trades(request, nth, &limits)), trades)
+            Way::new("K", serve(move |asked| historical_trades(asked, &limits)), trades)
                 .number("id")
                 .named("trades by id"),
-            Way::new("K", server(|request, _| klines(request)), candles).number("5").named("candles by time"),
-            Way::new("W", server(|request, _| aggregate_trades(request)), by_hour)
+            Way::new("K", serve(|asked| klines(asked)), candles).number("5").named("candles by time"),
+            Way::new("W", serve(|asked| aggregate_trades(asked)), by_hour)
                 .number("a")
                 .named("trades by hour"),
         ],
@@ -75,7 +71,7 @@ fn binance() -> Row {
 /// A header with the cursor of the older trades (docs.cdp.coinbase.com: Exchange REST API Pagination). Nobody is
 /// answered without a `User-Agent`.
 fn coinbase_exchange() -> Row {
-    let limit = Limit::at(4, 0);
+    let limit = Limit::told(4, 0);
     let trades = Source::get("trades", "https://api.exchange.coinbase.com/products/BTC-USD/trades")
         .header("User-Agent", "headwater (trades@example.com)")
         .query("limit", "100")
@@ -98,10 +94,8 @@ fn coinbase_exchange() -> Row {
     Row::new(
         "Coinbase Exchange",
         [
-            Way::new("W", server(|request, _| candles(request)), candles_of_days)
-                .number("5")
-                .named("candles"),
-            Way::new("C", server(move |request, nth| latest_trades(request, nth, &limit)), trades)
+            Way::new("W", serve(|asked| candles(asked)), candles_of_days).number("5").named("candles"),
+            Way::new("C", serve(move |asked| latest_trades(asked, &limit)), trades)
                 .number("trade_id")
                 .named("trades"),
         ],
@@ -117,7 +111,7 @@ fn alpaca() -> Row {
         .query("page_size", "100")
         .records("")
         .paginate(Cursor::last_record("id").into_query("page_token"));
-    let budget = Limit::at(2, 40);
+    let budget = Limit::told(2, 40);
     let bars_of_symbols = Source::get("bars", "https://data.alpaca.markets/v2/stocks/bars")
         .header("APCA-API-KEY-ID", "key-of-alpaca")
         .header("APCA-API-SECRET-KEY", "secret-of-alpaca")
@@ -129,11 +123,10 @@ fn alpaca() -> Row {
     Row::new(
         "Alpaca",
         [
-            Way::new("C", server(move |request, nth| bars(request, nth, &budget)), bars_of_symbols)
+            Way::new("C", serve(move |asked| bars(asked, &budget)), bars_of_symbols)
                 .named("bars")
                 .has("symbol"),
-            Way::new("K", server(|request, _| activities(request)), activities_of_account)
-                .named("activities"),
+            Way::new("K", serve(|asked| activities(asked)), activities_of_account).named("activities"),
         ],
     )
 }
@@ -142,24 +135,24 @@ fn alpaca() -> Row {
 const NEW_YEAR: u64 = 1_767_225_600_000;
 
 /// Trades from an id on, that trade among them; without one, the newest.
-fn historical_trades(request: &Request, nth: u64, [limit, ban, minute]: &[Limit; 3]) -> Answered {
-    let is_used_up = minute.hit(nth)?;
-    let weight = if is_used_up { 6000 } else { nth * 25 }.to_string();
+fn historical_trades(asked: &Asked<'_>, [limit, ban, minute]: &[Limit; 3]) -> Served {
+    let is_used_up = minute.meets(asked)?.is_some();
+    let weight = if is_used_up { 6000 } else { asked.nth * 25 }.to_string();
     let limited = |status: u16, seconds: &str| {
-        json_reply(status, &json!({"code": -1003, "msg": "Too much request weight used"}))
+        answer(status, json!({"code": -1003, "msg": "Too much request weight used"}))
             .header("retry-after", seconds)
             .header("x-mbx-used-weight-1m", "6001")
     };
-    limit.refuse(nth, || limited(429, "20"))?;
-    ban.refuse(nth, || limited(418, "120"))?;
-    credentials(request, "x-mbx-apikey", "key-of-binance")?;
-    demand(param(request, "symbol").as_deref() == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
-    let size = number(request, "limit", 500)?;
+    limit.pass(asked, |_| limited(429, "20"))?;
+    ban.pass(asked, |_| limited(418, "120"))?;
+    asked.credentials("x-mbx-apikey", "key-of-binance")?;
+    demand(asked.query("symbol") == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
+    let size = asked.number("limit", 500)?;
     demand(size <= 1000, 400, "-1130: limit is at most 1000")?;
-    let trades: Vec<_> = cut(number(request, "fromId", RECORDS.saturating_sub(size))?, size)
+    let trades: Vec<_> = slice(asked.number("fromId", RECORDS.saturating_sub(size))?, size)
         .map(|id| json!({"id": id, "price": "97000.00", "time": NEW_YEAR + id}))
         .collect();
-    Ok(json_reply(200, &trades.into()).header("x-mbx-used-weight-1m", &weight))
+    Ok(answer(200, trades.into()).header("x-mbx-used-weight-1m", &weight))
 }
 
 /// When a trade was made: most of them in the first hour.
@@ -168,63 +161,63 @@ fn traded_at(n: u64) -> u64 {
 }
 
 /// Trades of less than an hour, both ends included, of which the first thousand come, and no word about the rest.
-fn aggregate_trades(request: &Request) -> Answered {
-    demand(param(request, "symbol").as_deref() == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
-    let (start, end) = (number(request, "startTime", 0)?, number(request, "endTime", u64::MAX)?);
+fn aggregate_trades(asked: &Asked<'_>) -> Served {
+    demand(asked.query("symbol") == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
+    let (start, end) = (asked.number("startTime", 0)?, asked.number("endTime", u64::MAX)?);
     demand(
         end.saturating_sub(start) < 3_600_000,
         400,
         "-1127: More than 1 hours between startTime and endTime.",
     )?;
-    let size = number(request, "limit", 500)?.min(1000);
+    let size = asked.number("limit", 500)?.min(1000);
     let trades: Vec<_> = (0..RECORDS)
         .filter(|n| (start..=end).contains(&traded_at(*n)))
         .take(size as usize)
         .map(|n| json!({"a": n, "p": "97000.00", "T": traded_at(n)}))
         .collect();
-    Ok(json_reply(200, &trades.into()))
+    ok(trades.into())
 }
 
 /// Candles from a time on, at most a thousand; they are arrays.
-fn klines(request: &Request) -> Answered {
-    demand(param(request, "symbol").as_deref() == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
-    demand(param(request, "interval").as_deref() == Some("1m"), 400, "-1102: interval was not sent")?;
-    let start = number(request, "startTime", NEW_YEAR + RECORDS * 60_000)?;
+fn klines(asked: &Asked<'_>) -> Served {
+    demand(asked.query("symbol") == Some("BTCUSDT"), 400, "-1102: symbol was not sent")?;
+    demand(asked.query("interval") == Some("1m"), 400, "-1102: interval was not sent")?;
+    let start = asked.number("startTime", NEW_YEAR + RECORDS * 60_000)?;
     let first = start.saturating_sub(NEW_YEAR).div_ceil(60_000);
-    let candles: Vec<_> = cut(first, number(request, "limit", 500)?.min(1000))
+    let candles: Vec<_> = slice(first, asked.number("limit", 500)?.min(1000))
         .map(|n| {
             json!([NEW_YEAR + n * 60_000, "97000.00", "97001.00", "96999.00", "97000.50", n.to_string()])
         })
         .collect();
-    Ok(json_reply(200, &candles.into()))
+    ok(candles.into())
 }
 
-fn known_agent(request: &Request) -> Result<(), Reply> {
-    demand(header(request, "user-agent").is_some(), 400, "User-Agent header is required.")
+fn known_agent(asked: &Asked<'_>) -> Result<(), Reply> {
+    demand(asked.header("user-agent").is_some(), 400, "User-Agent header is required.")
 }
 
 /// Trades, newest first; the header holds the id of the last.
-fn latest_trades(request: &Request, nth: u64, limit: &Limit) -> Answered {
-    limit.refuse(nth, || json_reply(429, &json!({"message": "Public rate limit exceeded"})))?;
-    known_agent(request)?;
-    let size = number(request, "limit", 1000)?;
+fn latest_trades(asked: &Asked<'_>, limit: &Limit) -> Served {
+    limit.pass(asked, |_| answer(429, json!({"message": "Public rate limit exceeded"})))?;
+    known_agent(asked)?;
+    let size = asked.number("limit", 1000)?;
     demand(size <= 1000, 400, "limit is at most 1000")?;
-    let behind = number(request, "after", RECORDS)?;
+    let behind = asked.number("after", RECORDS)?;
     let from = behind.saturating_sub(size);
     let trades: Vec<_> = (from..behind).rev().map(|n| json!({"trade_id": n, "price": "97000.00"})).collect();
-    let reply = json_reply(200, &trades.into()).header("cb-before", &behind.saturating_sub(1).to_string());
+    let reply = answer(200, trades.into()).header("cb-before", &behind.saturating_sub(1).to_string());
     Ok(if from > 0 { reply.header("cb-after", &from.to_string()) } else { reply })
 }
 
 /// Candles between two times, at most 300, newest first, as arrays.
-fn candles(request: &Request) -> Answered {
-    known_agent(request)?;
+fn candles(asked: &Asked<'_>) -> Served {
+    known_agent(asked)?;
     let time = |name| {
-        let text = param(request, name).ok_or_else(|| refusal(400, "start and end belong together"))?;
-        DateTime::parse_from_rfc3339(&text).map_err(|_| refusal(400, "a time is not ISO 8601"))
+        let text = asked.query(name).ok_or_else(|| refuse(400, "start and end belong together"))?;
+        DateTime::parse_from_rfc3339(&text).map_err(|_| refuse(400, "a time is not ISO 8601"))
     };
     let (start, end) = (time("start")?.timestamp() as u64, time("end")?.timestamp() as u64);
-    demand(number(request, "granularity", 60)? == 60, 400, "Unsupported granularity")?;
+    demand(asked.number("granularity", 60)? == 60, 400, "Unsupported granularity")?;
     demand(end.saturating_sub(start) < 300 * 60, 400, "granularity too small for the requested time range")?;
     let minute = |n: u64| NEW_YEAR / 1000 + n * 60;
     let candles: Vec<_> = (0..RECORDS)
@@ -232,24 +225,24 @@ fn candles(request: &Request) -> Answered {
         .rev()
         .map(|n| json!([minute(n), 96999.0, 97001.0, 97000.0, 97000.5, n]))
         .collect();
-    Ok(json_reply(200, &candles.into()))
+    ok(candles.into())
 }
 
-fn alpaca_key(request: &Request) -> Result<(), Reply> {
-    credentials(request, "apca-api-key-id", "key-of-alpaca")?;
-    credentials(request, "apca-api-secret-key", "secret-of-alpaca")
+fn alpaca_key(asked: &Asked<'_>) -> Result<(), Reply> {
+    asked.credentials("apca-api-key-id", "key-of-alpaca")?;
+    asked.credentials("apca-api-secret-key", "secret-of-alpaca")
 }
 
 /// Bars of several symbols: a map from the symbol to its bars, one symbol behind the other.
-fn bars(request: &Request, nth: u64, budget: &Limit) -> Answered {
-    let used_up = budget.hit(nth)?;
-    alpaca_key(request)?;
-    demand(param(request, "timeframe").is_some(), 400, "timeframe is required")?;
+fn bars(asked: &Asked<'_>, budget: &Limit) -> Served {
+    let used_up = budget.meets(asked)?;
+    alpaca_key(asked)?;
+    demand(asked.query("timeframe").is_some(), 400, "timeframe is required")?;
     let symbols = ["AAPL", "MSFT", "TSLA"];
-    demand(param(request, "symbols").as_deref() == Some("AAPL,MSFT,TSLA"), 400, "symbols is required")?;
+    demand(asked.query("symbols") == Some("AAPL,MSFT,TSLA"), 400, "symbols is required")?;
     // The vendor's largest page has 10,000 bars: here 300.
     let range =
-        cut(token(param(request, "page_token"), "QUFQTHxN")?, number(request, "limit", 1000)?.min(300));
+        slice(number_in(asked.query("page_token"), "QUFQTHxN")?, asked.number("limit", 1000)?.min(300));
     let end = range.end;
     let mut of_symbols = Map::new();
     for n in range {
@@ -257,29 +250,28 @@ fn bars(request: &Request, nth: u64, budget: &Limit) -> Answered {
         of_symbol.as_array_mut().into_iter().for_each(|bars| bars.push(json!({"t": n, "c": 97.0, "n": n})));
     }
     let next = (end < RECORDS).then(|| format!("QUFQTHxN{end}"));
-    let reply = json_reply(200, &json!({"bars": of_symbols, "next_page_token": next}))
+    let reply = answer(200, json!({"bars": of_symbols, "next_page_token": next}))
         .header("x-ratelimit-limit", "200")
-        .header("x-ratelimit-remaining", if used_up { "0" } else { "150" });
-    Ok(reply.header("x-ratelimit-reset", &budget.over_at().to_string()))
+        .header("x-ratelimit-remaining", if used_up.is_some() { "0" } else { "150" });
+    Ok(reply.header("x-ratelimit-reset", &budget.after(used_up.unwrap_or_default()).to_string()))
 }
 
 /// Activities, 100 at most; the token is the id of the last.
-fn activities(request: &Request) -> Answered {
-    alpaca_key(request)?;
-    let size = number(request, "page_size", 100)?;
+fn activities(asked: &Asked<'_>) -> Served {
+    alpaca_key(asked)?;
+    let size = asked.number("page_size", 100)?;
     demand(size <= 100, 422, "page_size is at most 100")?;
-    let last = param(request, "page_token").map(|id| token(Some(id), "20260101000000000::")).transpose()?;
-    let found: Vec<_> = cut(last.map_or(0, |last| last + 1), size)
+    let last = asked.query("page_token").map(|id| number_in(Some(id), "20260101000000000::")).transpose()?;
+    let found: Vec<_> = slice(last.map_or(0, |last| last + 1), size)
         .map(|n| json!({"id": format!("20260101000000000::{n}"), "activity_type": "FILL", "n": n}))
         .collect();
-    Ok(json_reply(200, &found.into()))
+    ok(found.into())
 }
 
 /// A cursor in the body, empty at first, until the flag; the last one is where the next run begins. A change while it is
 /// read makes the cursors of this run worthless: it begins again at its first (plaid.com/docs: `/transactions/sync`,
 /// Transactions errors).
 fn plaid() -> Row {
-    let changed = AtomicBool::new(false);
     let request = Request::post("https://production.plaid.com/transactions/sync").expect("a URL");
     let cursor = || Cursor::body("next_cursor").into_body("cursor");
     let source = || {
@@ -296,20 +288,17 @@ fn plaid() -> Row {
             )
             .restart_on_expiry()
     };
-    let api = server(move |request, nth| transactions(request, nth, &changed));
+    let api = serve(move |asked| transactions(asked, 4));
     // The first run is given none but an old one; its cursor is where the second begins.
-    let later = server(|request, _| {
-        let body = request.body().unwrap_or(&Value::Null);
+    let later = serve(|asked| {
+        let body = asked.body("");
         if body["cursor"].is_null() {
             let old = json!([{"transaction_id": "old", "n": 2 * RECORDS}]);
-            return Ok(json_reply(
-                200,
-                &json!({
-                    "added": old, "modified": [], "removed": [], "next_cursor": "CAEB-0", "has_more": false,
-                }),
-            ));
+            return ok(json!({
+                "added": old, "modified": [], "removed": [], "next_cursor": "CAEB-0", "has_more": false,
+            }));
         }
-        transactions(request, 1, &AtomicBool::new(false))
+        transactions(asked, u64::MAX)
     });
     Row::new(
         "Plaid sync",
@@ -320,33 +309,26 @@ fn plaid() -> Row {
     )
 }
 
-/// What was added, modified and removed since a cursor. Once there is a change while it is read; from then on none of
-/// the cursors between the first and that moment is good.
-fn transactions(request: &Request, nth: u64, changed: &AtomicBool) -> Answered {
-    let body = request.body().unwrap_or(&Value::Null);
-    let known =
-        header(request, "plaid-client-id") == Some("client") && header(request, "plaid-secret").is_some();
+/// What was added, modified and removed since a cursor. With the request of some number there is a change while it is
+/// read; from then on none of the cursors between the first and that moment is good.
+fn transactions(asked: &Asked<'_>, changed: u64) -> Served {
+    let body = asked.body("");
+    let known = asked.header("plaid-client-id") == Some("client") && asked.header("plaid-secret").is_some();
     demand(known && body["access_token"] == "access-production-1", 400, "INVALID_ACCESS_TOKEN")?;
     let count = body["count"].as_u64().unwrap_or(100);
     demand((1..=500).contains(&count), 400, "INVALID_FIELD: count")?;
-    if nth == 4 {
-        changed.store(true, Ordering::SeqCst);
-    }
-    let cursor = body["cursor"].as_str().filter(|cursor| !cursor.is_empty()).map(str::to_owned);
-    let now = if changed.load(Ordering::SeqCst) { "CAES-" } else { "CAEB-" };
-    let Ok(first) = token(cursor, now) else {
+    let cursor = body["cursor"].as_str().filter(|cursor| !cursor.is_empty());
+    let now = if asked.nth >= changed { "CAES-" } else { "CAEB-" };
+    let Ok(first) = number_in(cursor, now) else {
         let error = json!({"error_type": "TRANSACTIONS_ERROR", "error_code": "TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION"});
-        return Err(json_reply(400, &error));
+        return Err(answer(400, error));
     };
-    let range = cut(first, count);
+    let range = slice(first, count);
     let (third, end) = ((range.end - range.start) / 3, range.end);
     let (added, rest) = (range.start..range.start + third, range.start + third..range.end);
     let (modified, removed) = (rest.start..rest.start + third, rest.start + third..rest.end);
-    Ok(json_reply(
-        200,
-        &json!({
-            "added": rows(added), "modified": rows(modified), "removed": rows(removed),
-            "next_cursor": format!("{now}{end}"), "has_more": end < RECORDS,
-        }),
-    ))
+    ok(json!({
+        "added": bare(added), "modified": bare(modified), "removed": bare(removed),
+        "next_cursor": format!("{now}{end}"), "has_more": end < RECORDS,
+    }))
 }

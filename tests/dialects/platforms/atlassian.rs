@@ -1,14 +1,14 @@
 //! Jira and Confluence, in the cloud.
 
-use std::time::Duration;
-
 use headwater::paginate::{Cursor, LinkHeader, NextUrl, Offset};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, answer, iso, ok, page, place, range, refuse, require, server, token};
+use super::server::{
+    Asked, Limit, answer, encoded, iso, ok, page, place, refuse, require, serve, slice, token,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![jira_lists(), jira_search(), confluence_search(), confluence_v2()]
@@ -21,17 +21,13 @@ const BASIC: &str = "Basic bWVAZXhhbXBsZS5jb206YXBpX3Rva2Vu";
 /// (developer.atlassian.com, "Rate limiting").
 fn limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized(BASIC)?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     Err(answer(429, json!({ "errorMessages": ["Rate limit exceeded."] }))
         .header("retry-after", &wait.as_secs().to_string())
         .header("x-ratelimit-limit", "350")
         .header("x-ratelimit-remaining", "0")
         .header("x-ratelimit-reset", &iso(limit.after(wait) as i64))
         .header("ratelimit-reason", "jira-quota-tenant-based"))
-}
-
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn source(name: &str, path: &str) -> SourceBuilder {
@@ -43,14 +39,14 @@ fn project(number: u64) -> Value {
 }
 
 fn page_bean(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/rest/api/3/project/search")?;
         asked.asks("orderBy", "key")?;
         // Whatever is asked for, 50 is the most, and nothing says so but `maxResults` in the answer.
         let (at, size) = (asked.number("startAt", 0)?, asked.number("maxResults", 50)?.min(50));
         let rows = page(at, size, project);
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let mut body = json!({
             "self": format!("{SITE}/rest/api/3/project/search?orderBy=key&startAt={at}&maxResults={size}"),
             "startAt": at, "maxResults": size, "total": RECORDS, "isLast": end >= RECORDS, "values": rows,
@@ -72,7 +68,7 @@ fn jira_lists() -> Row {
         || source("projects", "/rest/api/3/project/search").query("orderBy", "key").records("values");
     let offset = || Offset::new(1000).offset_param("startAt").limit_param("maxResults");
     let way = |primitive, source| {
-        let limit = Limit::at(6, Duration::from_secs(45));
+        let limit = Limit::told(6, 45);
         Way::new(primitive, page_bean(limit.clone()), source).checked(move || limit.kept())
     };
     Row::new(
@@ -93,7 +89,7 @@ fn found(jql: &str, fields: bool, at: u64, size: u64) -> Value {
         // Only the ids come if no fields are asked for.
         false => json!({ "id": (20_000 + number).to_string() }),
     };
-    let end = range(at, size).end;
+    let end = slice(at, size).end;
     let mut body = json!({ "issues": page(at, size, issue), "isLast": end >= RECORDS });
     if end < RECORDS {
         body["nextPageToken"] = json!(token(end));
@@ -106,9 +102,9 @@ fn found(jql: &str, fields: bool, at: u64, size: u64) -> Value {
 /// (developer.atlassian.com, "Issue search", "Search for issues using JQL enhanced search"; 50, at most 5,000 a page).
 fn jira_search() -> Row {
     let jql = "project = HW ORDER BY created";
-    let limits = (Limit::at(4, Duration::from_secs(20)), Limit::at(5, Duration::from_secs(20)));
+    let limits = (Limit::told(4, 20), Limit::told(5, 20));
     let (get_kept, post_kept) = limits.clone();
-    let get = server(move |asked| {
+    let get = serve(move |asked| {
         limited(asked, &limits.0)?;
         asked.at("GET", "/rest/api/3/search/jql")?;
         asked.asks("jql", jql)?;
@@ -117,7 +113,7 @@ fn jira_search() -> Row {
         let size = asked.number("maxResults", 50)?.min(if fields { 100 } else { 5000 });
         ok(found(jql, fields, at, size))
     });
-    let post = server(move |asked| {
+    let post = serve(move |asked| {
         limited(asked, &limits.1)?;
         asked.at("POST", "/rest/api/3/search/jql")?;
         asked.only(&[])?;
@@ -158,9 +154,9 @@ fn jira_search() -> Row {
 /// followed as it is, for `start` has no meaning any more (developer.atlassian.com, "Confluence Cloud REST API v1",
 /// "Search content"; "Change notice - removal of start from search").
 fn confluence_search() -> Row {
-    let limit = Limit::at(8, Duration::from_secs(15));
+    let limit = Limit::told(8, 15);
     let kept = limit.clone();
-    let search = server(move |asked| {
+    let search = serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/wiki/rest/api/search")?;
         asked.asks("cql", "type = page")?;
@@ -173,7 +169,7 @@ fn confluence_search() -> Row {
             }
             None => 0,
         };
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let rows = page(at, size, |n| json!({ "n": n, "content": { "id": n.to_string() } }));
         let mut body = json!({
             "results": rows, "limit": size, "size": end - at, "totalSize": RECORDS,
@@ -195,7 +191,7 @@ fn confluence_search() -> Row {
 }
 
 fn pages(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/wiki/api/v2/pages")?;
         asked.asks("status", "current")?;
@@ -204,7 +200,7 @@ fn pages(limit: Limit) -> Scripted {
             return Err(refuse(400, "limit must be 250 at most"));
         }
         let at = asked.query("cursor").map_or(Ok(0), place)?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let rows = page(at, size, |n| json!({ "n": n, "id": n.to_string(), "status": "current" }));
         let mut body = json!({ "results": rows, "_links": { "base": format!("{SITE}/wiki") } });
         let base = format!("<{SITE}/wiki>; rel=\"base\"");
@@ -227,7 +223,7 @@ fn confluence_v2() -> Row {
             .records("results")
     };
     let way = |source| {
-        let limit = Limit::at(2, Duration::from_secs(10));
+        let limit = Limit::told(2, 10);
         Way::new("N", pages(limit.clone()), source).checked(move || limit.kept())
     };
     Row::new(

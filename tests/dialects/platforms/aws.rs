@@ -1,7 +1,5 @@
 //! Amazon: the JSON protocols of AWS, DynamoDB, and the Selling Partner API.
 
-use std::time::Duration;
-
 use headwater::auth::SigV4;
 use headwater::exchange::{Verdict, When};
 use headwater::page::Select;
@@ -11,7 +9,7 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, answer, made, ok, page, place, range, refuse, require, server, token};
+use super::server::{Asked, Limit, answer, made, ok, page, place, refuse, require, serve, slice, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![aws_json(), dynamodb(), selling_partner()]
@@ -27,7 +25,7 @@ fn called(asked: &Asked<'_>, limit: &Limit, service: &str, target: &str, version
     asked.at("POST", "/")?;
     asked.says("content-type", &format!("application/x-amz-json-{version}"))?;
     asked.says("x-amz-target", target)?;
-    match limit.meets() {
+    match limit.meets(asked)? {
         Some(_) => Err(answer(400, json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }))),
         None => Ok(()),
     }
@@ -50,12 +48,12 @@ fn at(asked: &Asked<'_>, pointer: &str) -> Result<u64, Reply> {
 
 /// Nineteen of twenty: the token goes back under the name that it came by.
 fn parameters(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         called(asked, &limit, "ssm", "AmazonSSM.DescribeParameters", "1.1")?;
         let size = asked.body("/MaxResults").as_u64().unwrap_or(10);
         require((1..=50).contains(&size), "ValidationException")?;
         let at = at(asked, "/NextToken")?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let mut body =
             json!({ "Parameters": page(at, size, |n| json!({ "n": n, "Name": format!("/p/{n}") })) });
         if end < RECORDS {
@@ -67,11 +65,11 @@ fn parameters(limit: Limit) -> Scripted {
 
 /// A marker that comes by another name, and a flag.
 fn keys(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         called(asked, &limit, "kms", "TrentService.ListKeys", "1.1")?;
         let size = asked.body("/Limit").as_u64().unwrap_or(100).min(1000);
         let at = at(asked, "/Marker")?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let mut body = json!({ "Keys": page(at, size, |n| json!({ "n": n, "KeyId": format!("k{n}") })), "Truncated": false });
         if end < RECORDS {
             body["NextMarker"] = json!(token(end));
@@ -83,7 +81,7 @@ fn keys(limit: Limit) -> Scripted {
 
 /// The token is always there; at the end it is the one that was asked with. Pages are empty in the middle.
 fn events(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         called(asked, &limit, "logs", "Logs_20140328.GetLogEvents", "1.1")?;
         require(asked.body("/startFromHead") == true, "the stream is read from its end")?;
         let asked_token = asked.body("/nextToken").as_str();
@@ -97,7 +95,7 @@ fn events(limit: Limit) -> Scripted {
         };
         let nothing = at == 300 && asked_token == Some("f/300");
         let size = if nothing { 0 } else { 100 };
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let next = if nothing { "f/300/s".to_owned() } else { format!("f/{end}") };
         let events = page(at, size, |n| json!({ "n": n, "timestamp": made(n) * 1000, "message": "…" }));
         ok(json!({ "events": events, "nextForwardToken": next, "nextBackwardToken": format!("b/{at}") }))
@@ -106,19 +104,19 @@ fn events(limit: Limit) -> Scripted {
 
 /// One page has two arrays.
 fn contents(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let signature = asked.header("authorization").unwrap_or_default();
         require(
             signature.starts_with("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/"),
             "UnauthorizedOperationException",
         )?;
         asked.at("GET", "/api/v1/folders/f0/contents")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             return Ok(answer(400, json!({ "__type": "ThrottlingException" })));
         }
         let size = asked.number("limit", 100)?;
         let at = asked.query("marker").map_or(Ok(0), place)?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let (folders, documents): (Vec<Value>, Vec<Value>) =
             page(at, size, |n| json!({ "n": n, "Id": format!("d{n}") }))
                 .into_iter()
@@ -133,7 +131,7 @@ fn contents(limit: Limit) -> Scripted {
 /// `paginators-1.json`; docs.aws.amazon.com, "GetLogEvents", "Common Error Types").
 fn aws_json() -> Row {
     let way = |served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(5, Duration::ZERO);
+        let limit = Limit::told(5, 0);
         Way::new("C", served(limit.clone()), source).checked(move || limit.kept())
     };
     let same = source("ssm", "AmazonSSM.DescribeParameters", "1.1", json!({ "MaxResults": 50 }))
@@ -167,13 +165,13 @@ fn aws_json() -> Row {
 /// The position is an object: the key of the last item that was read, be it shown or not. Under a filter a page may be
 /// empty, and leads on (docs.aws.amazon.com, "Scan"; 1 MB a page; a used-up throughput is a 400).
 fn dynamodb() -> Row {
-    let limit = Limit::at(4, Duration::ZERO);
+    let limit = Limit::told(4, 0);
     let kept = limit.clone();
-    let scan = server(move |asked| {
+    let scan = serve(move |asked| {
         let target = "DynamoDB_20120810.Scan";
         // A limit of its own: `called` must not throttle it by another name.
-        called(asked, &Limit::at(u64::MAX, Duration::ZERO), "dynamodb", target, "1.0")?;
-        if limit.meets().is_some() {
+        called(asked, &Limit::told(u64::MAX, 0), "dynamodb", target, "1.0")?;
+        if limit.meets(asked)?.is_some() {
             let kind = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
             return Ok(answer(
                 400,
@@ -229,7 +227,7 @@ fn sp_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     if asked.header("x-amz-access-token") != Some("Atza|token") {
         return Err(answer(403, json!({ "errors": [{ "code": "Unauthorized" }] })));
     }
-    match limit.meets() {
+    match limit.meets(asked)? {
         Some(_) => Err(answer(429, json!({ "errors": [{ "code": "QuotaExceeded" }] }))
             .header("x-amzn-ratelimit-limit", "0.0167")),
         None => Ok(()),
@@ -237,7 +235,7 @@ fn sp_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
 }
 
 fn orders(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         sp_limited(asked, &limit)?;
         asked.at("GET", "/orders/v0/orders")?;
         // Asked for with each token, too.
@@ -252,7 +250,7 @@ fn orders(limit: Limit) -> Scripted {
                 0
             }
         };
-        let end = range(at, 100).end;
+        let end = slice(at, 100).end;
         let mut payload =
             json!({ "Orders": page(at, 100, |n| json!({ "n": n, "AmazonOrderId": format!("902-{n:07}") })) });
         if end < RECORDS {
@@ -263,7 +261,7 @@ fn orders(limit: Limit) -> Scripted {
 }
 
 fn reports(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         sp_limited(asked, &limit)?;
         asked.at("GET", "/reports/2021-06-30/reports")?;
         let at = match asked.query("nextToken") {
@@ -277,7 +275,7 @@ fn reports(limit: Limit) -> Scripted {
                 0
             }
         };
-        let end = range(at, 100).end;
+        let end = slice(at, 100).end;
         let mut body = json!({ "reports": page(at, 100, |n| json!({ "n": n, "reportId": n.to_string() })) });
         if end < RECORDS {
             body["nextToken"] = json!(token(end));
@@ -292,7 +290,7 @@ fn reports(limit: Limit) -> Scripted {
 fn selling_partner() -> Row {
     let source = |name, url: &str| Source::get(name, url).api_key_header("x-amz-access-token", "Atza|token");
     let way = |served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(3, Duration::ZERO);
+        let limit = Limit::told(3, 0);
         Way::new("C", served(limit.clone()), source).checked(move || limit.kept())
     };
     let by_order = source("orders", "https://sellingpartnerapi-na.amazon.com/orders/v0/orders")

@@ -9,7 +9,9 @@ use headwater::{RetryPolicy, Source};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Limit, answer, iso, made, ok, page, place, range, require, seconds, server, token};
+use super::server::{
+    Limit, answer, encoded, iso, made, ok, page, place, require, seconds, serve, slice, token,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![github(), github_graphql(), gitlab_offset(), gitlab_keyset()]
@@ -22,10 +24,10 @@ fn issue(number: u64) -> Value {
 /// A search hands out a thousand rows, however many it finds, and a 422 behind them: so it is cut into ranges of time,
 /// whose ends are both a part of them. Thirty searches a minute.
 fn search(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         asked.authorized("Bearer ghp_token")?;
         asked.at("GET", "/search/issues")?;
-        if let Some(wait) = limit.meets() {
+        if let Some(wait) = limit.meets(asked)? {
             let message = json!({ "message": "API rate limit exceeded for user ID 1." });
             return Ok(answer(403, message)
                 .header("x-ratelimit-limit", "30")
@@ -52,7 +54,7 @@ fn search(limit: Limit) -> Scripted {
         let more = (found.len() as u64).min(1000) > number * size;
         let reply =
             answer(200, json!({ "total_count": found.len(), "incomplete_results": false, "items": items }));
-        let q: String = url::form_urlencoded::byte_serialize(q.as_bytes()).collect();
+        let q = encoded(&q);
         let next = format!(
             "<https://api.github.com/search/issues?q={q}&per_page={size}&page={}>; rel=\"next\"",
             number + 1
@@ -65,20 +67,19 @@ fn search(limit: Limit) -> Scripted {
 /// A used-up budget is a 403 with `x-ratelimit-remaining: 0`, the secondary limit a 403 or 429 with `retry-after`
 /// (docs.github.com, "Using pagination in the REST API", "Rate limits for the REST API"). A search ends after 1,000 rows.
 fn github() -> Row {
-    let (primary, secondary) =
-        (Limit::at(4, Duration::from_secs(600)), Limit::at(7, Duration::from_secs(60)));
+    let (primary, secondary) = (Limit::told(4, 600), Limit::told(7, 60));
     let check = {
         let (primary, secondary) = (primary.clone(), secondary.clone());
         move || primary.kept().and_then(|()| secondary.kept())
     };
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         asked.authorized("Bearer ghp_token")?;
         asked.says("x-github-api-version", "2022-11-28")?;
         let page_number = asked.number("page", 1)?;
         // The path by the name of the repository leads to the first page only.
         let path = if page_number == 1 { "/repos/octo/hello/issues" } else { "/repositories/1296269/issues" };
         asked.at("GET", path)?;
-        if let Some(wait) = primary.meets() {
+        if let Some(wait) = primary.meets(asked)? {
             let message = json!({ "message": "API rate limit exceeded for user ID 1." });
             return Ok(answer(403, message)
                 .header("x-ratelimit-limit", "5000")
@@ -86,7 +87,7 @@ fn github() -> Row {
                 .header("x-ratelimit-used", "5000")
                 .header("x-ratelimit-reset", &primary.after(wait).to_string()));
         }
-        if let Some(wait) = secondary.meets() {
+        if let Some(wait) = secondary.meets(asked)? {
             let message = json!({ "message": "You have exceeded a secondary rate limit." });
             return Ok(answer(403, message).header("retry-after", &wait.as_secs().to_string()));
         }
@@ -112,7 +113,7 @@ fn github() -> Row {
         .query("per_page", "100")
         .records("")
         .paginate(LinkHeader::new());
-    let searched = Limit::at(7, Duration::from_secs(50));
+    let searched = Limit::told(7, 50);
     let search_kept = searched.clone();
     let found = Source::get("github_search", "https://api.github.com/search/issues")
         .bearer("ghp_token")
@@ -140,9 +141,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// (docs.github.com, "Using pagination in the GraphQL API", "Rate limits and query limits for the GraphQL API"; `first`
 /// must be given, and is 100 at most).
 fn github_graphql() -> Row {
-    let limit = Limit::at(5, Duration::from_secs(1200));
+    let limit = Limit::told(5, 1200);
     let kept = limit.clone();
-    let api = server(move |asked| {
+    let api = serve(move |asked| {
         asked.authorized("Bearer ghp_token")?;
         asked.at("POST", "/graphql")?;
         require(!asked.has("/variables/first"), "first is written in the query")?;
@@ -152,7 +153,7 @@ fn github_graphql() -> Row {
             asked.body("/variables/owner") == "octo",
             "Variable $owner of type String! was provided invalid value",
         )?;
-        if let Some(wait) = limit.meets() {
+        if let Some(wait) = limit.meets(asked)? {
             let errors =
                 [json!({ "type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1." })];
             return Ok(answer(200, json!({ "errors": errors }))
@@ -162,7 +163,7 @@ fn github_graphql() -> Row {
                 .header("x-ratelimit-reset", &limit.after(wait).to_string()));
         }
         let at = asked.body("/variables/after").as_str().map_or(Ok(0), place)?;
-        let end = range(at, 100).end;
+        let end = slice(at, 100).end;
         let issues = json!({
             "totalCount": RECORDS, "nodes": page(at, 100, issue),
             "pageInfo": { "hasNextPage": end < RECORDS, "endCursor": token(end) },
@@ -202,11 +203,11 @@ fn project(number: u64) -> Value {
 }
 
 fn gitlab_list(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         asked.says("private-token", "glpat-token")?;
         asked.at("GET", "/api/v4/projects/9/issues")?;
         asked.asks("scope", "all")?;
-        if let Some(wait) = limit.meets() {
+        if let Some(wait) = limit.meets(asked)? {
             return Ok(too_many(&limit, wait));
         }
         let (at, size) = (asked.number("page", 1)?, asked.number("per_page", 20)?.min(100));
@@ -243,7 +244,7 @@ fn gitlab_offset() -> Row {
             .records("")
     };
     let way = |primitive, source| {
-        let limit = Limit::at(5, Duration::from_secs(60));
+        let limit = Limit::told(5, 60);
         Way::new(primitive, gitlab_list(limit.clone()), source).checked(move || limit.kept())
     };
     let link = source().query("per_page", "100").paginate(LinkHeader::new());
@@ -258,12 +259,12 @@ fn gitlab_offset() -> Row {
 /// Only the `Link` header leads on; its last page is empty and has none (docs.gitlab.com, "REST API", "Keyset-based
 /// pagination": the `users` list asks for it above 50,000 rows only, not always).
 fn gitlab_keyset() -> Row {
-    let limit = Limit::at(9, Duration::from_secs(30));
+    let limit = Limit::told(9, 30);
     let kept = limit.clone();
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         asked.says("private-token", "glpat-token")?;
         asked.at("GET", "/api/v4/projects")?;
-        if let Some(wait) = limit.meets() {
+        if let Some(wait) = limit.meets(asked)? {
             return Ok(too_many(&limit, wait));
         }
         asked.asks("pagination", "keyset")?;
@@ -277,7 +278,7 @@ fn gitlab_keyset() -> Row {
             id => id - 500 + 1,
         };
         let rows = page(at, size, project);
-        let Some(last) = rows.last() else { return Ok(answer(200, json!([]))) };
+        let Some(last) = rows.last() else { return ok(json!([])) };
         let next = format!(
             "<https://gitlab.com/api/v4/projects?id_after={}&order_by=id&pagination=keyset&per_page={size}&sort=asc>; rel=\"next\"",
             last["id"]

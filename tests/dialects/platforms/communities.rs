@@ -8,8 +8,8 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{
-    Asked, Limit, answer, iso, made, ok, page, place, range, refuse, require, seconds, server, token,
+use super::server::{
+    Asked, Limit, answer, iso, made, ok, page, place, refuse, require, seconds, serve, slice, token,
 };
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -27,7 +27,7 @@ fn snowflake(number: u64) -> u64 {
 /// The body says how long to wait, to the millisecond; `Retry-After` rounds it up. The limit is one of the route's bucket.
 fn discord_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized("Bot MTk4.token")?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     let left = wait.as_secs_f64();
     Err(answer(
         429,
@@ -55,7 +55,7 @@ fn size(asked: &Asked<'_>, default: u64, most: u64) -> Result<u64, Reply> {
 
 /// Whatever the direction, the youngest of a page stands first.
 fn messages(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         discord_limited(asked, &limit)?;
         asked.at("GET", "/api/v10/channels/41771983423143937/messages")?;
         let size = size(asked, 50, 100)? as usize;
@@ -78,7 +78,7 @@ fn messages(limit: Limit) -> Scripted {
 }
 
 fn members(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         discord_limited(asked, &limit)?;
         asked.at("GET", "/api/v10/guilds/197038439483310086/members")?;
         let (size, after) = (size(asked, 1, 1000)? as usize, id(asked, "after")?.unwrap_or(0));
@@ -92,7 +92,7 @@ fn members(limit: Limit) -> Scripted {
 
 /// Pins go by the time at which they were made, and have a flag.
 fn pins(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         discord_limited(asked, &limit)?;
         asked.at("GET", "/api/v10/channels/41771983423143937/messages/pins")?;
         let size = size(asked, 50, 50)?;
@@ -142,13 +142,13 @@ fn discord() -> Row {
 /// `pagination` is an empty object at the end; the client's id must come with each page (dev.twitch.tv, "Twitch API
 /// Concepts": `Ratelimit-Reset` in epoch seconds; 20, at most 100 a page).
 fn twitch() -> Row {
-    let limit = Limit::at(3, Duration::from_secs(40));
+    let limit = Limit::told(3, 40);
     let kept = limit.clone();
-    let followers = server(move |asked| {
+    let followers = serve(move |asked| {
         asked.authorized("Bearer cfabdegwdoklmawdzdo98xt2fo512y")?;
         asked.says("client-id", "uo6dggojyb8d6soh92zknwmi5ej1q2")?;
         asked.at("GET", "/helix/channels/followers")?;
-        if let Some(wait) = limit.meets() {
+        if let Some(wait) = limit.meets(asked)? {
             return Ok(answer(429, json!({ "error": "Too Many Requests", "status": 429 }))
                 .header("ratelimit-limit", "800")
                 .header("ratelimit-remaining", "0")
@@ -161,7 +161,7 @@ fn twitch() -> Row {
             "The parameter \"first\" was malformed: the value must be less than or equal to 100",
         )?;
         let at = asked.query("after").map_or(Ok(0), place)?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let pagination = if end < RECORDS { json!({ "cursor": token(end) }) } else { json!({}) };
         let data = page(at, size, |n| json!({ "n": n, "user_id": n.to_string() }));
         ok(json!({ "total": RECORDS, "data": data, "pagination": pagination }))

@@ -1,7 +1,5 @@
 //! Salesforce and HubSpot.
 
-use std::time::Duration;
-
 use headwater::Source;
 use headwater::exchange::{Verdict, When};
 use headwater::pages::{TimeFormat, Window};
@@ -10,8 +8,8 @@ use headwater::testing::Reply;
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{
-    Asked, Limit, answer, iso, made, ok, page, place, range, refuse, require, server, token,
+use super::server::{
+    Asked, Limit, answer, encoded, iso, made, ok, page, place, refuse, require, serve, slice, token,
 };
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -22,11 +20,11 @@ pub(crate) fn rows() -> Vec<Row> {
 /// size is asked for in a header, which must come with each page, and is a wish (developer.salesforce.com, "REST API
 /// Developer Guide", "Query", "Query Options Header": 200 to 2,000). A used-up day is a 403.
 fn salesforce() -> Row {
-    let limit = Limit::at(3, Duration::ZERO);
+    let limit = Limit::told(3, 0);
     let kept = limit.clone();
-    let query = server(move |asked| {
+    let query = serve(move |asked| {
         asked.authorized("Bearer 00D_token")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             let body = json!([{ "message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED" }]);
             return Ok(answer(403, body));
         }
@@ -48,7 +46,7 @@ fn salesforce() -> Row {
             None => return Err(refuse(400, "this org reads no page without a batch size")),
         };
         let size = size.clamp(200, 2000);
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let records = page(
             at,
             size,
@@ -73,7 +71,7 @@ fn salesforce() -> Row {
 /// What HubSpot says when ten seconds are used up. There is no `Retry-After`.
 fn hubspot_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized("Bearer pat-token")?;
-    if limit.meets().is_none() {
+    if limit.meets(asked)?.is_none() {
         return Ok(());
     }
     let body = json!({ "status": "error", "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING" });
@@ -93,18 +91,18 @@ fn contact(number: u64) -> Value {
 /// request asked for must be kept (developers.hubspot.com, "CRM API", "Retrieve contacts"; 10, at most 100 a page).
 fn hubspot_list() -> Row {
     let list = |limit: Limit| {
-        server(move |asked| {
+        serve(move |asked| {
             hubspot_limited(asked, &limit)?;
             asked.at("GET", "/crm/v3/objects/contacts")?;
             asked.asks("properties", "createdate,email")?;
             let size = asked.number("limit", 10)?;
             require(size <= 100, "limit must be 100 at most")?;
             let at = asked.query("after").map_or(Ok(0), place)?;
-            let end = range(at, size).end;
+            let end = slice(at, size).end;
             let mut body = json!({ "results": page(at, size, contact) });
             if end < RECORDS {
                 let after = token(end);
-                let link: String = url::form_urlencoded::byte_serialize(after.as_bytes()).collect();
+                let link = encoded(&after);
                 body["paging"] = json!({ "next": { "after": after, "link": format!("?after={link}") } });
             }
             ok(body)
@@ -118,7 +116,7 @@ fn hubspot_list() -> Row {
             .records("results")
     };
     let way = |primitive, source| {
-        let limit = Limit::at(5, Duration::from_secs(10));
+        let limit = Limit::told(5, 10);
         Way::new(primitive, list(limit.clone()), source).checked(move || limit.kept())
     };
     let after = source().paginate(Cursor::body("paging.next.after").into_query("after").missing_ends());
@@ -134,13 +132,13 @@ const CEILING: u64 = 1000;
 /// whose total is known before any of its rows is taken (developers.hubspot.com, "CRM search": 10, at most 200 a page,
 /// five searches a second, no limit headers).
 fn hubspot_search() -> Row {
-    let limit = Limit::at(4, Duration::ZERO);
+    let limit = Limit::told(4, 0);
     let kept = limit.clone();
-    let search = server(move |asked| {
+    let search = serve(move |asked| {
         asked.authorized("Bearer pat-token")?;
         asked.at("POST", "/crm/v3/objects/contacts/search")?;
         asked.only(&[])?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             let body = json!({ "status": "error", "errorType": "RATE_LIMIT", "policyName": "SECONDLY" });
             return Ok(answer(429, body));
         }

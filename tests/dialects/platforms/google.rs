@@ -1,7 +1,5 @@
 //! Google: the rule that all of its APIs keep (AIP-158), and three that have their own ways.
 
-use std::time::Duration;
-
 use headwater::Source;
 use headwater::hints::{At, Signal, Unit};
 use headwater::paginate::{Cursor, Delta, Offset, Single};
@@ -10,7 +8,7 @@ use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, Served, answer, ok, page, range, refuse, require, server};
+use super::server::{Asked, Limit, Served, answer, ok, page, refuse, require, serve, slice};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![aip_158(), ads(), analytics()]
@@ -39,10 +37,10 @@ fn file(number: u64) -> Value {
 /// Drive: too large a size is brought down, an empty page may come in the middle, and all other arguments must be the
 /// same on each page.
 fn drive(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         asked.authorized("Bearer ya29.token")?;
         asked.at("GET", "/drive/v3/files")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             return Err(problem(403, "userRateLimitExceeded", "User Rate Limit Exceeded"));
         }
         asked.asks("q", "trashed = false")?;
@@ -64,10 +62,10 @@ fn drive(limit: Limit) -> Scripted {
 }
 
 fn calendar(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         asked.authorized("Bearer ya29.token")?;
         asked.at("GET", "/calendar/v3/calendars/primary/events")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             return Err(problem(429, "rateLimitExceeded", "Rate Limit Exceeded"));
         }
         asked.asks("singleEvents", "true")?;
@@ -81,7 +79,7 @@ fn calendar(limit: Limit) -> Scripted {
         }
         let size = asked.number("maxResults", 250)?.min(2500);
         let at = asked.query("pageToken").map_or(Ok(0), place)?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let items =
             page(at, size, |n| json!({ "n": n, "kind": "calendar#event", "id": format!("ev{n:05}") }));
         let mut body = json!({ "kind": "calendar#events", "items": items });
@@ -98,7 +96,7 @@ fn calendar(limit: Limit) -> Scripted {
 /// `userRateLimitExceeded`; Calendar gives a `nextSyncToken` on its last page, for the next run, and may not know it any
 /// more then: a 410, and all is to be pulled anew.
 fn aip_158() -> Row {
-    let (drive_limit, calendar_limit) = (Limit::at(3, Duration::ZERO), Limit::at(2, Duration::ZERO));
+    let (drive_limit, calendar_limit) = (Limit::told(3, 0), Limit::told(2, 0));
     let (drive_kept, calendar_kept) = (drive_limit.clone(), calendar_limit.clone());
     let files = Source::get("files", "https://www.googleapis.com/drive/v3/files")
         .bearer("ya29.token")
@@ -142,7 +140,7 @@ fn ads_asked(asked: &Asked<'_>, limit: &Limit, verb: &str) -> Result<(), Reply> 
         "the query changed between two pages",
     )?;
     require(!asked.has("/pageSize"), "PAGE_SIZE_NOT_SUPPORTED")?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     let delay = format!("{}s", wait.as_secs());
     let quota = json!({ "errors": [{
         "errorCode": { "quotaError": "RESOURCE_EXHAUSTED" },
@@ -156,10 +154,10 @@ fn campaign(number: u64) -> Value {
 }
 
 fn ads_search(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         ads_asked(asked, &limit, "search")?;
         let at = asked.body("/pageToken").as_str().map_or(Ok(0), place)?;
-        let end = range(at, ADS_PAGE).end;
+        let end = slice(at, ADS_PAGE).end;
         let mut body = json!({ "results": page(at, ADS_PAGE, campaign), "fieldMask": "campaign.id" });
         if end < RECORDS {
             body["nextPageToken"] = json!(token(end));
@@ -170,7 +168,7 @@ fn ads_search(limit: Limit) -> Scripted {
 
 /// One answer has it all: an array of batches.
 fn ads_stream(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         ads_asked(asked, &limit, "searchStream")?;
         let batches = (0..RECORDS.div_ceil(ADS_PAGE)).map(|batch| {
             json!({ "results": page(batch * ADS_PAGE, ADS_PAGE, campaign), "fieldMask": "campaign.id" })
@@ -198,7 +196,7 @@ fn ads() -> Row {
             ))
     };
     let way = |primitive, nth, served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(nth, Duration::from_secs(30));
+        let limit = Limit::told(nth, 30);
         Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
     };
     let search = source("campaigns", "search")
@@ -240,14 +238,14 @@ fn report(asked: &Asked<'_>) -> Served {
 /// `offset` and `limit` are strings in the body, for they are whole numbers of 64 bits; `rowCount` has 32 and is a number
 /// (google/analytics/data/v1beta/analytics_data_api.proto: 10,000 rows, at most 250,000).
 fn analytics() -> Row {
-    let limit = Limit::at(4, Duration::ZERO);
+    let limit = Limit::told(4, 0);
     let kept = limit.clone();
-    let reports = server(move |asked| {
+    let reports = serve(move |asked| {
         asked.authorized("Bearer ya29.token")?;
         asked.at("POST", "/v1beta/properties/1234:runReport")?;
         asked.only(&[])?;
         require(asked.body("/dimensions/0/name") == "pagePath", "the report changed between two pages")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             let error = json!({ "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Exhausted concurrent requests quota." });
             return Ok(answer(429, json!({ "error": error })));
         }

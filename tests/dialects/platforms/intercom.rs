@@ -1,14 +1,12 @@
 //! Intercom.
 
-use std::time::Duration;
-
 use headwater::Source;
 use headwater::paginate::{Cursor, End};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, answer, made, ok, page, place, range, require, server, token};
+use super::server::{Asked, Limit, answer, made, ok, page, place, require, serve, slice, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![lists(), search()]
@@ -17,7 +15,7 @@ pub(crate) fn rows() -> Vec<Row> {
 fn limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized("Bearer dG9rOg")?;
     asked.says("intercom-version", "2.13")?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     Err(answer(429, json!({ "type": "error.list", "errors": [{ "code": "rate_limit_exceeded" }] }))
         .header("x-ratelimit-limit", "1000")
         .header("x-ratelimit-remaining", "0")
@@ -30,7 +28,7 @@ fn contact(number: u64) -> Value {
 
 /// A page of contacts; `pages.next` is an object, or null on the last page.
 fn contacts(at: u64, size: u64) -> Value {
-    let end = range(at, size).end;
+    let end = slice(at, size).end;
     let next = (end < RECORDS).then(|| json!({ "page": end / size + 1, "starting_after": token(end) }));
     json!({
         "type": "list", "data": page(at, size, contact), "total_count": RECORDS,
@@ -42,9 +40,9 @@ fn contacts(at: u64, size: u64) -> Value {
 /// refused behind (400, "page limit reached, please use scroll API"); the scroll goes on by the same parameter, until a
 /// page is empty (developers.intercom.com, "Pagination", "Scroll over all companies"; 20, at most 150 a page).
 fn lists() -> Row {
-    let (listed, scrolled) = (Limit::at(3, Duration::from_secs(10)), Limit::at(3, Duration::from_secs(10)));
+    let (listed, scrolled) = (Limit::told(3, 10), Limit::told(3, 10));
     let (list_kept, scroll_kept) = (listed.clone(), scrolled.clone());
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         limited(asked, &listed)?;
         asked.at("GET", "/contacts")?;
         let size = asked.number("per_page", 20)?;
@@ -53,7 +51,7 @@ fn lists() -> Row {
     });
     // A scroll stands on the server: one at a time, and each request moves it on.
     let scroll = std::sync::Mutex::new(None);
-    let companies = server(move |asked| {
+    let companies = serve(move |asked| {
         limited(asked, &scrolled)?;
         asked.at("GET", "/companies/scroll")?;
         asked.only(&["scroll_param"])?;
@@ -69,7 +67,7 @@ fn lists() -> Row {
                 scroll.unwrap_or(0)
             }
         };
-        let end = range(at, 100).end;
+        let end = slice(at, 100).end;
         *scroll = Some(end);
         let data = page(at, 100, |n| json!({ "n": n, "type": "company", "id": format!("co{n}") }));
         ok(json!({
@@ -100,9 +98,9 @@ fn lists() -> Row {
 
 /// The same, but for the position, which goes into an object in the body (developers.intercom.com, "Search contacts").
 fn search() -> Row {
-    let limit = Limit::at(5, Duration::from_secs(10));
+    let limit = Limit::told(5, 10);
     let kept = limit.clone();
-    let search = server(move |asked| {
+    let search = serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("POST", "/contacts/search")?;
         asked.only(&[])?;

@@ -1,7 +1,5 @@
 //! Spotify, Meta and LinkedIn.
 
-use std::time::Duration;
-
 use headwater::exchange::{Verdict, When};
 use headwater::paginate::{Cursor, NextUrl, Offset};
 use headwater::testing::{Reply, Scripted};
@@ -9,7 +7,7 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, answer, ok, page, place, range, refuse, require, server, token};
+use super::server::{Asked, Limit, answer, encoded, ok, page, place, refuse, require, serve, slice, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![spotify(), meta(), linkedin(), linkedin_ads()]
@@ -17,7 +15,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn spotify_limited(asked: &Asked<'_>, limit: &Limit) -> Result<u64, Reply> {
     asked.authorized("Bearer BQC.token")?;
-    if let Some(wait) = limit.meets() {
+    if let Some(wait) = limit.meets(asked)? {
         let body = json!({ "error": { "status": 429, "message": "API rate limit exceeded" } });
         return Err(answer(429, body).header("retry-after", &wait.as_secs().to_string()));
     }
@@ -27,12 +25,12 @@ fn spotify_limited(asked: &Asked<'_>, limit: &Limit) -> Result<u64, Reply> {
 }
 
 fn tracks(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let size = spotify_limited(asked, &limit)?;
         asked.at("GET", "/v1/playlists/37i9dQ/tracks")?;
         asked.asks("market", "DE")?;
         let at = asked.number("offset", 0)?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let url = |at| {
             format!("https://api.spotify.com/v1/playlists/37i9dQ/tracks?offset={at}&limit={size}&market=DE")
         };
@@ -45,7 +43,7 @@ fn tracks(limit: Limit) -> Scripted {
 }
 
 fn artists(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let size = spotify_limited(asked, &limit)?;
         asked.at("GET", "/v1/me/following")?;
         asked.asks("type", "artist")?;
@@ -56,7 +54,7 @@ fn artists(limit: Limit) -> Scripted {
                 n.map(|n| n + 1).ok_or_else(|| refuse(400, "Invalid cursor"))?
             }
         };
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let items = page(at, size, |n| json!({ "n": n, "id": format!("0I2XqV{n:05}") }));
         let after = (end < RECORDS).then(|| format!("0I2XqV{:05}", end - 1));
         let next = (after.as_ref()).map(|after| {
@@ -73,7 +71,7 @@ fn artists(limit: Limit) -> Scripted {
 /// 50 a page).
 fn spotify() -> Row {
     let way = |primitive, served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(12, Duration::from_secs(17));
+        let limit = Limit::told(12, 17);
         Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
     };
     let source = |name, url: &str| -> SourceBuilder { Source::get(name, url).bearer("BQC.token") };
@@ -101,7 +99,7 @@ fn spotify() -> Row {
 
 /// The token may come as a parameter or as a header; the links carry it in either case.
 fn feed(limits: Vec<(u32, Limit)>) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let bearer = asked.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let given = [bearer, asked.query("access_token")];
         if !given.contains(&Some("EAAB.token.of.a.page.0123456789"))
@@ -112,11 +110,13 @@ fn feed(limits: Vec<(u32, Limit)>) -> Scripted {
             return Ok(answer(400, json!({ "error": error })));
         }
         asked.at("GET", "/v21.0/1234/feed")?;
-        if let Some((code, _)) = limits.iter().find(|(_, limit)| limit.meets().is_some()) {
-            let message = format!("(#{code}) request limit reached");
-            let error = json!({ "message": message, "type": "OAuthException", "code": code });
-            return Ok(answer(400, json!({ "error": error }))
-                .header("x-app-usage", r#"{"call_count":100,"total_cputime":25,"total_time":25}"#));
+        for (code, limit) in &limits {
+            limit.pass(asked, |_| {
+                let message = format!("(#{code}) request limit reached");
+                let error = json!({ "message": message, "type": "OAuthException", "code": code });
+                answer(400, json!({ "error": error }))
+                    .header("x-app-usage", r#"{"call_count":100,"total_cputime":25,"total_time":25}"#)
+            })?;
         }
         asked.asks("fields", "id,created_time")?;
         let size = asked.number("limit", 25)?.min(100);
@@ -133,7 +133,7 @@ fn feed(limits: Vec<(u32, Limit)>) -> Scripted {
         let cursor = format!("{}{}", token(end), if hidden { "Z" } else { "" });
         let mut paging = json!({ "cursors": { "before": token(at), "after": cursor } });
         if end < RECORDS {
-            let cursor: String = url::form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+            let cursor = encoded(&cursor);
             paging["next"] = json!(format!(
                 "https://graph.facebook.com/v21.0/1234/feed?access_token=EAAB.token.of.a.page.0123456789&fields=id%2Ccreated_time&limit={size}&after={cursor}"
             ));
@@ -150,7 +150,7 @@ fn meta() -> Row {
     let way = |source: SourceBuilder| {
         // For the app, the user, the page, and for what was asked too often.
         let codes = [4, 17, 32, 613].into_iter().zip([2, 4, 6, 8]);
-        let limits: Vec<_> = codes.map(|(code, nth)| (code, Limit::at(nth, Duration::ZERO))).collect();
+        let limits: Vec<_> = codes.map(|(code, nth)| (code, Limit::told(nth, 0))).collect();
         let source = source
             .query("fields", "id,created_time")
             .query("limit", "100")
@@ -178,15 +178,15 @@ fn meta() -> Row {
 /// `start` and `count`; fewer elements than `count` are the end, and nothing else says so (learn.microsoft.com/linkedin,
 /// "Pagination"; 10 a page).
 fn linkedin() -> Row {
-    let limit = Limit::at(7, Duration::ZERO);
+    let limit = Limit::told(7, 0);
     let kept = limit.clone();
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         asked.authorized("Bearer AQX.token")?;
         asked.says("x-restli-protocol-version", "2.0.0")?;
         asked.says("linkedin-version", "202601")?;
         asked.at("GET", "/rest/organizationAcls")?;
         asked.asks("q", "roleAssignee")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             return Ok(answer(429, json!({ "status": 429, "code": "TOO_MANY_REQUESTS" })));
         }
         let (at, size) = (asked.number("start", 0)?, asked.number("count", 10)?);
@@ -211,9 +211,9 @@ fn linkedin() -> Row {
 /// A token in `metadata.nextPageToken`, left out on the last page; `start` and `count` are no longer heard here
 /// (learn.microsoft.com/linkedin/marketing, "Cursor pagination for search APIs": 100 a page, 1,000 at most).
 fn linkedin_ads() -> Row {
-    let limit = Limit::at(4, Duration::ZERO);
+    let limit = Limit::told(4, 0);
     let kept = limit.clone();
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         asked.authorized("Bearer AQX.token")?;
         asked.says("linkedin-version", "202601")?;
         asked.at("GET", "/rest/adAccounts")?;
@@ -222,13 +222,13 @@ fn linkedin_ads() -> Row {
             asked.query("start").is_none() && asked.query("count").is_none(),
             "use pageToken and pageSize",
         )?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             return Ok(answer(429, json!({ "status": 429, "code": "TOO_MANY_REQUESTS" })));
         }
         let size = asked.number("pageSize", 100)?;
         require(size <= 1000, "pageSize must be 1000 at most")?;
         let at = asked.query("pageToken").map_or(Ok(0), place)?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let metadata = if end < RECORDS { json!({ "nextPageToken": token(end) }) } else { json!({}) };
         let elements: Vec<Value> =
             page(at, size, |n| json!({ "n": n, "id": 500_000 + n, "status": "ACTIVE" }));

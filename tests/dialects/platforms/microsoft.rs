@@ -1,21 +1,15 @@
 //! Microsoft Graph and Dataverse, and the standard behind both: OData.
 
-use std::time::Duration;
-
 use headwater::Source;
 use headwater::paginate::{Delta, NextUrl};
 use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, answer, ok, page, range, require, server};
+use super::server::{Asked, Limit, answer, encoded, ok, page, require, serve, slice};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![graph(), sap_cap(), dataverse()]
-}
-
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn user(number: u64) -> Value {
@@ -25,7 +19,7 @@ fn user(number: u64) -> Value {
 fn graph_asked(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized("Bearer eyJ0.token")?;
     asked.says("consistencylevel", "eventual")?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     let body = json!({ "error": { "code": "TooManyRequests", "message": "Please retry again later." } });
     Err(answer(429, body).header("retry-after", &wait.as_secs().to_string()))
 }
@@ -33,7 +27,7 @@ fn graph_asked(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
 /// Every third page is empty and leads on all the same.
 fn graph_page(asked: &Asked<'_>, at: u64, size: u64) -> (Vec<Value>, u64) {
     let empty = asked.query("$skiptoken").is_some_and(|token| token.ends_with('e'));
-    if empty { (Vec::new(), at) } else { (page(at, size, user), range(at, size).end) }
+    if empty { (Vec::new(), at) } else { (page(at, size, user), slice(at, size).end) }
 }
 
 fn skiptoken(at: u64, empty: bool) -> String {
@@ -44,11 +38,11 @@ fn opened(token: &str) -> Result<u64, Reply> {
     let digits = token.strip_prefix("RFNwdAIAAQAAABc6").map(|rest| rest.trim_end_matches('e'));
     digits
         .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| super::vendor::refuse(400, "Directory_ExpiredPageToken"))
+        .ok_or_else(|| super::server::refuse(400, "Directory_ExpiredPageToken"))
 }
 
 fn graph_users(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         graph_asked(asked, &limit)?;
         asked.at("GET", "/v1.0/users")?;
         asked.asks("$select", "id")?;
@@ -69,11 +63,11 @@ fn graph_users(limit: Limit) -> Scripted {
 }
 
 fn graph_delta(limit: Limit) -> Scripted {
-    let resync = Limit::at(6, Duration::ZERO);
-    server(move |asked| {
+    let resync = Limit::told(7, 0);
+    serve(move |asked| {
         graph_asked(asked, &limit)?;
         asked.at("GET", "/v1.0/users/delta")?;
-        if resync.meets().is_some() {
+        if resync.meets(asked)?.is_some() {
             // What was given out before may be wrong by now: all has to be read anew.
             let error =
                 json!({ "code": "resyncRequired", "message": "Resync required. Replace any local items." });
@@ -111,7 +105,7 @@ fn graph_delta(limit: Limit) -> Scripted {
 /// "Use delta query to track changes", "throttling guidance": 429 with `Retry-After`).
 fn graph() -> Row {
     let way = |served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(3, Duration::from_secs(120));
+        let limit = Limit::told(3, 120);
         Way::new("N", served(limit.clone()), source).checked(move || limit.kept())
     };
     let source = |name, url: &str| {
@@ -139,12 +133,12 @@ fn graph() -> Row {
 /// The link is relative to the root of the service, not to the page, and keeps the filter; the size is the server's, and
 /// `Prefer` is not heard (CAP, "Serving OData APIs", "Pagination"; OData 4.01 JSON §4.5.5 takes it relative to the context URL).
 fn sap_cap() -> Row {
-    let books = server(|asked| {
+    let books = serve(|asked| {
         asked.authorized("Basic YWxpY2U6c2VjcmV0")?;
         asked.at("GET", "/odata/v4/catalog/Authors(101)/books")?;
         asked.asks("$filter", "stock gt 0")?;
         let at = asked.number("$skiptoken", 0)?;
-        let end = range(at, 100).end;
+        let end = slice(at, 100).end;
         let value = page(at, 100, |n| json!({ "n": n, "ID": 200 + n, "stock": 1 }));
         let mut body = json!({ "@odata.context": "../$metadata#Books", "value": value });
         if end < RECORDS {
@@ -169,7 +163,7 @@ fn sap_cap() -> Row {
 /// not be touched (learn.microsoft.com, "Query data using the Web API", "Page results": 5,000 rows at most; "Service
 /// protection API limits": 429 with `Retry-After`).
 fn dataverse() -> Row {
-    let limit = Limit::at(3, Duration::from_secs(25));
+    let limit = Limit::told(3, 25);
     let kept = limit.clone();
     let cookie = |at: u64| {
         let inner =
@@ -179,12 +173,12 @@ fn dataverse() -> Row {
             at / 200 + 1
         )
     };
-    let accounts = server(move |asked| {
+    let accounts = serve(move |asked| {
         asked.authorized("Bearer eyJ0.token")?;
         asked.says("odata-version", "4.0")?;
         asked.says("odata-maxversion", "4.0")?;
         asked.at("GET", "/api/data/v9.2/accounts")?;
-        if let Some(wait) = limit.meets() {
+        if let Some(wait) = limit.meets(asked)? {
             let body = json!({ "error": { "code": "0x80072322", "message": "Number of requests exceeded the limit of 6000 over time window of 300 seconds." } });
             return Ok(answer(429, body)
                 .header("retry-after", &wait.as_secs().to_string())
@@ -199,10 +193,10 @@ fn dataverse() -> Row {
             None => 0,
             Some((_, asked_cookie)) => {
                 let at = (0..RECORDS).step_by(200).find(|at| cookie(*at) == asked_cookie);
-                at.ok_or_else(|| super::vendor::refuse(400, "Malformed XML in the Paging Cookie"))?
+                at.ok_or_else(|| super::server::refuse(400, "Malformed XML in the Paging Cookie"))?
             }
         };
-        let end = range(at, 200).end;
+        let end = slice(at, 200).end;
         let value =
             page(at, 200, |n| json!({ "n": n, "accountid": format!("00000000-0000-0000-0000-{n:012}") }));
         let mut body = json!({ "@odata.context": "https://your-org.crm.dynamics.com/api/data/v9.2/$metadata#accounts(name)", "value": value });

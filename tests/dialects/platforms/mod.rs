@@ -13,12 +13,12 @@ mod payments;
 mod s3;
 mod shops;
 mod social;
-mod vendor;
 mod workplace;
 mod youtube;
 mod zendesk;
 
 use super::row::{self, Row};
+use super::server;
 
 /// Every row of these, in the groups of their files.
 pub(crate) fn rows() -> Vec<Row> {

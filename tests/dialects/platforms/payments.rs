@@ -1,15 +1,13 @@
 //! Stripe.
 
-use std::time::Duration;
-
 use headwater::Source;
 use headwater::paginate::{Cursor, NextUrl};
 use headwater::testing::Scripted;
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{
-    Asked, Limit, Served, answer, made, ok, page, place, range, refuse, require, server, token,
+use super::server::{
+    Asked, Limit, Served, answer, encoded, made, ok, page, place, refuse, require, serve, slice, token,
 };
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -40,14 +38,14 @@ fn size(asked: &Asked<'_>) -> Result<u64, headwater::testing::Reply> {
 }
 
 fn list(global: Limit, lock: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         asked.authorized("Bearer sk_test_key")?;
         asked.at("GET", "/v1/customers")?;
         asked.only(&["limit", "starting_after", "ending_before"])?;
-        if global.meets().is_some() {
+        if global.meets(asked)?.is_some() {
             return too_many(Some("global-rate"));
         }
-        if lock.meets().is_some() {
+        if lock.meets(asked)?.is_some() {
             return too_many(None);
         }
         let size = size(asked)?;
@@ -83,7 +81,7 @@ fn stripe_list() -> Row {
             .records("data")
     };
     let way = |source| {
-        let (global, lock) = (Limit::at(3, Duration::ZERO), Limit::at(6, Duration::ZERO));
+        let (global, lock) = (Limit::told(3, 0), Limit::told(6, 0));
         let check = {
             let (global, lock) = (global.clone(), lock.clone());
             move || global.kept().and_then(|()| lock.kept())
@@ -101,19 +99,19 @@ fn stripe_list() -> Row {
 /// A token of the server's own, while `has_more`; `page` must be left out at first, and the query must stay
 /// (docs.stripe.com/api/pagination/search; `next_page` is null at the end; 20 reads a second).
 fn stripe_search() -> Row {
-    let limit = Limit::at(2, Duration::ZERO);
+    let limit = Limit::told(2, 0);
     let kept = limit.clone();
-    let search = server(move |asked| {
+    let search = serve(move |asked| {
         asked.authorized("Bearer sk_test_key")?;
         asked.at("GET", "/v1/customers/search")?;
         asked.asks("query", "created>1767225599")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             return too_many(Some("endpoint-rate"));
         }
         let size = size(asked)?;
         let at = asked.query("page").map_or(Ok(0), place)?;
         let data = page(at, size, customer);
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let next = (end < RECORDS).then(|| token(end));
         ok(json!({
             "object": "search_result", "url": "/v1/customers/search",
@@ -132,13 +130,13 @@ fn stripe_search() -> Row {
 /// `next_page_url` leads on, relative to the host, and is null at the end. Each request must name its version
 /// (docs.stripe.com/api-v2-overview; 20 a page, 100 at most).
 fn stripe_v2() -> Row {
-    let limit = Limit::at(4, Duration::ZERO);
+    let limit = Limit::told(4, 0);
     let kept = limit.clone();
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         asked.authorized("Bearer sk_test_key")?;
         asked.says("stripe-version", "2026-01-28.preview")?;
         asked.at("GET", "/v2/core/accounts")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             return too_many(Some("global-rate"));
         }
         let size = asked.number("limit", 20)?;
@@ -149,9 +147,9 @@ fn stripe_v2() -> Row {
             size,
             |at| json!({ "n": at, "id": format!("acct_{at:05}"), "object": "v2.core.account" }),
         );
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let next = (end < RECORDS).then(|| {
-            let page: String = url::form_urlencoded::byte_serialize(token(end).as_bytes()).collect();
+            let page = encoded(&token(end));
             format!("/v2/core/accounts?limit={size}&page={page}")
         });
         ok(json!({ "data": data, "next_page_url": next, "previous_page_url": null }))

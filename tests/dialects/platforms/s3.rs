@@ -1,7 +1,5 @@
 //! S3, in XML: three lists that page in three ways.
 
-use std::time::Duration;
-
 use headwater::auth::SigV4;
 use headwater::page::Format;
 use headwater::page::Select;
@@ -11,7 +9,7 @@ use headwater::{Source, SourceBuilder};
 use serde_json::Value;
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, Served, place, range, require, server, token};
+use super::server::{Asked, Limit, Served, place, require, serve, slice, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![s3()]
@@ -29,7 +27,7 @@ fn listed(asked: &Asked<'_>, limit: &Limit) -> Result<u64, Reply> {
         return Err(xml(403, "<Error><Code>AccessDenied</Code></Error>"));
     }
     asked.at("GET", "/")?;
-    if limit.meets().is_some() {
+    if limit.meets(asked)?.is_some() {
         return Err(xml(
             503,
             "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
@@ -72,38 +70,38 @@ fn list(name: &str, truncated: bool, next: Option<String>, inside: &[String]) ->
 
 /// Version 2: a token, objects and folders in one list.
 fn version_2(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let size = listed(asked, &limit)?;
         asked.asks("list-type", "2")?;
         asked.asks("delimiter", "/")?;
         let at = asked.query("continuation-token").map_or(Ok(0), place)?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let rows: Vec<String> =
-            range(at, size).map(|n| if n % 10 == 3 { folder(n) } else { object(n) }).collect();
-        let next =
-            (end < RECORDS).then(|| format!("<NextContinuationToken>{}</NextContinuationToken>", token(end)));
+            slice(at, size).map(|n| if n % 10 == 3 { folder(n) } else { object(n) }).collect();
+        let next = (end < RECORDS)
+            .then(|| format!("<NextContinuationToken>{}</NextContinuationToken>", escaped(&token(end))));
         list("ListBucketResult", end < RECORDS, next, &rows)
     })
 }
 
 /// Version 1: without a delimiter there is no marker for the next page; the last key is one.
 fn version_1(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let size = listed(asked, &limit)?;
         require(asked.query("list-type").is_none(), "InvalidArgument")?;
         let at = match asked.query("marker") {
             None => 0,
             Some(marker) => (0..RECORDS).find(|n| key(*n).as_str() > marker).unwrap_or(RECORDS),
         };
-        let end = range(at, size).end;
-        let rows: Vec<String> = range(at, size).map(object).collect();
+        let end = slice(at, size).end;
+        let rows: Vec<String> = slice(at, size).map(object).collect();
         list("ListBucketResult", end < RECORDS, None, &rows)
     })
 }
 
 /// Versions: two markers, which must come together. Objects that were deleted have a marker of their own.
 fn versions(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let size = listed(asked, &limit)?;
         asked.asks("versions", "")?;
         // Two versions of each key.
@@ -116,7 +114,7 @@ fn versions(limit: Limit) -> Scripted {
             // Without the version the rest of the key's versions would be left out.
             _ => return Err(xml(400, "<Error><Code>InvalidArgument</Code></Error>")),
         };
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let row = |n: u64| {
             let inside = format!(
                 "<Key>{}</Key><VersionId>v{n}+/=</VersionId><Owner><ID>{n}</ID></Owner>",
@@ -128,7 +126,7 @@ fn versions(limit: Limit) -> Scripted {
                 format!("<Version>{inside}</Version>")
             }
         };
-        let rows: Vec<String> = range(at, size).map(row).collect();
+        let rows: Vec<String> = slice(at, size).map(row).collect();
         let next = (end < RECORDS).then(|| {
             let (key, version) = (escaped(&key((end - 1) / 2)), end - 1);
             format!(
@@ -155,7 +153,7 @@ fn s3() -> Row {
             .query("max-keys", "250")
     };
     let way = |primitive, served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(3, Duration::ZERO);
+        let limit = Limit::told(3, 0);
         Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
     };
     let by_token = source()

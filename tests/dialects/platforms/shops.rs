@@ -1,7 +1,6 @@
 //! Shopify.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use headwater::Source;
 use headwater::hints::{At, Signal};
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Limit, answer, made, ok, page, place, range, require, server, token};
+use super::server::{Limit, answer, encoded, made, ok, page, place, require, serve, slice, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![shopify_rest(), shopify_graphql()]
@@ -24,12 +23,12 @@ fn product(number: u64) -> Value {
 /// first page must be dropped. A leaky bucket, as `X-Shopify-Shop-Api-Call-Limit: 32/40`; a 429 says `Retry-After: 2.0`
 /// (shopify.dev, "Paginate results with REST", "REST Admin API rate limits").
 fn shopify_rest() -> Row {
-    let limit = Limit::at(3, Duration::from_secs(2));
+    let limit = Limit::told(3, 2);
     let kept = limit.clone();
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         asked.says("x-shopify-access-token", "shpat_token")?;
         asked.at("GET", "/admin/api/2025-01/products.json")?;
-        if limit.meets().is_some() {
+        if limit.meets(asked)?.is_some() {
             let body = json!({ "errors": "Exceeded 2 calls per second for api client." });
             return Ok(answer(429, body)
                 .header("x-shopify-shop-api-call-limit", "40/40")
@@ -50,11 +49,11 @@ fn shopify_rest() -> Row {
         let reply = answer(200, json!({ "products": page(at, size, product) }))
             .header("x-shopify-shop-api-call-limit", "32/40");
         let link = |at: u64, rel: &str| {
-            let info: String = url::form_urlencoded::byte_serialize(token(at).as_bytes()).collect();
+            let info = encoded(&token(at));
             let url = "https://your-shop.myshopify.com/admin/api/2025-01/products.json";
             format!("<{url}?limit={size}&page_info={info}>; rel=\"{rel}\"")
         };
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let previous = (at > 0).then(|| link(at.saturating_sub(size), "previous"));
         let next = (end < RECORDS).then(|| link(end, "next"));
         let links: Vec<String> = previous.into_iter().chain(next).collect();
@@ -96,7 +95,7 @@ fn shopify_graphql() -> Row {
     let bucket = Arc::new(Mutex::new(Bucket { available: MOST, at: Instant::now(), refused: false }));
     let early = Arc::new(Mutex::new(0));
     let noted = early.clone();
-    let admin = server(move |asked| {
+    let admin = serve(move |asked| {
         asked.says("x-shopify-access-token", "shpat_token")?;
         asked.at("POST", "/admin/api/2025-01/graphql.json")?;
         asked.says("content-type", "application/json")?;
@@ -129,7 +128,7 @@ fn shopify_graphql() -> Row {
         bucket.refused = false;
         bucket.available -= cost;
         let at = asked.body("/variables/after").as_str().map_or(Ok(0), place)?;
-        let end = range(at, first).end;
+        let end = slice(at, first).end;
         let cursor = if end > at { json!(token(end)) } else { Value::Null };
         ok(json!({
             "data": { "products": {

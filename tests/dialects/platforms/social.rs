@@ -1,7 +1,5 @@
 //! X, Reddit and Mastodon.
 
-use std::time::Duration;
-
 use headwater::Source;
 use headwater::page::Select;
 use headwater::pages::Window;
@@ -10,7 +8,7 @@ use headwater::testing::{Reply, Scripted};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, answer, iso, made, ok, page, range, refuse, require, server};
+use super::server::{Asked, Limit, answer, iso, made, ok, page, refuse, require, serve, slice};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![x(), reddit(), mastodon()]
@@ -18,7 +16,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn x_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized("Bearer AAAA")?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     Err(answer(429, json!({ "title": "Too Many Requests", "type": "about:blank", "status": 429 }))
         .header("x-rate-limit-limit", "900")
         .header("x-rate-limit-remaining", "0")
@@ -27,7 +25,7 @@ fn x_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
 
 /// Posts, newest first; the token goes back by a name that differs from endpoint to endpoint. One page shows none.
 fn posts(limit: Limit, path: &'static str, name: &'static str) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         x_limited(asked, &limit)?;
         asked.at("GET", path)?;
         asked.asks("tweet.fields", "created_at")?;
@@ -79,7 +77,7 @@ fn x() -> Row {
             .records(Select::path("data").optional())
     };
     let way = |path, name, source| {
-        let limit = Limit::at(8, Duration::from_secs(600));
+        let limit = Limit::told(8, 600);
         Way::new("C", posts(limit.clone(), path, name), source).checked(move || limit.kept())
     };
     let timeline = source("posts", "https://api.x.com/2/users/2244994945/tweets")
@@ -98,7 +96,7 @@ fn x() -> Row {
 
 fn reddit_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized("bearer eyJ.token")?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     Err(answer(429, json!({ "message": "Too Many Requests", "error": 429 }))
         .header("x-ratelimit-used", "600")
         .header("x-ratelimit-remaining", "0.0")
@@ -110,7 +108,7 @@ const LISTING: u64 = 1000;
 
 /// Two subreddits, newest first: one has 800 posts, the other the rest. The list of both together ends after 1,000.
 fn listing(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         reddit_limited(asked, &limit)?;
         asked.asks("raw_json", "1")?;
         let posts: Vec<u64> = match asked.path() {
@@ -154,7 +152,7 @@ fn fullname(number: u64) -> String {
 
 /// The list of flairs has no such end; its token is left out on the last page.
 fn flairs(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         reddit_limited(asked, &limit)?;
         asked.at("GET", "/r/rust/api/flairlist")?;
         let size = asked.number("limit", 25)?.min(1000);
@@ -165,7 +163,7 @@ fn flairs(limit: Limit) -> Scripted {
                 .and_then(|at| at.parse().ok())
                 .ok_or_else(|| refuse(400, "Bad Request"))?,
         };
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let mut body = json!({ "users": page(at, size, |n| json!({ "n": n, "user": format!("u{n}") })) });
         if end < RECORDS {
             body["next"] = json!(format!("t2_{end}"));
@@ -179,7 +177,7 @@ fn flairs(limit: Limit) -> Scripted {
 /// reddit.com/dev/api, "listings"; lists of flairs have no ceiling).
 fn reddit() -> Row {
     let way = |primitive, served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(4, Duration::from_secs(284));
+        let limit = Limit::told(4, 284);
         Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
     };
     let source = |name, url: &str| Source::get(name, url).api_key_header("Authorization", "bearer eyJ.token");
@@ -205,12 +203,12 @@ fn reddit() -> Row {
 /// Only the `Link` header leads on: its ids are those of the favourites, not of the posts that the page shows. The reset
 /// is an ISO 8601 time (docs.joinmastodon.org, "API guidelines", "Rate limits"; 20, at most 40 a page).
 fn mastodon() -> Row {
-    let limit = Limit::at(10, Duration::from_secs(300));
+    let limit = Limit::told(10, 300);
     let kept = limit.clone();
-    let favourites = server(move |asked| {
+    let favourites = serve(move |asked| {
         asked.authorized("Bearer token")?;
         asked.at("GET", "/api/v1/favourites")?;
-        if let Some(wait) = limit.meets() {
+        if let Some(wait) = limit.meets(asked)? {
             return Ok(answer(429, json!({ "error": "Too many requests" }))
                 .header("x-ratelimit-limit", "300")
                 .header("x-ratelimit-remaining", "0")
@@ -222,7 +220,7 @@ fn mastodon() -> Row {
             None => 0,
             Some(id) => id.parse::<u64>().ok().and_then(|id| 9000_u64.checked_sub(id)).map_or(0, |at| at + 1),
         };
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let rows = page(at, size, |at| {
             let n = at * 601 % RECORDS;
             json!({ "n": n, "id": (111_000_000_000_000_000 + n).to_string() })

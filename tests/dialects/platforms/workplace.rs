@@ -1,7 +1,5 @@
 //! Slack and Notion.
 
-use std::time::Duration;
-
 use headwater::exchange::{Verdict, When};
 use headwater::pages::Window;
 use headwater::paginate::{Cursor, PageNumber};
@@ -10,9 +8,8 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::server;
-use super::vendor::{
-    Asked, Limit, Served, answer, iso, made, ok, page, place, range, refuse, require, seconds, token,
+use super::server::{
+    Asked, Limit, Served, answer, iso, made, ok, page, place, refuse, require, seconds, serve, slice, token,
 };
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -35,14 +32,14 @@ fn members(
     if asked.header("authorization") != Some("Bearer xoxb-token") {
         return slack_error("invalid_auth");
     }
-    if let Some(wait) = limit.meets() {
+    if let Some(wait) = limit.meets(asked)? {
         let body = json!({ "ok": false, "error": "ratelimited" });
         return Ok(answer(429, body).header("retry-after", &wait.as_secs().to_string()));
     }
-    if troubled.0.meets().is_some() {
+    if troubled.0.meets(asked)?.is_some() {
         return slack_error("internal_error");
     }
-    if troubled.1.meets().is_some() {
+    if troubled.1.meets(asked)?.is_some() {
         return slack_error("fatal_error");
     }
     let Some(size) = size.and_then(|size| size.parse::<u64>().ok()).filter(|size| (1..1000).contains(size))
@@ -52,7 +49,7 @@ fn members(
     let Ok(at) = cursor.map_or(Ok(0), place) else { return slack_error("invalid_cursor") };
     // Fewer than were asked for may come at any time.
     let size = size - at % 7;
-    let end = range(at, size).end;
+    let end = slice(at, size).end;
     let next = if end < RECORDS { token(end) } else { String::new() };
     ok(json!({
         "ok": true,
@@ -62,12 +59,12 @@ fn members(
 }
 
 fn files(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         if asked.header("authorization") != Some("Bearer xoxb-token") {
             return slack_error("invalid_auth");
         }
         asked.at("GET", "/api/files.list")?;
-        if let Some(wait) = limit.meets() {
+        if let Some(wait) = limit.meets(asked)? {
             let body = json!({ "ok": false, "error": "ratelimited" });
             return Ok(answer(429, body).header("retry-after", &wait.as_secs().to_string()));
         }
@@ -91,8 +88,8 @@ fn slack_rules(source: SourceBuilder) -> SourceBuilder {
 /// may stand in the query or in a form; `files.list` still counts pages (api.slack.com, "Pagination", "Rate Limits").
 fn slack() -> Row {
     let limits = || {
-        let troubled = (Limit::at(4, Duration::ZERO), Limit::at(5, Duration::ZERO));
-        (Limit::at(3, Duration::from_secs(30)), troubled)
+        let troubled = (Limit::told(4, 0), Limit::told(5, 0));
+        (Limit::told(3, 30), troubled)
     };
     let check = |limits: &(Limit, (Limit, Limit))| {
         let (limit, troubled) = limits.clone();
@@ -100,17 +97,17 @@ fn slack() -> Row {
     };
     let (by_query, by_form) = (limits(), limits());
     let (query_check, form_check) = (check(&by_query), check(&by_form));
-    let query = server(move |asked| {
+    let query = serve(move |asked| {
         asked.at("GET", "/api/users.list")?;
         members(asked, &by_query.0, &by_query.1, asked.query("limit"), asked.query("cursor"))
     });
-    let form = server(move |asked| {
+    let form = serve(move |asked| {
         asked.at("POST", "/api/users.list")?;
         asked.only(&[])?;
         asked.says("content-type", "application/x-www-form-urlencoded")?;
         members(asked, &by_form.0, &by_form.1, asked.form("limit"), asked.form("cursor"))
     });
-    let counted = Limit::at(2, Duration::from_secs(30));
+    let counted = Limit::told(2, 30);
     let kept = counted.clone();
 
     let by_query = Source::get("users", "https://slack.com/api/users.list")
@@ -146,7 +143,7 @@ const NOTION_CEILING: u64 = 1000;
 fn notion_limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized("Bearer ntn_token")?;
     asked.says("notion-version", "2025-09-03")?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     Err(answer(429, json!({ "object": "error", "status": 429, "code": "rate_limited" }))
         .header("retry-after", &wait.as_secs().to_string()))
 }
@@ -163,7 +160,7 @@ fn notion_page(rows: &[u64], at: u64, size: u64, ceiling: u64) -> Served {
 }
 
 fn notion_query(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         notion_limited(asked, &limit)?;
         asked.at("POST", "/v1/data_sources/ds_1/query")?;
         asked.only(&[])?;
@@ -188,9 +185,9 @@ fn notion_query(limit: Limit) -> Scripted {
 /// query of a data source stops quietly at 10,000 rows, with `has_more: false`: so it is cut into windows, and a window
 /// that is full to the ceiling is halved (developers.notion.com, "Pagination", "Request limits").
 fn notion() -> Row {
-    let (listed, queried) = (Limit::at(6, Duration::from_secs(3)), Limit::at(6, Duration::from_secs(3)));
+    let (listed, queried) = (Limit::told(6, 3), Limit::told(6, 3));
     let (list_kept, query_kept) = (listed.clone(), queried.clone());
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         notion_limited(asked, &listed)?;
         asked.at("GET", "/v1/users")?;
         let at = asked.query("start_cursor").map_or(Ok(0), place)?;

@@ -1,7 +1,5 @@
 //! YouTube.
 
-use std::time::Duration;
-
 use headwater::exchange::{Verdict, When};
 use headwater::pages::Window;
 use headwater::paginate::Cursor;
@@ -11,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::google::{place, problem, token};
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, Served, iso, made, ok, page, range, seconds, server};
+use super::server::{Asked, Limit, Served, iso, made, ok, page, seconds, serve, slice};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![youtube()]
@@ -23,7 +21,7 @@ fn asked_for(asked: &Asked<'_>, limit: &Limit, path: &str) -> Result<(u64, u64),
     if asked.query("key") != Some("AIza-key") {
         return Err(problem(400, "badRequest", "API key not valid. Please pass a valid API key."));
     }
-    if limit.meets().is_some() {
+    if limit.meets(asked)?.is_some() {
         let message = "The request cannot be completed because you have exceeded your quota.";
         return Err(problem(403, "quotaExceeded", message));
     }
@@ -48,11 +46,11 @@ fn listed(items: Vec<Value>, at: u64, size: u64, total: u64, more: bool) -> Serv
 }
 
 fn playlist(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let (at, size) = asked_for(asked, &limit, "/youtube/v3/playlistItems")?;
         asked.asks("playlistId", "PL1")?;
         let items = page(at, size, |n| json!({ "n": n, "id": format!("UE{n:05}") }));
-        listed(items, at, size, RECORDS - 3, range(at, size).end < RECORDS)
+        listed(items, at, size, RECORDS - 3, slice(at, size).end < RECORDS)
     })
 }
 
@@ -61,7 +59,7 @@ const SEARCH: u64 = 500;
 
 /// Both ends of the range are a part of it. The newest comes first.
 fn search(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         let (at, size) = asked_for(asked, &limit, "/youtube/v3/search")?;
         asked.asks("channelId", "UC1")?;
         asked.asks("type", "video")?;
@@ -91,7 +89,7 @@ fn youtube() -> Row {
             .rule(When::status(403).body("error.errors.*.reason", "quotaExceeded").means(Verdict::Wait))
     };
     let way = |primitive, served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(9, Duration::ZERO);
+        let limit = Limit::told(9, 0);
         Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
     };
     let items =

@@ -1,7 +1,5 @@
 //! Zendesk: four styles, of which one repeats its rows and one its last link.
 
-use std::time::Duration;
-
 use headwater::incremental::Incremental;
 use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl};
 use headwater::testing::{Reply, Scripted};
@@ -9,7 +7,9 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
-use super::vendor::{Asked, Limit, answer, iso, made, ok, page, place, range, require, server, token};
+use super::server::{
+    Asked, Limit, answer, encoded, iso, made, ok, page, place, require, serve, slice, token,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![offset(), cursor(), incremental()]
@@ -24,15 +24,11 @@ fn source(name: &str, path: &str) -> SourceBuilder {
 
 fn limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
     asked.authorized(BASIC)?;
-    let Some(wait) = limit.meets() else { return Ok(()) };
+    let Some(wait) = limit.meets(asked)? else { return Ok(()) };
     Err(answer(429, json!({ "error": "APIRateLimitExceeded" }))
         .header("retry-after", &wait.as_secs().to_string())
         .header("x-rate-limit", "700")
         .header("x-rate-limit-remaining", "0"))
-}
-
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn ticket(number: u64) -> Value {
@@ -42,9 +38,9 @@ fn ticket(number: u64) -> Value {
 /// `next_page` is absolute, and null on the last page; 100 a page at most, and a 400 behind page 100
 /// (developer.zendesk.com, "Paginating through lists using offset pagination").
 fn offset() -> Row {
-    let limit = Limit::at(5, Duration::from_secs(44));
+    let limit = Limit::told(5, 44);
     let kept = limit.clone();
-    let list = server(move |asked| {
+    let list = serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/api/v2/tickets.json")?;
         asked.asks("sort_by", "id")?;
@@ -64,14 +60,14 @@ fn offset() -> Row {
 }
 
 fn cursor_list(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/api/v2/tickets")?;
         asked.asks("sort", "id")?;
         let size = asked.number("page[size]", 100)?;
         require(size <= 100, "page[size] must be 100 at most")?;
         let at = asked.query("page[after]").map_or(Ok(0), place)?;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         // Cursor and link are there to the end, and lead to an empty page.
         let after = token(end);
         let next = format!(
@@ -93,7 +89,7 @@ fn cursor() -> Row {
         source("tickets", "/api/v2/tickets").query("sort", "id").query("page[size]", "100").records("tickets")
     };
     let way = |primitive, source| {
-        let limit = Limit::at(7, Duration::from_secs(44));
+        let limit = Limit::told(7, 44);
         Way::new(primitive, cursor_list(limit.clone()), source).checked(move || limit.kept())
     };
     let after = source()
@@ -104,7 +100,7 @@ fn cursor() -> Row {
 
 /// Ten exports a minute.
 fn export(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/api/v2/incremental/tickets/cursor.json")?;
         let at = match asked.query("cursor") {
@@ -119,7 +115,7 @@ fn export(limit: Limit) -> Scripted {
             }
         };
         let size = asked.number("per_page", 1000)?.min(1000);
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let after = token(end);
         let url = format!(
             "{SITE}/api/v2/incremental/tickets/cursor.json?cursor={}&per_page={size}",
@@ -135,7 +131,7 @@ fn export(limit: Limit) -> Scripted {
 
 /// A page begins with the rows that were made when the last one ended: those come twice.
 fn export_by_time(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/api/v2/incremental/tickets.json")?;
         require(asked.query("start_time").is_some(), "start_time is missing")?;
@@ -154,14 +150,14 @@ fn export_by_time(limit: Limit) -> Scripted {
 
 /// At the end Talk names the page that it is on as the next one.
 fn calls(limit: Limit) -> Scripted {
-    server(move |asked| {
+    serve(move |asked| {
         limited(asked, &limit)?;
         asked.at("GET", "/api/v2/channels/voice/stats/incremental/calls.json")?;
         require(asked.query("start_time").is_some(), "start_time is missing")?;
         let start = asked.number("start_time", 0)? as i64;
         let at = (0..RECORDS).find(|n| made(*n) >= start).unwrap_or(RECORDS);
         let size = 100;
-        let end = range(at, size).end;
+        let end = slice(at, size).end;
         let next = if end < RECORDS { made(end) } else { start };
         let url = format!("{SITE}/api/v2/channels/voice/stats/incremental/calls.json?start_time={next}");
         ok(
@@ -181,7 +177,7 @@ fn incremental() -> Row {
             .records("tickets")
     };
     let way = |primitive, served: fn(Limit) -> Scripted, source| {
-        let limit = Limit::at(4, Duration::from_secs(44));
+        let limit = Limit::told(4, 44);
         Way::new(primitive, served(limit.clone()), source).checked(move || limit.kept())
     };
     let by_url = tickets().paginate(NextUrl::body("after_url").until(End::when_true("end_of_stream")));

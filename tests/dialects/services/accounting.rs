@@ -1,6 +1,5 @@
 //! Xero, QuickBooks Online, NetSuite.
 
-use super::asked::{Asked, Limit, list, page, refuse, serve, slice};
 use headwater::Source;
 use headwater::exchange::{Verdict, When};
 use headwater::page::Select;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use super::row::{RECORDS, Row, Way};
+use super::server::{Asked, Limit, answer, ok, page, refuse, serve};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![net_suite(), quick_books(), xero()]
@@ -21,9 +21,9 @@ pub(crate) fn rows() -> Vec<Row> {
 /// `offset` of Journals is the JournalNumber of the last one, and these have gaps; 100 each. A 429 has `Retry-After`.
 fn xero() -> Row {
     let common = |asked: &Asked<'_>, limit: &Limit| {
-        asked.bearer("xeroToken")?;
-        asked.key("xero-tenant-id", "tenant-1")?;
-        asked.needs("accept", "application/json")?;
+        asked.authorized("Bearer xeroToken")?;
+        asked.credentials("xero-tenant-id", "tenant-1")?;
+        asked.says("accept", "application/json")?;
         limit.pass(asked, |wait| {
             Reply::status(429)
                 .header("retry-after", &wait.as_secs().to_string())
@@ -46,18 +46,17 @@ fn xero() -> Row {
             .header("accept", "application/json")
     };
     let limit = Limit::told(2, 33);
-    let invoices_hit = limit.hit();
+    let invoices_hit = limit.clone();
     let invoices = serve(move |asked| {
-        asked.get("/api.xro/2.0/Invoices")?;
+        asked.at("GET", "/api.xro/2.0/Invoices")?;
         common(asked, &limit)?;
-        asked.needs("if-modified-since", "2026-01-01T00:00:00")?;
+        asked.says("if-modified-since", "2026-01-01T00:00:00")?;
         asked.only(&["page", "pageSize", "order"])?;
-        asked.wants("order", "UpdatedDateUTC ASC")?;
+        asked.asks("order", "UpdatedDateUTC ASC")?;
         let (size, number) = (asked.size("pageSize", 100, 1000)?, asked.number("page", 1)?);
-        let found =
-            list(slice((number - 1) * size, size), |n| json!({"InvoiceID": format!("inv-{n}"), "n": n}));
+        let found = page((number - 1) * size, size, |n| json!({"InvoiceID": format!("inv-{n}"), "n": n}));
         let pagination = json!({"page": number, "pageSize": size, "pageCount": RECORDS.div_ceil(size), "itemCount": RECORDS});
-        Ok(told(page(json!({"Id": "x", "Status": "OK", "pagination": pagination, "Invoices": found}))))
+        Ok(told(answer(200, json!({"Id": "x", "Status": "OK", "pagination": pagination, "Invoices": found}))))
     });
     let invoices_source = with("invoices", "https://api.xero.com/api.xro/2.0/Invoices")
         .header("if-modified-since", "2026-01-01T00:00:00")
@@ -66,9 +65,9 @@ fn xero() -> Row {
         .paginate(PageNumber::new().size("pageSize", 250).until_page_count("pagination.pageCount"));
 
     let limit = Limit::told(5, 12);
-    let journals_hit = limit.hit();
+    let journals_hit = limit.clone();
     let journals = serve(move |asked| {
-        asked.get("/api.xro/2.0/Journals")?;
+        asked.at("GET", "/api.xro/2.0/Journals")?;
         common(asked, &limit)?;
         asked.only(&["offset"])?;
         // Every third number was never used.
@@ -76,7 +75,7 @@ fn xero() -> Row {
         let after = asked.number("offset", 0)?;
         let found = (0..RECORDS).filter(|n| number(*n) > after).take(100);
         let found = found.map(|n| json!({"JournalID": format!("j-{n}"), "JournalNumber": number(n), "n": n}));
-        Ok(told(page(json!({"Journals": found.collect::<Vec<_>>()}))))
+        Ok(told(answer(200, json!({"Journals": found.collect::<Vec<_>>()}))))
     });
     let journals_source = with("journals", "https://api.xero.com/api.xro/2.0/Journals")
         .records("Journals")
@@ -84,8 +83,8 @@ fn xero() -> Row {
     Row::new(
         "Xero",
         [
-            Way::new("G", invoices, invoices_source).named("Invoices").checked(invoices_hit),
-            Way::new("K", journals, journals_source).named("Journals").checked(journals_hit),
+            Way::new("G", invoices, invoices_source).named("Invoices").checked(move || invoices_hit.kept()),
+            Way::new("K", journals, journals_source).named("Journals").checked(move || journals_hit.kept()),
         ],
     )
 }
@@ -96,17 +95,17 @@ fn xero() -> Row {
 fn quick_books() -> Row {
     let server = || {
         let limit = Limit::untold(2, 60);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/v3/company/9130/query")?;
-            asked.bearer("qboToken")?;
-            asked.needs("accept", "application/json")?;
+            asked.at("GET", "/v3/company/9130/query")?;
+            asked.authorized("Bearer qboToken")?;
+            asked.says("accept", "application/json")?;
             limit.pass(asked, |_| {
                 let body = json!({"Fault": {"Error": [{"Message": "ThrottleExceeded", "code": "3001"}], "type": "THROTTLE"}});
                 Reply::status(429).body(body.to_string())
             })?;
             asked.only(&["query", "minorversion"])?;
-            asked.wants("minorversion", "75")?;
+            asked.asks("minorversion", "75")?;
             let query = asked.query("query").unwrap_or_default();
             let numbers = query
                 .strip_prefix("SELECT * FROM Customer ORDERBY Id STARTPOSITION ")
@@ -115,12 +114,12 @@ fn quick_books() -> Row {
             let Some((start @ 1.., size @ 1..=1000)) = numbers else {
                 return Err(refuse(400, format!("QueryParserError: {query}")));
             };
-            let found = list(slice(start - 1, size), |n| json!({"Id": (n + 1).to_string(), "n": n}));
+            let found = page(start - 1, size, |n| json!({"Id": (n + 1).to_string(), "n": n}));
             let response = match found.len() {
                 0 => json!({}),
                 rows => json!({"Customer": found, "startPosition": start, "maxResults": rows}),
             };
-            Ok(page(json!({"QueryResponse": response, "time": "2026-05-17T03:00:00.000-07:00"})))
+            ok(json!({"QueryResponse": response, "time": "2026-05-17T03:00:00.000-07:00"}))
         });
         (server, hit)
     };
@@ -143,9 +142,11 @@ fn quick_books() -> Row {
         [
             Way::new("O", first, source(1000, Offset::new(1000).until_short_page()))
                 .named("short page")
-                .checked(first_hit),
+                .checked(move || first_hit.kept()),
             // 1,234 is twice 617: the end is an answer without a list.
-            Way::new("O", second, source(617, Offset::new(617))).named("empty page").checked(second_hit),
+            Way::new("O", second, source(617, Offset::new(617)))
+                .named("empty page")
+                .checked(move || second_hit.kept()),
         ],
     )
 }
@@ -156,7 +157,7 @@ fn quick_books() -> Row {
 fn net_suite() -> Row {
     let host = "https://12345.suitetalk.api.netsuite.com/services/rest";
     let common = move |asked: &Asked<'_>, limit: &Limit| {
-        asked.bearer("nsToken")?;
+        asked.authorized("Bearer nsToken")?;
         limit.pass(asked, |_| {
             let detail = json!({"detail": "Concurrent request limit exceeded.", "o:errorCode": "CONCURRENCY_LIMIT_EXCEEDED"});
             Reply::status(429).body(json!({"title": "Too Many Requests", "status": 429, "o:errorDetails": [detail]}).to_string())
@@ -181,18 +182,18 @@ fn net_suite() -> Row {
                 json!({"rel": "next", "href": format!("{url}?limit={size}&offset={}", start + size)}),
             );
         }
-        Ok(page(
+        ok(
             json!({"links": links, "count": items.len(), "hasMore": more, "items": items, "offset": start, "totalResults": all}),
-        ))
+        )
     };
     let customers = || {
         let limit = Limit::untold(3, 0);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/services/rest/record/v1/customer")?;
+            asked.at("GET", "/services/rest/record/v1/customer")?;
             common(asked, &limit)?;
             asked.only(&["limit", "offset", "q"])?;
-            let all = match asked.query("q").as_deref() {
+            let all = match asked.query("q") {
                 Some("email START_WITH barbara") => RECORDS,
                 Some(_) => return Err(refuse(400, "INVALID_PARAMETER: q")),
                 None => RECORDS + 100,
@@ -208,13 +209,13 @@ fn net_suite() -> Row {
             .records("items")
     };
     let limit = Limit::untold(2, 0);
-    let suite_ql_hit = limit.hit();
+    let suite_ql_hit = limit.clone();
     let suite_ql = serve(move |asked| {
-        asked.post("/services/rest/query/v1/suiteql")?;
+        asked.at("POST", "/services/rest/query/v1/suiteql")?;
         common(asked, &limit)?;
-        asked.needs("prefer", "transient")?;
+        asked.says("prefer", "transient")?;
         asked.only(&["limit", "offset"])?;
-        if asked.body() != json!({"q": "SELECT id FROM transaction ORDER BY id"}) {
+        if *asked.body("") != json!({"q": "SELECT id FROM transaction ORDER BY id"}) {
             return Err(refuse(400, "INVALID_PARAMETER: q"));
         }
         answer(asked, RECORDS, &format!("{host}/query/v1/suiteql"))
@@ -233,11 +234,11 @@ fn net_suite() -> Row {
         [
             Way::new("O", first, source().paginate(Offset::new(200).until_false("hasMore")))
                 .named("offset")
-                .checked(first_hit),
+                .checked(move || first_hit.kept()),
             Way::new("N", second, source().query("limit", "200").paginate(next))
                 .named("links")
-                .checked(second_hit),
-            Way::new("O", suite_ql, suite_ql_source).named("SuiteQL").checked(suite_ql_hit),
+                .checked(move || second_hit.kept()),
+            Way::new("O", suite_ql, suite_ql_source).named("SuiteQL").checked(move || suite_ql_hit.kept()),
         ],
     )
 }

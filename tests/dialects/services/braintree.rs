@@ -7,8 +7,8 @@ use headwater::paginate::{Cursor, Single};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
-use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
+use super::server::{Limit, ok, page, place, refuse, serve, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![braintree()]
@@ -19,26 +19,26 @@ pub(crate) fn rows() -> Vec<Row> {
 /// so many at a time are asked for by their ids; JSON goes in, XML comes out.
 fn braintree() -> Row {
     let limit = Limit::untold(3, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let graphql = serve(move |asked| {
-        asked.post("/graphql")?;
-        asked.key("authorization", "Basic cHVibGljOnByaXZhdGU=")?;
-        asked.needs("braintree-version", "2019-01-01")?;
+        asked.at("POST", "/graphql")?;
+        asked.authorized("Basic cHVibGljOnByaXZhdGU=")?;
+        asked.says("braintree-version", "2019-01-01")?;
         limit.pass(asked, |_| Reply::status(429).body(r#"{"errors":[{"message":"Too many requests","extensions":{"errorClass":"RESOURCE_LIMIT"}}]}"#))?;
-        if asked.field("/variables/input/status/in") != json!(["SETTLED"]) {
+        if *asked.body("/variables/input/status/in") != json!(["SETTLED"]) {
             return Err(refuse(400, "the criteria are gone"));
         }
-        let size = asked.field("/variables/first").as_u64().unwrap_or(50);
+        let size = asked.body("/variables/first").as_u64().unwrap_or(50);
         if size > 50 {
-            return Ok(page(json!({"data": null, "errors": [{"message": "first must be at most 50"}]})));
+            return ok(json!({"data": null, "errors": [{"message": "first must be at most 50"}]}));
         }
-        let start = match asked.field("/variables/after") {
-            Value::String(token) => unseal("ZHJ", &token)?,
+        let start = match asked.body("/variables/after") {
+            Value::String(token) => place(&token)?,
             _ => 0,
         };
-        let edges = list(slice(start, size), |n| json!({"node": {"id": format!("tx{n}"), "n": n}}));
-        let info = json!({"hasNextPage": start + size < RECORDS, "endCursor": seal("ZHJ", start + size)});
-        Ok(page(json!({"data": {"search": {"transactions": {"edges": edges, "pageInfo": info}}}})))
+        let edges = page(start, size, |n| json!({"node": {"id": format!("tx{n}"), "n": n}}));
+        let info = json!({"hasNextPage": start + size < RECORDS, "endCursor": token(start + size)});
+        ok(json!({"data": {"search": {"transactions": {"edges": edges, "pageInfo": info}}}}))
     });
     let query = "query ($input: TransactionSearchInput!, $first: Int, $after: String) { search { \
                  transactions(input: $input, first: $first, after: $after) { pageInfo { hasNextPage endCursor } \
@@ -59,12 +59,12 @@ fn braintree() -> Row {
     let xml =
         |body: String| Reply::status(200).header("content-type", "application/xml; charset=utf-8").body(body);
     let gateway = serve(move |asked| {
-        asked.key("authorization", "Basic cHVibGljOnByaXZhdGU=")?;
-        asked.needs("x-apiversion", "6")?;
-        asked.needs("accept", "application/xml")?;
+        asked.authorized("Basic cHVibGljOnByaXZhdGU=")?;
+        asked.says("x-apiversion", "6")?;
+        asked.says("accept", "application/xml")?;
         match asked.path() {
             "/merchants/m1/transactions/advanced_search_ids" => {
-                if asked.field("/search/status") != json!(["settled"]) {
+                if *asked.body("/search/status") != json!(["settled"]) {
                     return Err(refuse(422, "no criteria"));
                 }
                 let ids: String = (0..RECORDS).map(|n| format!("<item>tx{n}</item>")).collect();
@@ -73,7 +73,7 @@ fn braintree() -> Row {
                 )))
             }
             "/merchants/m1/transactions/advanced_search" => {
-                let ids = asked.field("/search/ids");
+                let ids = asked.body("/search/ids");
                 let ids = ids
                     .as_array()
                     .filter(|ids| ids.len() <= 50)
@@ -111,7 +111,10 @@ fn braintree() -> Row {
     Row::new(
         "Braintree",
         [
-            Way::new("C", graphql, graphql_source).named("GraphQL").number("node.n").checked(hit),
+            Way::new("C", graphql, graphql_source)
+                .named("GraphQL")
+                .number("node.n")
+                .checked(move || hit.kept()),
             Way::new("F", gateway, gateway_source).named("ids"),
         ],
     )

@@ -1,12 +1,12 @@
 //! Workday, ServiceNow, MongoDB Atlas.
 
-use super::asked::{Limit, list, page, refuse, serve, slice};
 use headwater::Source;
 use headwater::paginate::{End, LinkHeader, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
+use super::server::{Limit, answer, ok, page, refuse, serve};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![atlas(), service_now(), workday()]
@@ -16,22 +16,21 @@ pub(crate) fn rows() -> Vec<Row> {
 /// `total` and `data`.
 fn workday() -> Row {
     let limit = Limit::untold(6, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/ccx/api/v1/acme/workers")?;
-        asked.bearer("wdToken")?;
+        asked.at("GET", "/ccx/api/v1/acme/workers")?;
+        asked.authorized("Bearer wdToken")?;
         limit.pass(asked, |_| Reply::status(429).body(r#"{"error":"too many requests","errors":[]}"#))?;
         asked.only(&["limit", "offset", "search"])?;
         let (size, start) = (asked.size("limit", 20, 100)?, asked.number("offset", 0)?);
-        let data =
-            list(slice(start, size), |n| json!({"id": format!("{n:032x}"), "descriptor": "A B", "n": n}));
-        Ok(page(json!({"total": RECORDS, "data": data})))
+        let data = page(start, size, |n| json!({"id": format!("{n:032x}"), "descriptor": "A B", "n": n}));
+        ok(json!({"total": RECORDS, "data": data}))
     });
     let source = Source::get("workers", "https://wd2-impl-services1.workday.com/ccx/api/v1/acme/workers")
         .bearer("wdToken")
         .records("data")
         .paginate(Offset::new(100).until_total("total"));
-    Row::new("Workday REST", [Way::new("O", server, source).checked(hit)])
+    Row::new("Workday REST", [Way::new("O", server, source).checked(move || hit.kept())])
 }
 
 /// 1,234 rows that one may see, among others.
@@ -55,20 +54,20 @@ fn table() -> Vec<Option<u64>> {
 fn service_now() -> Row {
     let server = || {
         let limit = Limit::told(4, 35);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/api/now/table/incident")?;
-            asked.key("authorization", "Basic YWRtaW46cHc=")?;
+            asked.at("GET", "/api/now/table/incident")?;
+            asked.authorized("Basic YWRtaW46cHc=")?;
             limit.pass(asked, |wait| {
                 Reply::status(429)
                     .header("retry-after", &wait.as_secs().to_string())
                     .header("x-ratelimit-limit", "100")
                     .header("x-ratelimit-rule", "Limit Table API")
-                    .header("x-ratelimit-reset", &limit.epoch(wait).ceil().to_string())
+                    .header("x-ratelimit-reset", &limit.after(wait).to_string())
                     .body(r#"{"error":{"message":"Rate limit exceeded"},"status":"failure"}"#)
             })?;
             asked.only(&["sysparm_query", "sysparm_offset", "sysparm_limit"])?;
-            asked.wants("sysparm_query", "active=true^ORDERBYsys_id")?;
+            asked.asks("sysparm_query", "active=true^ORDERBYsys_id")?;
             let (size, start) = (asked.number("sysparm_limit", 10_000)?, asked.number("sysparm_offset", 0)?);
             let table = table();
             let shown = table.iter().skip(start as usize).take(size as usize).flatten();
@@ -89,7 +88,7 @@ fn service_now() -> Row {
                 links.push(link("next", start + size));
             }
             links.push(link("last", (all - 1) / size * size));
-            Ok(page(json!({"result": shown}))
+            Ok(answer(200, json!({"result": shown}))
                 .header("link", &links.join(","))
                 .header("x-total-count", &all.to_string()))
         });
@@ -112,8 +111,10 @@ fn service_now() -> Row {
         [
             Way::new("N", first, source().query("sysparm_limit", "200").paginate(LinkHeader::new()))
                 .named("Link")
-                .checked(first_hit),
-            Way::new("O", second, source().paginate(offset)).named("offset").checked(second_hit),
+                .checked(move || first_hit.kept()),
+            Way::new("O", second, source().paginate(offset))
+                .named("offset")
+                .checked(move || second_hit.kept()),
         ],
     )
 }
@@ -123,10 +124,10 @@ fn service_now() -> Row {
 fn atlas() -> Row {
     let server = || {
         let limit = Limit::told(2, 18);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/api/atlas/v2/groups/32b6/events")?;
-            asked.bearer("mdb_sa_token")?;
+            asked.at("GET", "/api/atlas/v2/groups/32b6/events")?;
+            asked.authorized("Bearer mdb_sa_token")?;
             if asked.header("accept") != Some("application/vnd.atlas.2023-01-01+json") {
                 return Err(refuse(406, "INVALID_VERSION_DATE"));
             }
@@ -138,7 +139,7 @@ fn atlas() -> Row {
                     .body(r#"{"error":429,"errorCode":"RATE_LIMITED_TOKEN_BUCKET","reason":"Too Many Requests"}"#)
             })?;
             asked.only(&["pageNum", "itemsPerPage", "includeCount", "eventType"])?;
-            asked.wants("eventType", "JOINED_GROUP")?;
+            asked.asks("eventType", "JOINED_GROUP")?;
             let (size, number) = (asked.size("itemsPerPage", 100, 500)?, asked.number("pageNum", 1)?);
             let start = (number - 1) * size;
             let link = |rel: &str, number: u64| json!({"rel": rel, "href": format!("https://cloud.mongodb.com/api/atlas/v2/groups/32b6/events?eventType=JOINED_GROUP&includeCount=true&pageNum={number}&itemsPerPage={size}")});
@@ -149,11 +150,11 @@ fn atlas() -> Row {
             if start + size < RECORDS {
                 links.push(link("next", number + 1));
             }
-            let mut body = json!({"links": links, "results": list(slice(start, size), |n| json!({"id": format!("{n:024x}"), "n": n}))});
-            if asked.query("includeCount").as_deref() != Some("false") {
+            let mut body = json!({"links": links, "results": page(start, size, |n| json!({"id": format!("{n:024x}"), "n": n}))});
+            if asked.query("includeCount") != Some("false") {
                 body["totalCount"] = RECORDS.into();
             }
-            Ok(page(body))
+            ok(body)
         });
         (server, hit)
     };
@@ -172,8 +173,10 @@ fn atlas() -> Row {
         [
             Way::new("N", first, source().query("itemsPerPage", "500").paginate(links))
                 .named("links")
-                .checked(first_hit),
-            Way::new("G", second, source().paginate(pages)).named("pageNum").checked(second_hit),
+                .checked(move || first_hit.kept()),
+            Way::new("G", second, source().paginate(pages))
+                .named("pageNum")
+                .checked(move || second_hit.kept()),
         ],
     )
 }

@@ -6,8 +6,8 @@ use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl, Offset};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
+use super::server::{Asked, Limit, ok, page, place, refuse, serve, slice, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![dropbox(), box_com(), figma()]
@@ -18,7 +18,7 @@ pub(crate) fn rows() -> Vec<Row> {
 /// analytics: `cursor`, while `next_page` is true. A 429 has `Retry-After`.
 fn figma() -> Row {
     let pass = |limit: &Limit, asked: &Asked<'_>| {
-        asked.key("x-figma-token", "figd_token")?;
+        asked.credentials("x-figma-token", "figd_token")?;
         limit.pass(asked, |wait| {
             Reply::status(429)
                 .header("retry-after", &wait.as_secs().to_string())
@@ -30,9 +30,9 @@ fn figma() -> Row {
     let source = |name: &str, url: &str| Source::get(name, url).api_key_header("x-figma-token", "figd_token");
 
     let limit = Limit::told(2, 17);
-    let components_hit = limit.hit();
+    let components_hit = limit.clone();
     let components = serve(move |asked| {
-        asked.get("/v1/teams/77/components")?;
+        asked.at("GET", "/v1/teams/77/components")?;
         pass(&limit, asked)?;
         asked.only(&["page_size", "after", "before"])?;
         let size = asked.size("page_size", 30, 1000)?;
@@ -41,7 +41,7 @@ fn figma() -> Row {
             0 => 0,
             after => after.checked_sub(31_000_000_000).ok_or_else(|| refuse(400, "Invalid cursor"))?,
         };
-        let found = list(slice(start, size), |n| json!({"key": format!("c{n}"), "n": n}));
+        let found = page(start, size, |n| json!({"key": format!("c{n}"), "n": n}));
         let mut cursor = json!({});
         if start + size < RECORDS {
             cursor["after"] = (31_000_000_000 + start + size).into();
@@ -49,7 +49,7 @@ fn figma() -> Row {
         if start > 0 {
             cursor["before"] = (31_000_000_000 + start).into();
         }
-        Ok(page(json!({"status": 200, "error": false, "meta": {"components": found, "cursor": cursor}})))
+        ok(json!({"status": 200, "error": false, "meta": {"components": found, "cursor": cursor}}))
     });
     let components_source = source("components", "https://api.figma.com/v1/teams/77/components")
         .query("page_size", "100")
@@ -57,9 +57,9 @@ fn figma() -> Row {
         .paginate(Cursor::body("meta.cursor.after").into_query("after").missing_ends());
 
     let limit = Limit::told(6, 3);
-    let versions_hit = limit.hit();
+    let versions_hit = limit.clone();
     let versions = serve(move |asked| {
-        asked.get("/v1/files/fileKey/versions")?;
+        asked.at("GET", "/v1/files/fileKey/versions")?;
         pass(&limit, asked)?;
         asked.only(&["page_size", "before", "after"])?;
         let size = asked.size("page_size", 30, 50)?;
@@ -74,7 +74,7 @@ fn figma() -> Row {
                 format!("https://api.figma.com/v1/files/fileKey/versions?page_size={size}&before={before}")
                     .into();
         }
-        Ok(page(json!({"versions": found, "pagination": pagination})))
+        ok(json!({"versions": found, "pagination": pagination}))
     });
     let versions_source = source("versions", "https://api.figma.com/v1/files/fileKey/versions")
         .query("page_size", "50")
@@ -82,23 +82,19 @@ fn figma() -> Row {
         .paginate(NextUrl::body("pagination.next_page").missing_ends());
 
     let limit = Limit::told(1, 5);
-    let analytics_hit = limit.hit();
+    let analytics_hit = limit.clone();
     let analytics = serve(move |asked| {
-        asked.get("/v1/analytics/libraries/libKey/component/actions")?;
+        asked.at("GET", "/v1/analytics/libraries/libKey/component/actions")?;
         pass(&limit, asked)?;
         asked.only(&["group_by", "start_date", "end_date", "cursor"])?;
-        asked.wants("group_by", "component")?;
-        asked.wants("start_date", "2026-01-04")?;
-        let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("lib", &cursor))?;
-        let found = list(
-            slice(start, 1000),
-            |n| json!({"week": "2026-01-04", "component_key": format!("c{n}"), "n": n}),
-        );
+        asked.asks("group_by", "component")?;
+        asked.asks("start_date", "2026-01-04")?;
+        let start = asked.query("cursor").map_or(Ok(0), place)?;
+        let found =
+            page(start, 1000, |n| json!({"week": "2026-01-04", "component_key": format!("c{n}"), "n": n}));
         let more = start + 1000 < RECORDS;
         // The last page keeps a cursor; the flag decides.
-        Ok(page(
-            json!({"rows": found, "next_page": more, "cursor": seal("lib", (start + 1000).min(RECORDS))}),
-        ))
+        ok(json!({"rows": found, "next_page": more, "cursor": token((start + 1000).min(RECORDS))}))
     });
     let analytics_source =
         source("actions", "https://api.figma.com/v1/analytics/libraries/libKey/component/actions")
@@ -109,9 +105,16 @@ fn figma() -> Row {
     Row::new(
         "Figma",
         [
-            Way::new("C", components, components_source).named("components").checked(components_hit),
-            Way::new("N", versions, versions_source).named("versions").number("id").checked(versions_hit),
-            Way::new("C", analytics, analytics_source).named("analytics").checked(analytics_hit),
+            Way::new("C", components, components_source)
+                .named("components")
+                .checked(move || components_hit.kept()),
+            Way::new("N", versions, versions_source)
+                .named("versions")
+                .number("id")
+                .checked(move || versions_hit.kept()),
+            Way::new("C", analytics, analytics_source)
+                .named("analytics")
+                .checked(move || analytics_hit.kept()),
         ],
     )
 }
@@ -137,7 +140,7 @@ fn places() -> Vec<Option<u64>> {
 /// `Retry-After`.
 fn box_com() -> Row {
     let pass = |limit: &Limit, asked: &Asked<'_>| {
-        asked.bearer("boxToken")?;
+        asked.authorized("Bearer boxToken")?;
         limit.pass(asked, |wait| {
             Reply::status(429)
                 .header("retry-after", &wait.as_secs().to_string())
@@ -148,21 +151,21 @@ fn box_com() -> Row {
     let folder = "https://api.box.com/2.0/folders/0/items";
 
     let limit = Limit::told(2, 21);
-    let marker_hit = limit.hit();
+    let marker_hit = limit.clone();
     let marker = serve(move |asked| {
-        asked.get("/2.0/folders/0/items")?;
+        asked.at("GET", "/2.0/folders/0/items")?;
         pass(&limit, asked)?;
         asked.only(&["usemarker", "marker", "limit", "fields"])?;
-        asked.wants("usemarker", "true")?;
-        asked.wants("fields", "name")?;
+        asked.asks("usemarker", "true")?;
+        asked.asks("fields", "name")?;
         // The size is capped in silence.
         let size = asked.number("limit", 100)?.min(1000);
-        let start = asked.query("marker").map_or(Ok(0), |marker| unseal("JV9", &marker))?;
-        let mut body = json!({"entries": list(slice(start, size), entry), "limit": size});
+        let start = asked.query("marker").map_or(Ok(0), place)?;
+        let mut body = json!({"entries": page(start, size, entry), "limit": size});
         if start + size < RECORDS {
-            body["next_marker"] = seal("JV9", start + size).into();
+            body["next_marker"] = token(start + size).into();
         }
-        Ok(page(body))
+        ok(body)
     });
     let marker_source = Source::get("items", folder)
         .bearer("boxToken")
@@ -174,9 +177,9 @@ fn box_com() -> Row {
 
     // Each entry has a place; every seventh one is nobody's business, and a whole page of them is there, too.
     let limit = Limit::told(5, 2);
-    let offset_hit = limit.hit();
+    let offset_hit = limit.clone();
     let offset = serve(move |asked| {
-        asked.get("/2.0/folders/0/items")?;
+        asked.at("GET", "/2.0/folders/0/items")?;
         pass(&limit, asked)?;
         asked.only(&["offset", "limit"])?;
         let size = asked.number("limit", 100)?.min(1000);
@@ -186,9 +189,9 @@ fn box_com() -> Row {
         }
         let places = places();
         let shown = places.iter().skip(start as usize).take(size as usize).flatten().map(|n| entry(*n));
-        Ok(page(
+        ok(
             json!({"entries": shown.collect::<Vec<_>>(), "offset": start, "limit": size, "total_count": places.len()}),
-        ))
+        )
     });
     let offset_source = Source::get("items", folder)
         .bearer("boxToken")
@@ -196,18 +199,18 @@ fn box_com() -> Row {
         .paginate(Offset::new(200).step_at("limit").until_total("total_count"));
 
     let limit = Limit::told(2, 4);
-    let events_hit = limit.hit();
+    let events_hit = limit.clone();
     let events = serve(move |asked| {
-        asked.get("/2.0/events")?;
+        asked.at("GET", "/2.0/events")?;
         pass(&limit, asked)?;
         asked.only(&["stream_type", "stream_position", "limit"])?;
-        asked.wants("stream_type", "admin_logs")?;
+        asked.asks("stream_type", "admin_logs")?;
         let size = asked.size("limit", 100, 500)?;
         let base = 1_152_923_110_369_165_138;
         let start = asked.number("stream_position", 0)?.saturating_sub(base);
-        let found = list(slice(start, size), |n| json!({"event_id": n.to_string(), "event_type": "LOGIN"}));
+        let found = page(start, size, |n| json!({"event_id": n.to_string(), "event_type": "LOGIN"}));
         let next = base + (start + size).min(RECORDS);
-        Ok(page(json!({"chunk_size": found.len(), "next_stream_position": next, "entries": found})))
+        ok(json!({"chunk_size": found.len(), "next_stream_position": next, "entries": found}))
     });
     let events_source = Source::get("events", "https://api.box.com/2.0/events")
         .bearer("boxToken")
@@ -219,9 +222,12 @@ fn box_com() -> Row {
     Row::new(
         "Box",
         [
-            Way::new("C", marker, marker_source).named("marker").checked(marker_hit),
-            Way::new("O", offset, offset_source).named("offset").checked(offset_hit),
-            Way::new("C", events, events_source).named("events").number("event_id").checked(events_hit),
+            Way::new("C", marker, marker_source).named("marker").checked(move || marker_hit.kept()),
+            Way::new("O", offset, offset_source).named("offset").checked(move || offset_hit.kept()),
+            Way::new("C", events, events_source)
+                .named("events")
+                .number("event_id")
+                .checked(move || events_hit.kept()),
         ],
     )
 }
@@ -233,15 +239,15 @@ fn box_com() -> Row {
 fn dropbox() -> Row {
     let server = |reset: bool| {
         let limit = Limit::told(4, 9);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
             let fields: Vec<String> =
-                asked.body().as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect();
+                asked.body("").as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect();
             let known = |names: &[&str]| match fields.iter().find(|field| !names.contains(&field.as_str())) {
                 Some(field) => Err(refuse(400, format!("request body: unknown field '{field}'"))),
                 None => Ok(()),
             };
-            asked.bearer("sl.token")?;
+            asked.authorized("Bearer sl.token")?;
             let number = match asked.path() {
                 "/2/files/list_folder" => {
                     known(&["path", "recursive", "limit", "include_deleted"])?;
@@ -249,18 +255,18 @@ fn dropbox() -> Row {
                 }
                 "/2/files/list_folder/continue" => {
                     known(&["cursor"])?;
-                    unseal("AAD", asked.field("/cursor").as_str().unwrap_or_default())?
+                    place(asked.body("/cursor").as_str().unwrap_or_default())?
                 }
                 path => return Err(refuse(404, path)),
             };
-            asked.post(asked.path())?;
+            asked.at("POST", asked.path())?;
             limit.pass(asked, |wait| {
                 let error = json!({"reason": {".tag": "too_many_requests"}, "retry_after": wait.as_secs()});
                 Reply::status(429)
                     .header("retry-after", &wait.as_secs().to_string())
                     .body(json!({"error_summary": "too_many_requests/..", "error": error}).to_string())
             })?;
-            if reset && asked.number == 3 {
+            if reset && asked.nth == 3 {
                 let body = json!({"error_summary": "reset/...", "error": {".tag": "reset"}});
                 return Err(Reply::status(409).body(body.to_string()));
             }
@@ -271,8 +277,9 @@ fn dropbox() -> Row {
                 3 => slice(1000, 500),
                 _ => return Err(refuse(400, "nothing has changed in this test")),
             };
-            let entries = list(numbers, |n| json!({".tag": "file", "id": format!("id:{n}"), "n": n}));
-            Ok(page(json!({"entries": entries, "cursor": seal("AAD", number + 1), "has_more": number < 3})))
+            let entry = |n| json!({".tag": "file", "id": format!("id:{n}"), "n": n});
+            let entries: Vec<Value> = numbers.map(entry).collect();
+            ok(json!({"entries": entries, "cursor": token(number + 1), "has_more": number < 3}))
         });
         (server, hit)
     };
@@ -291,11 +298,11 @@ fn dropbox() -> Row {
     Row::new(
         "Dropbox",
         [
-            Way::new("C", plain, source()).checked(plain_hit),
+            Way::new("C", plain, source()).checked(move || plain_hit.kept()),
             Way::new("C", forgetful, source().rule(reset).restart_on_expiry())
                 .named("reset")
                 .in_a_run()
-                .checked(forgetful_hit),
+                .checked(move || forgetful_hit.kept()),
         ],
     )
 }

@@ -1,6 +1,5 @@
 //! Okta, Auth0, SCIM.
 
-use super::asked::{Answer, Asked, Limit, day, list, page, refuse, seal, serve, slice, unseal};
 use headwater::Source;
 use headwater::pages::Window;
 use headwater::paginate::{Cursor, End, LinkHeader, Offset, PageNumber};
@@ -9,18 +8,19 @@ use headwater::testing::Reply;
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
+use super::server::{Asked, Limit, Served, answer, day, ok, page, place, refuse, serve, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![auth0_page(), okta(), scim_cursor(), scim_index(), auth0_checkpoint()]
 }
 
 fn auth0_limit(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
-    asked.bearer("auth0Token")?;
+    asked.authorized("Bearer auth0Token")?;
     limit.pass(asked, |wait| {
         Reply::status(429)
             .header("x-ratelimit-limit", "50")
             .header("x-ratelimit-remaining", "0")
-            .header("x-ratelimit-reset", &limit.epoch(wait).ceil().to_string())
+            .header("x-ratelimit-reset", &limit.after(wait).to_string())
             .body(r#"{"statusCode":429,"error":"Too Many Requests","errorCode":"too_many_requests"}"#)
     })
 }
@@ -30,34 +30,34 @@ fn auth0_limit(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
 /// of a next one.
 fn auth0_checkpoint() -> Row {
     let limit = Limit::told(5, 4);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/api/v2/organizations")?;
+        asked.at("GET", "/api/v2/organizations")?;
         auth0_limit(asked, &limit)?;
         asked.only(&["take", "from", "sort"])?;
         if asked.query("take").is_none() {
-            return Ok(page(list(slice(0, 50), |n| json!({"n": n})).into()));
+            return ok(page(0, 50, |n| json!({"n": n})).into());
         }
         let size = asked.size("take", 50, 100)?;
-        let start = asked.query("from").map_or(Ok(0), |from| unseal("Fe26", &from))?;
+        let start = asked.query("from").map_or(Ok(0), place)?;
         let mut body =
-            json!({"organizations": list(slice(start, size), |n| json!({"id": format!("org_{n}"), "n": n}))});
+            json!({"organizations": page(start, size, |n| json!({"id": format!("org_{n}"), "n": n}))});
         if start + size < RECORDS {
-            body["next"] = seal("Fe26", start + size).into();
+            body["next"] = token(start + size).into();
         }
-        Ok(page(body))
+        ok(body)
     });
     let source = Source::get("organizations", "https://acme.eu.auth0.com/api/v2/organizations")
         .bearer("auth0Token")
         .query("take", "100")
         .records("organizations")
         .paginate(Cursor::body("next").into_query("from").missing_ends());
-    Row::new("Auth0 checkpoint", [Way::new("C", server, source).checked(hit)])
+    Row::new("Auth0 checkpoint", [Way::new("C", server, source).checked(move || hit.kept())])
 }
 
 fn scim(asked: &Asked<'_>) -> Result<(), Reply> {
-    asked.bearer("scimToken")?;
-    asked.needs("accept", "application/scim+json")
+    asked.authorized("Bearer scimToken")?;
+    asked.says("accept", "application/scim+json")
 }
 
 const USERS: &str = "https://scim.example.com/v2/Users";
@@ -67,32 +67,32 @@ const USERS: &str = "https://scim.example.com/v2/Users";
 fn scim_index() -> Row {
     let answer = |start: u64, count: u64| {
         // As one server does that was asked for 5,000: the most is 500.
-        let found = list(slice(start.max(1) - 1, count.min(500)), |n| json!({"id": format!("u{n}"), "n": n}));
-        Ok(page(json!({
+        let found = page(start.max(1) - 1, count.min(500), |n| json!({"id": format!("u{n}"), "n": n}));
+        ok(json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
             "totalResults": RECORDS, "startIndex": start, "itemsPerPage": found.len(), "Resources": found,
-        })))
+        }))
     };
     let limit = Limit::told(2, 3);
-    let get_hit = limit.hit();
+    let get_hit = limit.clone();
     let get = serve(move |asked| {
-        asked.get("/v2/Users")?;
+        asked.at("GET", "/v2/Users")?;
         scim(asked)?;
         limit.pass(asked, |wait| Reply::status(429).header("retry-after", &wait.as_secs().to_string()))?;
         asked.only(&["startIndex", "count", "filter", "attributes"])?;
-        asked.wants("filter", "active eq true")?;
+        asked.asks("filter", "active eq true")?;
         answer(asked.number("startIndex", 1)?, asked.number("count", 100)?)
     });
     let search = serve(move |asked| {
-        asked.post("/v2/Users/.search")?;
+        asked.at("POST", "/v2/Users/.search")?;
         scim(asked)?;
-        asked.needs("content-type", "application/scim+json")?;
-        if asked.field("/schemas") != json!(["urn:ietf:params:scim:api:messages:2.0:SearchRequest"])
-            || asked.field("/filter") != "active eq true"
+        asked.says("content-type", "application/scim+json")?;
+        if *asked.body("/schemas") != json!(["urn:ietf:params:scim:api:messages:2.0:SearchRequest"])
+            || asked.body("/filter") != "active eq true"
         {
             return Err(refuse(400, "invalidSyntax"));
         }
-        let number = |field: &str| asked.field(field).as_u64().ok_or_else(|| refuse(400, "invalidValue"));
+        let number = |field: &str| asked.body(field).as_u64().ok_or_else(|| refuse(400, "invalidValue"));
         answer(number("/startIndex")?, number("/count")?)
     });
     let get_source = Source::get("users", USERS)
@@ -121,7 +121,7 @@ fn scim_index() -> Row {
     Row::new(
         "SCIM index",
         [
-            Way::new("O", get, get_source).named("GET").checked(get_hit),
+            Way::new("O", get, get_source).named("GET").checked(move || get_hit.kept()),
             Way::new("O", search, search_source).named(".search"),
         ],
     )
@@ -131,28 +131,28 @@ fn scim_index() -> Row {
 /// `cursor` the server pages by index, and no `nextCursor` comes: that would be the end after one page.
 fn scim_cursor() -> Row {
     let limit = Limit::told(4, 3);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/v2/Users")?;
+        asked.at("GET", "/v2/Users")?;
         scim(asked)?;
         limit.pass(asked, |wait| Reply::status(429).header("retry-after", &wait.as_secs().to_string()))?;
         asked.only(&["cursor", "count", "filter"])?;
-        asked.wants("filter", "active eq true")?;
+        asked.asks("filter", "active eq true")?;
         let size = asked.number("count", 100)?.min(250);
-        let start = match asked.query("cursor").as_deref() {
+        let start = match asked.query("cursor") {
             Some("") => 0,
-            Some(cursor) => unseal("VZU", cursor)?,
+            Some(cursor) => place(cursor)?,
             None => 0,
         };
-        let found = list(slice(start, size), |n| json!({"id": format!("u{n}"), "n": n}));
+        let found = page(start, size, |n| json!({"id": format!("u{n}"), "n": n}));
         let mut body = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
             "totalResults": RECORDS, "itemsPerPage": found.len(), "Resources": found,
         });
         if start + size < RECORDS && asked.query("cursor").is_some() {
-            body["nextCursor"] = seal("VZU", start + size).into();
+            body["nextCursor"] = token(start + size).into();
         }
-        Ok(page(body))
+        ok(body)
     });
     let source = Source::get("users", USERS)
         .bearer("scimToken")
@@ -161,7 +161,7 @@ fn scim_cursor() -> Row {
         .query("count", "200")
         .records("Resources")
         .paginate(Cursor::body("nextCursor").into_query("cursor").first("").missing_ends());
-    Row::new("SCIM cursor (RFC 9865)", [Way::new("C", server, source).checked(hit)])
+    Row::new("SCIM cursor (RFC 9865)", [Way::new("C", server, source).checked(move || hit.kept())])
 }
 
 /// Okta (developer.okta.com/docs/api/#pagination, "Rate limits"): several `Link` lines, `after` is a token; users 200 at
@@ -171,36 +171,37 @@ fn okta() -> Row {
     let server = |log: bool| {
         let (path, most) = if log { ("/api/v1/logs", 1000) } else { ("/api/v1/users", 200) };
         let limit = Limit::told(3, 22);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get(path)?;
-            asked.key("authorization", "SSWS 00token")?;
-            let told = |reply: Reply, remaining: &str, reset: f64| {
+            asked.at("GET", path)?;
+            asked.authorized("SSWS 00token")?;
+            let told = |reply: Reply, remaining: &str, reset: u64| {
                 reply
                     .header("x-rate-limit-limit", "600")
                     .header("x-rate-limit-remaining", remaining)
-                    .header("x-rate-limit-reset", &reset.ceil().to_string())
+                    .header("x-rate-limit-reset", &reset.to_string())
             };
             limit.pass(asked, |wait| {
                 let body = r#"{"errorCode":"E0000047","errorSummary":"API call exceeded rate limit due to too many requests."}"#;
-                told(Reply::status(429).body(body), "0", limit.epoch(wait))
+                told(Reply::status(429).body(body), "0", limit.after(wait))
             })?;
             asked.only(&["limit", "after", "since", "filter"])?;
             let filter = "status eq \"ACTIVE\"";
-            asked.wants("filter", filter)?;
+            asked.asks("filter", filter)?;
             let size = asked.size("limit", most, most)?;
-            let start = asked.query("after").map_or(Ok(0), |after| unseal("200u", &after))?;
-            let found = list(slice(start, size), |n| json!({"id": format!("00u{n}"), "n": n}));
+            let start = asked.query("after").map_or(Ok(0), place)?;
+            let found = page(start, size, |n| json!({"id": format!("00u{n}"), "n": n}));
             let link = |after: Option<u64>| {
                 let mut url = url::Url::parse(&format!("https://acme.okta.com{path}")).expect("a URL");
                 url.query_pairs_mut().append_pair("filter", filter).append_pair("limit", &size.to_string());
                 if let Some(after) = after {
-                    url.query_pairs_mut().append_pair("after", &seal("200u", after));
+                    url.query_pairs_mut().append_pair("after", &token(after));
                 }
                 url
             };
             let next = start + found.len() as u64;
-            let reply = told(page(found.into()), "590", limit.epoch(std::time::Duration::from_secs(60)));
+            let reply =
+                told(answer(200, found.into()), "590", limit.after(std::time::Duration::from_secs(60)));
             let reply =
                 reply.header("link", &format!("<{}>; rel=\"self\"", link((start > 0).then_some(start))));
             if log || next < RECORDS {
@@ -225,8 +226,8 @@ fn okta() -> Row {
     Row::new(
         "Okta",
         [
-            Way::new("N", users, users_source).named("users").checked(users_hit),
-            Way::new("N", log, log_source).named("system log").checked(log_hit),
+            Way::new("N", users, users_source).named("users").checked(move || users_hit.kept()),
+            Way::new("N", log, log_source).named("system log").checked(move || log_hit.kept()),
         ],
     )
 }
@@ -235,23 +236,21 @@ fn okta() -> Row {
 /// `include_totals`; users beyond the first 1,000 are refused with a 400. So the users are asked for by the time of their
 /// creation, and a slice that has more is halved. Other lists have no such end.
 fn auth0_page() -> Row {
-    let answer = |asked: &Asked<'_>, field: &str, found: Vec<u64>, reach: u64| -> Answer {
+    let answer = |asked: &Asked<'_>, field: &str, found: Vec<u64>, reach: u64| -> Served {
         let (size, number) = (asked.size("per_page", 50, 100)?, asked.number("page", 0)?);
         let start = number * size;
         if start + size > reach {
             return Err(refuse(400, "You can only page through the first 1000 records."));
         }
-        asked.wants("include_totals", "true")?;
+        asked.asks("include_totals", "true")?;
         let shown = found.iter().skip(start as usize).take(size as usize);
         let shown: Vec<Value> = shown.map(|n| json!({"id": format!("auth0|{n}"), "n": n})).collect();
-        Ok(page(
-            json!({"start": start, "limit": size, "length": shown.len(), "total": found.len(), field: shown}),
-        ))
+        ok(json!({"start": start, "limit": size, "length": shown.len(), "total": found.len(), field: shown}))
     };
     let limit = Limit::told(3, 7);
-    let roles_hit = limit.hit();
+    let roles_hit = limit.clone();
     let roles = serve(move |asked| {
-        asked.get("/api/v2/roles")?;
+        asked.at("GET", "/api/v2/roles")?;
         auth0_limit(asked, &limit)?;
         asked.only(&["page", "per_page", "include_totals"])?;
         answer(asked, "roles", (0..RECORDS).collect(), u64::MAX)
@@ -263,14 +262,14 @@ fn auth0_page() -> Row {
     let roles_source = source("roles", "https://acme.eu.auth0.com/api/v2/roles").records("roles");
 
     let limit = Limit::told(4, 9);
-    let users_hit = limit.hit();
+    let users_hit = limit.clone();
     let begin = day("2026-01-01");
     let users = serve(move |asked| {
-        asked.get("/api/v2/users")?;
+        asked.at("GET", "/api/v2/users")?;
         auth0_limit(asked, &limit)?;
         asked.only(&["page", "per_page", "include_totals", "search_engine", "sort", "q"])?;
-        asked.wants("search_engine", "v3")?;
-        asked.wants("sort", "created_at:1")?;
+        asked.asks("search_engine", "v3")?;
+        asked.asks("sort", "created_at:1")?;
         // Lucene: from the first, which counts, to the last, which does not.
         let query = asked.query("q").unwrap_or_default();
         let range =
@@ -295,8 +294,8 @@ fn auth0_page() -> Row {
     Row::new(
         "Auth0 page",
         [
-            Way::new("G", roles, roles_source).named("roles").checked(roles_hit),
-            Way::new("W,G", users, users_source).named("users").checked(users_hit),
+            Way::new("G", roles, roles_source).named("roles").checked(move || roles_hit.kept()),
+            Way::new("W,G", users, users_source).named("users").checked(move || users_hit.kept()),
         ],
     )
 }

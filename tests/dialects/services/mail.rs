@@ -7,8 +7,8 @@ use headwater::Source;
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
-use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
+use super::server::{Limit, answer, ok, page, place, refuse, serve, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![mailgun(), mailchimp(), send_grid(), klaviyo()]
@@ -18,27 +18,27 @@ pub(crate) fn rows() -> Vec<Row> {
 /// default, at most 1,000; `total_items`. A 429 comes at more than ten connections at once, and says nothing more.
 fn mailchimp() -> Row {
     let limit = Limit::untold(2, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/3.0/lists/a1b2/members")?;
+        asked.at("GET", "/3.0/lists/a1b2/members")?;
         // base64 of "anystring:key-us6"
-        asked.key("authorization", "Basic YW55c3RyaW5nOmtleS11czY=")?;
+        asked.authorized("Basic YW55c3RyaW5nOmtleS11czY=")?;
         limit.pass(asked, |_| {
             let body = json!({"title": "Too Many Requests", "status": 429, "detail": "You have exceeded the limit of 10 simultaneous connections."});
             Reply::status(429).body(body.to_string())
         })?;
         asked.only(&["count", "offset", "status", "fields"])?;
-        asked.wants("status", "subscribed")?;
+        asked.asks("status", "subscribed")?;
         let (size, start) = (asked.size("count", 10, 1000)?, asked.number("offset", 0)?);
-        let members = list(slice(start, size), |n| json!({"id": format!("{n:032x}"), "n": n}));
-        Ok(page(json!({"members": members, "list_id": "a1b2", "total_items": RECORDS})))
+        let members = page(start, size, |n| json!({"id": format!("{n:032x}"), "n": n}));
+        ok(json!({"members": members, "list_id": "a1b2", "total_items": RECORDS}))
     });
     let source = Source::get("members", "https://us6.api.mailchimp.com/3.0/lists/a1b2/members")
         .basic("anystring", "key-us6")
         .query("status", "subscribed")
         .records("members")
         .paginate(Offset::new(1000).limit_param("count").until_total("total_items"));
-    Row::new("Mailchimp", [Way::new("O", server, source).checked(hit)])
+    Row::new("Mailchimp", [Way::new("O", server, source).checked(move || hit.kept())])
 }
 
 /// SendGrid (github.com/twilio/sendgrid-oai): marketing lists have `_metadata.next`, a URL with a `page_token`, absent at
@@ -49,19 +49,19 @@ fn send_grid() -> Row {
         Reply::status(429)
             .header("x-ratelimit-limit", "600")
             .header("x-ratelimit-remaining", "0")
-            .header("x-ratelimit-reset", &limit.epoch(wait).ceil().to_string())
+            .header("x-ratelimit-reset", &limit.after(wait).to_string())
             .body(r#"{"errors":[{"field":null,"message":"too many requests"}]}"#)
     };
     let limit = Limit::told(3, 27);
-    let lists_hit = limit.hit();
+    let lists_hit = limit.clone();
     let lists = serve(move |asked| {
-        asked.get("/v3/marketing/lists")?;
-        asked.bearer("SG.key")?;
+        asked.at("GET", "/v3/marketing/lists")?;
+        asked.authorized("Bearer SG.key")?;
         limit.pass(asked, |wait| refused(&limit, wait))?;
         asked.only(&["page_size", "page_token"])?;
         let size = asked.size("page_size", 100, 1000)?;
-        let start = asked.query("page_token").map_or(Ok(0), |token| unseal("pt", &token))?;
-        let found = list(slice(start, size), |n| json!({"id": format!("{n:08x}-aa"), "n": n}));
+        let start = asked.query("page_token").map_or(Ok(0), place)?;
+        let found = page(start, size, |n| json!({"id": format!("{n:08x}-aa"), "n": n}));
         let link = |token: &str| {
             let url = url::Url::parse_with_params(
                 &format!("https://api.sendgrid.com/v3/marketing/lists?page_size={size}"),
@@ -69,11 +69,11 @@ fn send_grid() -> Row {
             );
             url.expect("a token fits into a URL").to_string()
         };
-        let mut metadata = json!({"self": link(&seal("pt", start)), "count": RECORDS});
+        let mut metadata = json!({"self": link(&token(start)), "count": RECORDS});
         if start + size < RECORDS {
-            metadata["next"] = link(&seal("pt", start + size)).into();
+            metadata["next"] = link(&token(start + size)).into();
         }
-        Ok(page(json!({"result": found, "_metadata": metadata})))
+        ok(json!({"result": found, "_metadata": metadata}))
     });
     let lists_source = Source::get("lists", "https://api.sendgrid.com/v3/marketing/lists")
         .bearer("SG.key")
@@ -82,17 +82,15 @@ fn send_grid() -> Row {
         .paginate(NextUrl::body("_metadata.next").missing_ends());
 
     let limit = Limit::told(2, 8);
-    let blocks_hit = limit.hit();
+    let blocks_hit = limit.clone();
     let blocks = serve(move |asked| {
-        asked.get("/v3/suppression/blocks")?;
-        asked.bearer("SG.key")?;
+        asked.at("GET", "/v3/suppression/blocks")?;
+        asked.authorized("Bearer SG.key")?;
         limit.pass(asked, |wait| refused(&limit, wait))?;
         asked.only(&["limit", "offset", "start_time", "end_time"])?;
-        asked.wants("start_time", "1700000000")?;
+        asked.asks("start_time", "1700000000")?;
         let (size, start) = (asked.size("limit", 500, 500)?, asked.number("offset", 0)?);
-        Ok(page(
-            list(slice(start, size), |n| json!({"email": format!("{n}@example.com"), "created": n})).into(),
-        ))
+        ok(page(start, size, |n| json!({"email": format!("{n}@example.com"), "created": n})).into())
     });
     let blocks_source = Source::get("blocks", "https://api.sendgrid.com/v3/suppression/blocks")
         .bearer("SG.key")
@@ -102,8 +100,11 @@ fn send_grid() -> Row {
     Row::new(
         "SendGrid",
         [
-            Way::new("N", lists, lists_source).named("lists").checked(lists_hit),
-            Way::new("O", blocks, blocks_source).named("suppressions").number("created").checked(blocks_hit),
+            Way::new("N", lists, lists_source).named("lists").checked(move || lists_hit.kept()),
+            Way::new("O", blocks, blocks_source)
+                .named("suppressions")
+                .number("created")
+                .checked(move || blocks_hit.kept()),
         ],
     )
 }
@@ -113,11 +114,11 @@ fn send_grid() -> Row {
 /// one header; a 429 has `Retry-After`.
 fn klaviyo() -> Row {
     let limit = Limit::told(4, 11);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/api/profiles")?;
-        asked.key("authorization", "Klaviyo-API-Key pk_1")?;
-        asked.needs("revision", "2025-04-15")?;
+        asked.at("GET", "/api/profiles")?;
+        asked.authorized("Klaviyo-API-Key pk_1")?;
+        asked.says("revision", "2025-04-15")?;
         let headers = |reply: Reply, remaining: &str, reset: u64| {
             reply
                 .header("ratelimit-limit", "700, 75;w=1, 700;w=60")
@@ -129,15 +130,16 @@ fn klaviyo() -> Row {
             headers(reply.body(r#"{"errors":[{"status":429,"code":"throttled"}]}"#), "0", wait.as_secs())
         })?;
         asked.only(&["page[size]", "page[cursor]", "sort"])?;
-        asked.wants("sort", "-created")?;
+        asked.asks("sort", "-created")?;
         let size = asked.size("page[size]", 20, 100)?;
-        let start = asked.query("page[cursor]").map_or(Ok(0), |cursor| unseal("bmV", &cursor))?;
-        let data = list(
-            slice(start, size),
+        let start = asked.query("page[cursor]").map_or(Ok(0), place)?;
+        let data = page(
+            start,
+            size,
             |n| json!({"type": "profile", "id": format!("01H{n}"), "attributes": {"n": n}}),
         );
         let next: Value = if start + size < RECORDS {
-            let (size, cursor) = (size.to_string(), seal("bmV", start + size));
+            let (size, cursor) = (size.to_string(), token(start + size));
             let pairs = [("page[size]", &*size), ("page[cursor]", &*cursor), ("sort", "-created")];
             let url = url::Url::parse_with_params("https://a.klaviyo.com/api/profiles", pairs);
             url.expect("a cursor fits into a URL").to_string().into()
@@ -145,7 +147,7 @@ fn klaviyo() -> Row {
             Value::Null
         };
         let links = json!({"self": "https://a.klaviyo.com/api/profiles", "next": next, "prev": null});
-        Ok(headers(page(json!({"data": data, "links": links})), "650", 40))
+        Ok(headers(answer(200, json!({"data": data, "links": links})), "650", 40))
     });
     let source = Source::get("profiles", "https://a.klaviyo.com/api/profiles")
         .api_key_header("authorization", "Klaviyo-API-Key pk_1")
@@ -154,22 +156,22 @@ fn klaviyo() -> Row {
         .query("sort", "-created")
         .records("data")
         .paginate(NextUrl::body("links.next"));
-    Row::new("Klaviyo", [Way::new("N", server, source).number("attributes.n").checked(hit)])
+    Row::new("Klaviyo", [Way::new("N", server, source).number("attributes.n").checked(move || hit.kept())])
 }
 
 /// Mailgun, "Events" (documentation.mailgun.com): `paging.next` is always there, also when nothing is left: the end is a
 /// page without items. Its path is another one, and it has no query. At most 300.
 fn mailgun() -> Row {
     let limit = Limit::untold(3, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
         // base64 of "api:key-mg"
-        asked.key("authorization", "Basic YXBpOmtleS1tZw==")?;
+        asked.authorized("Basic YXBpOmtleS1tZw==")?;
         limit.pass(asked, |_| Reply::status(429).body(r#"{"message":"Too many requests"}"#))?;
         let (size, start) = match asked.path().strip_prefix("/v3/mg.example.com/events") {
             Some("") => {
                 asked.only(&["limit", "ascending", "begin"])?;
-                asked.wants("ascending", "yes")?;
+                asked.asks("ascending", "yes")?;
                 (asked.size("limit", 100, 300)?, 0)
             }
             Some(rest) => {
@@ -181,12 +183,11 @@ fn mailgun() -> Row {
             }
             None => return Err(refuse(404, asked.path())),
         };
-        let items =
-            list(slice(start, size), |n| json!({"event": "delivered", "id": format!("ev{n}"), "n": n}));
+        let items = page(start, size, |n| json!({"event": "delivered", "id": format!("ev{n}"), "n": n}));
         let at = |start: u64| format!("https://api.mailgun.net/v3/mg.example.com/events/W3si.{size}.{start}");
         let next = start + items.len() as u64;
         let paging = json!({"first": at(0), "previous": at(start.saturating_sub(size)), "next": at(next), "last": at(RECORDS)});
-        Ok(page(json!({"items": items, "paging": paging})))
+        ok(json!({"items": items, "paging": paging}))
     });
     let source = Source::get("events", "https://api.mailgun.net/v3/mg.example.com/events")
         .basic("api", "key-mg")
@@ -195,5 +196,5 @@ fn mailgun() -> Row {
         .query("limit", "300")
         .records("items")
         .paginate(NextUrl::body("paging.next").until(End::empty_page()));
-    Row::new("Mailgun", [Way::new("N", server, source).checked(hit)])
+    Row::new("Mailgun", [Way::new("N", server, source).checked(move || hit.kept())])
 }

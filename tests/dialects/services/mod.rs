@@ -1,7 +1,6 @@
 //! Work management, files, mail, payments, accounts, directories, monitoring and search.
 
 mod accounting;
-mod asked;
 mod braintree;
 mod enterprise;
 mod files;
@@ -14,6 +13,7 @@ mod search_engines;
 mod work_management;
 
 use super::row::{self, Row};
+use super::server;
 
 pub(crate) fn rows() -> Vec<Row> {
     let groups = [

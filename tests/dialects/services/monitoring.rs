@@ -1,6 +1,5 @@
 //! Datadog, PagerDuty, Sentry, New Relic.
 
-use super::asked::{Asked, Limit, day, list, page, refuse, seal, serve, slice, unseal};
 use headwater::pages::Window;
 use headwater::paginate::{Cursor, LinkHeader, Offset, PageNumber};
 use headwater::testing::Reply;
@@ -8,6 +7,7 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
+use super::server::{Asked, Limit, answer, day, ok, page, place, refuse, serve, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![pager_duty_classic(), datadog(), pager_duty_cursor(), sentry(), new_relic()]
@@ -19,8 +19,8 @@ pub(crate) fn rows() -> Vec<Row> {
 /// left.
 fn datadog() -> Row {
     let common = |asked: &Asked<'_>, limit: &Limit| {
-        asked.key("dd-api-key", "ddApi")?;
-        asked.key("dd-application-key", "ddApp")?;
+        asked.credentials("dd-api-key", "ddApi")?;
+        asked.credentials("dd-application-key", "ddApp")?;
         limit.pass(asked, |wait| {
             Reply::status(429)
                 .header("x-ratelimit-limit", "300")
@@ -38,19 +38,19 @@ fn datadog() -> Row {
     let logs = move |start: u64, size: u64| {
         let mut meta = json!({"status": "done", "elapsed": 12});
         if start + size < RECORDS {
-            meta["page"] = json!({"after": seal("eyJhZnRlciI", start + size)});
+            meta["page"] = json!({"after": token(start + size)});
         }
-        Ok(page(json!({"data": list(slice(start, size), log), "meta": meta})))
+        ok(json!({"data": page(start, size, log), "meta": meta}))
     };
 
     let limit = Limit::told(2, 13);
-    let events_hit = limit.hit();
+    let events_hit = limit.clone();
     let events = serve(move |asked| {
-        asked.get("/api/v2/logs/events")?;
+        asked.at("GET", "/api/v2/logs/events")?;
         common(asked, &limit)?;
         asked.only(&["filter[query]", "page[limit]", "page[cursor]"])?;
-        asked.wants("filter[query]", "service:web")?;
-        let start = asked.query("page[cursor]").map_or(Ok(0), |cursor| unseal("eyJhZnRlciI", &cursor))?;
+        asked.asks("filter[query]", "service:web")?;
+        let start = asked.query("page[cursor]").map_or(Ok(0), place)?;
         logs(start, asked.size("page[limit]", 10, 1000)?)
     });
     let events_source = with(Source::get("logs", "https://api.datadoghq.com/api/v2/logs/events"))
@@ -59,18 +59,18 @@ fn datadog() -> Row {
         .paginate(Cursor::body("meta.page.after").into_query("page[cursor]").missing_ends());
 
     let limit = Limit::told(3, 2);
-    let search_hit = limit.hit();
+    let search_hit = limit.clone();
     let search = serve(move |asked| {
-        asked.post("/api/v2/logs/events/search")?;
+        asked.at("POST", "/api/v2/logs/events/search")?;
         common(asked, &limit)?;
-        if asked.field("/filter/query") != "service:web" {
+        if asked.body("/filter/query") != "service:web" {
             return Err(refuse(400, "the cursor belongs to another query"));
         }
-        let start = match asked.field("/page/cursor") {
-            Value::String(cursor) => unseal("eyJhZnRlciI", &cursor)?,
+        let start = match asked.body("/page/cursor") {
+            Value::String(cursor) => place(&cursor)?,
             _ => 0,
         };
-        match asked.field("/page/limit").as_u64().unwrap_or(10) {
+        match asked.body("/page/limit").as_u64().unwrap_or(10) {
             size @ 1..=1000 => logs(start, size),
             _ => Err(refuse(400, "page.limit must be at most 1000")),
         }
@@ -82,30 +82,30 @@ fn datadog() -> Row {
         .paginate(Cursor::body("meta.page.after").into_body("page.cursor").missing_ends());
 
     let limit = Limit::told(4, 5);
-    let incidents_hit = limit.hit();
+    let incidents_hit = limit.clone();
     let incidents = serve(move |asked| {
-        asked.get("/api/v2/incidents")?;
+        asked.at("GET", "/api/v2/incidents")?;
         common(asked, &limit)?;
         asked.only(&["page[size]", "page[offset]"])?;
         let (size, start) = (asked.size("page[size]", 10, 100)?, asked.number("page[offset]", 0)?);
-        let data = list(slice(start, size), log);
+        let data = page(start, size, log);
         let pagination =
             json!({"offset": start, "size": data.len(), "next_offset": start + data.len() as u64});
-        Ok(page(json!({"data": data, "meta": {"pagination": pagination}})))
+        ok(json!({"data": data, "meta": {"pagination": pagination}}))
     });
     let incidents_source = with(Source::get("incidents", "https://api.datadoghq.com/api/v2/incidents"))
         .paginate(Offset::new(100).offset_param("page[offset]").limit_param("page[size]"));
 
     let limit = Limit::told(2, 6);
-    let users_hit = limit.hit();
+    let users_hit = limit.clone();
     let users = serve(move |asked| {
-        asked.get("/api/v2/users")?;
+        asked.at("GET", "/api/v2/users")?;
         common(asked, &limit)?;
         asked.only(&["page[size]", "page[number]", "sort"])?;
-        asked.wants("sort", "name")?;
+        asked.asks("sort", "name")?;
         let (size, number) = (asked.size("page[size]", 10, 100)?, asked.number("page[number]", 0)?);
         let counts = json!({"total_count": RECORDS, "total_filtered_count": RECORDS});
-        Ok(page(json!({"data": list(slice(number * size, size), log), "meta": {"page": counts}})))
+        ok(json!({"data": page(number * size, size, log), "meta": {"page": counts}}))
     });
     let users_source = with(Source::get("users", "https://api.datadoghq.com/api/v2/users"))
         .query("sort", "name")
@@ -113,23 +113,29 @@ fn datadog() -> Row {
     Row::new(
         "Datadog v2",
         [
-            Way::new("C", events, events_source).named("logs").number("attributes.n").checked(events_hit),
+            Way::new("C", events, events_source)
+                .named("logs")
+                .number("attributes.n")
+                .checked(move || events_hit.kept()),
             Way::new("C", search, search_source)
                 .named("log search")
                 .number("attributes.n")
-                .checked(search_hit),
+                .checked(move || search_hit.kept()),
             Way::new("O", incidents, incidents_source)
                 .named("incidents")
                 .number("attributes.n")
-                .checked(incidents_hit),
-            Way::new("G", users, users_source).named("users").number("attributes.n").checked(users_hit),
+                .checked(move || incidents_hit.kept()),
+            Way::new("G", users, users_source)
+                .named("users")
+                .number("attributes.n")
+                .checked(move || users_hit.kept()),
         ],
     )
 }
 
 fn pager_duty(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
-    asked.key("authorization", "Token token=y_NbAkKc")?;
-    asked.needs("accept", "application/vnd.pagerduty+json;version=2")?;
+    asked.authorized("Token token=y_NbAkKc")?;
+    asked.says("accept", "application/vnd.pagerduty+json;version=2")?;
     limit.pass(asked, |wait| {
         Reply::status(429)
             .header("ratelimit-limit", "960")
@@ -148,45 +154,45 @@ fn pager_duty_source(name: &str, url: &str) -> SourceBuilder {
 /// PagerDuty, cursor-based pagination (the same page; `GET /audit/records`): `cursor`, `next_cursor` null at the end.
 fn pager_duty_cursor() -> Row {
     let limit = Limit::told(2, 44);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/audit/records")?;
+        asked.at("GET", "/audit/records")?;
         pager_duty(asked, &limit)?;
         asked.only(&["limit", "cursor", "since", "until"])?;
-        asked.wants("since", "2026-05-01")?;
+        asked.asks("since", "2026-05-01")?;
         let size = asked.size("limit", 100, 100)?;
-        let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("dXNlcjp", &cursor))?;
-        let next = (start + size < RECORDS).then(|| seal("dXNlcjp", start + size));
-        let records = list(slice(start, size), |n| json!({"id": format!("PDR{n}"), "n": n}));
-        Ok(page(json!({"records": records, "next_cursor": next, "limit": size})))
+        let start = asked.query("cursor").map_or(Ok(0), place)?;
+        let next = (start + size < RECORDS).then(|| token(start + size));
+        let records = page(start, size, |n| json!({"id": format!("PDR{n}"), "n": n}));
+        ok(json!({"records": records, "next_cursor": next, "limit": size}))
     });
     let source = pager_duty_source("audit", "https://api.pagerduty.com/audit/records")
         .query("since", "2026-05-01")
         .query("limit", "100")
         .records("records")
         .paginate(Cursor::body("next_cursor").into_query("cursor"));
-    Row::new("PagerDuty cursor", [Way::new("C", server, source).checked(hit)])
+    Row::new("PagerDuty cursor", [Way::new("C", server, source).checked(move || hit.kept())])
 }
 
 /// Sentry, "Paginating Results" and "Rate Limits" (docs.sentry.io/api): the next link never goes away; its parameter
 /// `results="false"` is the end, and whoever follows it all the same gets an empty page for ever. At most 100.
 fn sentry() -> Row {
     let limit = Limit::told(3, 14);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/api/0/projects/acme/web/issues/")?;
-        asked.bearer("sntrys")?;
+        asked.at("GET", "/api/0/projects/acme/web/issues/")?;
+        asked.authorized("Bearer sntrys")?;
         limit.pass(asked, |wait| {
             Reply::status(429)
                 .header("x-sentry-rate-limit-limit", "40")
                 .header("x-sentry-rate-limit-remaining", "0")
-                .header("x-sentry-rate-limit-reset", &limit.epoch(wait).ceil().to_string())
+                .header("x-sentry-rate-limit-reset", &limit.after(wait).to_string())
                 .header("x-sentry-rate-limit-concurrentlimit", "25")
                 .header("x-sentry-rate-limit-concurrentremaining", "24")
                 .body(r#"{"detail":"You are attempting to use this endpoint too frequently."}"#)
         })?;
         asked.only(&["query", "cursor", "per_page"])?;
-        asked.wants("query", "is:unresolved")?;
+        asked.asks("query", "is:unresolved")?;
         let start = match asked.query("cursor") {
             None => 0,
             Some(cursor) => {
@@ -196,7 +202,7 @@ fn sentry() -> Row {
                     .ok_or_else(|| refuse(400, "Invalid cursor"))?
             }
         };
-        let issues = list(slice(start, 100), |n| json!({"id": n.to_string()}));
+        let issues = page(start, 100, |n| json!({"id": n.to_string()}));
         let link = |rel: &str, start: u64, previous: u8, results: bool| {
             let cursor = format!("0:{start}:{previous}");
             format!(
@@ -206,14 +212,14 @@ fn sentry() -> Row {
         };
         let next = link("next", start + 100, 0, start + 100 < RECORDS);
         let previous = link("previous", start.saturating_sub(100), 1, start > 0);
-        Ok(page(issues.into()).header("link", &format!("{previous}, {next}")).header("x-hits", "1234"))
+        Ok(answer(200, issues.into()).header("link", &format!("{previous}, {next}")).header("x-hits", "1234"))
     });
     let source = Source::get("issues", "https://sentry.io/api/0/projects/acme/web/issues/")
         .bearer("sntrys")
         .query("query", "is:unresolved")
         .records("")
         .paginate(LinkHeader::new().until_param("results", "false"));
-    Row::new("Sentry", [Way::new("N", server, source).number("id").checked(hit)])
+    Row::new("Sentry", [Way::new("N", server, source).number("id").checked(move || hit.kept())])
 }
 
 /// New Relic. REST v2 (docs.newrelic.com/docs/apis/rest-api-v2/basic-functions/pagination-api-output): `page`, `Link`, and no
@@ -221,22 +227,22 @@ fn sentry() -> Row {
 /// `results(cursor:)`; at most 25 requests at once ("NerdGraph usage limits"), and a 429 that says nothing beyond that.
 fn new_relic() -> Row {
     let limit = Limit::untold(3, 0);
-    let rest_hit = limit.hit();
+    let rest_hit = limit.clone();
     let rest = serve(move |asked| {
-        asked.get("/v2/applications.json")?;
-        asked.key("api-key", "NRAK")?;
+        asked.at("GET", "/v2/applications.json")?;
+        asked.credentials("api-key", "NRAK")?;
         limit.pass(asked, |_| Reply::status(429).body(r#"{"error":{"title":"Too many requests"}}"#))?;
         asked.only(&["page", "filter[language]"])?;
-        asked.wants("filter[language]", "rust")?;
+        asked.asks("filter[language]", "rust")?;
         let number = asked.number("page", 1)?;
         let start = (number - 1) * 200;
-        let found = list(slice(start, 200), |n| json!({"id": n, "name": "app"}));
+        let found = page(start, 200, |n| json!({"id": n, "name": "app"}));
         let link = |rel: &str, number: u64| {
             format!(
                 "<https://api.newrelic.com/v2/applications.json?filter%5Blanguage%5D=rust&page={number}>; rel=\"{rel}\""
             )
         };
-        let reply = page(json!({"applications": found, "links": {}}));
+        let reply = answer(200, json!({"applications": found, "links": {}}));
         if start + 200 >= RECORDS {
             return Ok(reply.header("link", &format!("{}, {}", link("first", 1), link("prev", number - 1))));
         }
@@ -252,22 +258,22 @@ fn new_relic() -> Row {
         .paginate(LinkHeader::new());
 
     let limit = Limit::untold(2, 0);
-    let graph_hit = limit.hit();
+    let graph_hit = limit.clone();
     let graph = serve(move |asked| {
-        asked.post("/graphql")?;
-        asked.key("api-key", "NRAK")?;
+        asked.at("POST", "/graphql")?;
+        asked.credentials("api-key", "NRAK")?;
         // More than 25 at once by one user.
         limit.pass(asked, |_| Reply::status(429))?;
-        if asked.field("/variables/query") != "domain = 'APM'" {
+        if asked.body("/variables/query") != "domain = 'APM'" {
             return Err(refuse(400, "the cursor belongs to another query"));
         }
-        let start = match asked.field("/variables/cursor") {
-            Value::String(cursor) => unseal("nrc", &cursor)?,
+        let start = match asked.body("/variables/cursor") {
+            Value::String(cursor) => place(&cursor)?,
             _ => 0,
         };
-        let next = (start + 200 < RECORDS).then(|| seal("nrc", start + 200));
-        let results = json!({"nextCursor": next, "entities": list(slice(start, 200), |n| json!({"guid": format!("MX{n}"), "n": n}))});
-        Ok(page(json!({"data": {"actor": {"entitySearch": {"count": RECORDS, "results": results}}}})))
+        let next = (start + 200 < RECORDS).then(|| token(start + 200));
+        let results = json!({"nextCursor": next, "entities": page(start, 200, |n| json!({"guid": format!("MX{n}"), "n": n}))});
+        ok(json!({"data": {"actor": {"entitySearch": {"count": RECORDS, "results": results}}}}))
     });
     let query = "query ($query: String!, $cursor: String) { actor { entitySearch(query: $query) { count \
                  results(cursor: $cursor) { nextCursor entities { guid name } } } } }";
@@ -280,8 +286,8 @@ fn new_relic() -> Row {
     Row::new(
         "New Relic",
         [
-            Way::new("N", rest, rest_source).named("REST").number("id").checked(rest_hit),
-            Way::new("C", graph, graph_source).named("NerdGraph").checked(graph_hit),
+            Way::new("N", rest, rest_source).named("REST").number("id").checked(move || rest_hit.kept()),
+            Way::new("C", graph, graph_source).named("NerdGraph").checked(move || graph_hit.kept()),
         ],
     )
 }
@@ -292,7 +298,7 @@ fn pager_duty_classic() -> Row {
     let begin = day("2026-01-01");
     let incidents = |reach: u64, limit: Limit| {
         serve(move |asked| {
-            asked.get("/incidents")?;
+            asked.at("GET", "/incidents")?;
             pager_duty(asked, &limit)?;
             asked.only(&["offset", "limit", "total", "since", "until", "sort_by", "date_range"])?;
             let time = |name: &str| match asked.query(name) {
@@ -302,7 +308,7 @@ fn pager_duty_classic() -> Row {
                     .map_err(|_| refuse(400, format!("{name} is no time"))),
             };
             let (since, until) = (time("since")?, time("until")?);
-            if since.is_none() && asked.query("date_range").as_deref() != Some("all") {
+            if since.is_none() && asked.query("date_range") != Some("all") {
                 return Err(refuse(400, "in this test, say date_range=all"));
             }
             let found: Vec<u64> = (0..RECORDS)
@@ -317,17 +323,15 @@ fn pager_duty_classic() -> Row {
             }
             let shown = found.iter().skip(start as usize).take(size as usize);
             let shown: Vec<Value> = shown.map(|n| json!({"id": format!("PT{n}"), "n": n})).collect();
-            let total = (asked.query("total").as_deref() == Some("true")).then_some(found.len());
+            let total = (asked.query("total") == Some("true")).then_some(found.len());
             let more = start + size < found.len() as u64;
-            Ok(page(
-                json!({"incidents": shown, "limit": size, "offset": start, "total": total, "more": more}),
-            ))
+            ok(json!({"incidents": shown, "limit": size, "offset": start, "total": total, "more": more}))
         })
     };
     let source =
         || pager_duty_source("incidents", "https://api.pagerduty.com/incidents").records("incidents");
     let limit = Limit::told(3, 19);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let all = source().query("date_range", "all").paginate(Offset::new(100).until_false("more"));
     // The vendor's end is at 10,000; with 1,234 records, this one is at 1,000.
     let windowed = source()
@@ -339,7 +343,7 @@ fn pager_duty_classic() -> Row {
     Row::new(
         "PagerDuty classic",
         [
-            Way::new("O", incidents(10_000, limit), all).named("offset").checked(hit),
+            Way::new("O", incidents(10_000, limit), all).named("offset").checked(move || hit.kept()),
             Way::new("W,O", incidents(1000, Limit::told(5, 1)), windowed).named("since, until"),
         ],
     )

@@ -1,6 +1,5 @@
 //! PayPal, Square, Adyen.
 
-use super::asked::{Asked, Limit, day, list, page, refuse, seal, serve, slice, unseal};
 use headwater::exchange::{Verdict, When};
 use headwater::pages::{Step, Window};
 use headwater::paginate::{Cursor, NextUrl, Offset, PageNumber};
@@ -9,6 +8,7 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use super::row::{RECORDS, Row, Way};
+use super::server::{Asked, Limit, day, ok, page, place, refuse, serve, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![pay_pal(), square(), adyen()]
@@ -19,8 +19,8 @@ pub(crate) fn rows() -> Vec<Row> {
 /// may be fewer, or more.
 fn square() -> Row {
     let common = |asked: &Asked<'_>, limit: &Limit| {
-        asked.bearer("EAAA")?;
-        asked.needs("square-version", "2026-01-22")?;
+        asked.authorized("Bearer EAAA")?;
+        asked.says("square-version", "2026-01-22")?;
         limit.pass(asked, |_| {
             let error = json!({"category": "RATE_LIMIT_ERROR", "code": "RATE_LIMITED"});
             Reply::status(429).body(json!({"errors": [error]}).to_string())
@@ -32,37 +32,37 @@ fn square() -> Row {
             1 => size + 7,
             _ => size / 2,
         };
-        let mut body = json!({field: list(slice(start, size), |n| json!({"id": format!("sq{n}"), "n": n}))});
+        let mut body = json!({field: page(start, size, |n| json!({"id": format!("sq{n}"), "n": n}))});
         if start + size < RECORDS {
-            body["cursor"] = seal("sqc", start + size).into();
+            body["cursor"] = token(start + size).into();
         }
-        Ok(page(body))
+        ok(body)
     };
     let limit = Limit::untold(3, 0);
-    let payments_hit = limit.hit();
+    let payments_hit = limit.clone();
     let payments = serve(move |asked| {
-        asked.get("/v2/payments")?;
+        asked.at("GET", "/v2/payments")?;
         common(asked, &limit)?;
         asked.only(&["location_id", "limit", "cursor"])?;
-        asked.wants("location_id", "L1")?;
-        let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("sqc", &cursor))?;
+        asked.asks("location_id", "L1")?;
+        let start = asked.query("cursor").map_or(Ok(0), place)?;
         answer("payments", start, asked.size("limit", 100, 100)?)
     });
     let limit = Limit::untold(2, 0);
-    let orders_hit = limit.hit();
+    let orders_hit = limit.clone();
     let orders = serve(move |asked| {
-        asked.post("/v2/orders/search")?;
+        asked.at("POST", "/v2/orders/search")?;
         common(asked, &limit)?;
-        if asked.field("/location_ids") != json!(["L1"])
-            || asked.field("/query/filter/state_filter/states") != json!(["COMPLETED"])
+        if *asked.body("/location_ids") != json!(["L1"])
+            || *asked.body("/query/filter/state_filter/states") != json!(["COMPLETED"])
         {
             return Err(refuse(400, "the cursor belongs to another query"));
         }
-        let start = match asked.field("/cursor") {
+        let start = match asked.body("/cursor") {
             Value::Null => 0,
-            cursor => unseal("sqc", cursor.as_str().unwrap_or_default())?,
+            cursor => place(cursor.as_str().unwrap_or_default())?,
         };
-        match asked.field("/limit").as_u64().unwrap_or(500) {
+        match asked.body("/limit").as_u64().unwrap_or(500) {
             size @ 1..=1000 => answer("orders", start, size),
             _ => Err(refuse(400, "limit must be from 1 to 1000")),
         }
@@ -82,8 +82,8 @@ fn square() -> Row {
     Row::new(
         "Square",
         [
-            Way::new("C", payments, payments_source).named("query").checked(payments_hit),
-            Way::new("C", orders, orders_source).named("body").checked(orders_hit),
+            Way::new("C", payments, payments_source).named("query").checked(move || payments_hit.kept()),
+            Way::new("C", orders, orders_source).named("body").checked(move || orders_hit.kept()),
         ],
     )
 }
@@ -93,15 +93,15 @@ fn square() -> Row {
 /// stands in `_links.next.href` only.
 fn adyen() -> Row {
     let common = |asked: &Asked<'_>, limit: &Limit| {
-        asked.key("x-api-key", "AQE")?;
+        asked.credentials("x-api-key", "AQE")?;
         limit.pass(asked, |_| Reply::status(429).body(r#"{"status":429,"title":"Too many requests"}"#))
     };
     let user = |n: u64| json!({"id": format!("S2-{n}"), "n": n});
     let management = || {
         let limit = Limit::untold(2, 0);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/v3/companies/Co/users")?;
+            asked.at("GET", "/v3/companies/Co/users")?;
             common(asked, &limit)?;
             asked.only(&["pageNumber", "pageSize"])?;
             let (size, number) = (asked.size("pageSize", 10, 100)?, asked.number("pageNumber", 1)?);
@@ -111,8 +111,8 @@ fn adyen() -> Row {
             if number < pages {
                 links["next"] = link(number + 1);
             }
-            let data = list(slice((number - 1) * size, size), user);
-            Ok(page(json!({"_links": links, "itemsTotal": RECORDS, "pagesTotal": pages, "data": data})))
+            let data = page((number - 1) * size, size, user);
+            ok(json!({"_links": links, "itemsTotal": RECORDS, "pagesTotal": pages, "data": data}))
         });
         (server, hit)
     };
@@ -124,16 +124,14 @@ fn adyen() -> Row {
     let pages = PageNumber::new().param("pageNumber").size("pageSize", 100).until_page_count("pagesTotal");
 
     let limit = Limit::untold(3, 0);
-    let holders_hit = limit.hit();
+    let holders_hit = limit.clone();
     let holders = serve(move |asked| {
-        asked.get("/bcl/v2/balancePlatforms/BP/accountHolders")?;
+        asked.at("GET", "/bcl/v2/balancePlatforms/BP/accountHolders")?;
         common(asked, &limit)?;
         asked.only(&["offset", "limit"])?;
         let (size, start) = (asked.size("limit", 10, 100)?, asked.number("offset", 0)?);
-        let found = list(slice(start, size), user);
-        Ok(page(
-            json!({"accountHolders": found, "hasNext": start + size < RECORDS, "hasPrevious": start > 0}),
-        ))
+        let found = page(start, size, user);
+        ok(json!({"accountHolders": found, "hasNext": start + size < RECORDS, "hasPrevious": start > 0}))
     });
     let holders_source = Source::get(
         "holders",
@@ -144,19 +142,19 @@ fn adyen() -> Row {
     .paginate(Offset::new(100).until_false("hasNext"));
 
     let limit = Limit::untold(4, 0);
-    let transfers_hit = limit.hit();
+    let transfers_hit = limit.clone();
     let transfers = serve(move |asked| {
-        asked.get("/btl/v4/transactions")?;
+        asked.at("GET", "/btl/v4/transactions")?;
         common(asked, &limit)?;
         asked.only(&["balancePlatform", "createdSince", "createdUntil", "limit", "cursor"])?;
-        asked.wants("balancePlatform", "BP")?;
-        asked.wants("createdSince", "2026-01-01T00:00:00Z")?;
-        asked.wants("createdUntil", "2026-05-01T00:00:00Z")?;
+        asked.asks("balancePlatform", "BP")?;
+        asked.asks("createdSince", "2026-01-01T00:00:00Z")?;
+        asked.asks("createdUntil", "2026-05-01T00:00:00Z")?;
         let size = asked.size("limit", 10, 100)?;
-        let start = asked.query("cursor").map_or(Ok(0), |cursor| unseal("S2B", &cursor))?;
-        let mut body = json!({"data": list(slice(start, size), user)});
+        let start = asked.query("cursor").map_or(Ok(0), place)?;
+        let mut body = json!({"data": page(start, size, user)});
         if start + size < RECORDS {
-            let (size, cursor) = (size.to_string(), seal("S2B", start + size));
+            let (size, cursor) = (size.to_string(), token(start + size));
             let pairs = [
                 ("balancePlatform", "BP"),
                 ("createdSince", "2026-01-01T00:00:00Z"),
@@ -170,7 +168,7 @@ fn adyen() -> Row {
             );
             body["_links"] = json!({"next": {"href": url.expect("a cursor fits into a URL").as_str()}});
         }
-        Ok(page(body))
+        ok(body)
     });
     let transfers_source =
         Source::get("transactions", "https://balanceplatform-api-live.adyen.com/btl/v4/transactions")
@@ -188,10 +186,12 @@ fn adyen() -> Row {
         [
             Way::new("N", first, users().query("pageSize", "100").paginate(next))
                 .named("_links")
-                .checked(first_hit),
-            Way::new("G", second, users().paginate(pages)).named("pageNumber").checked(second_hit),
-            Way::new("O", holders, holders_source).named("offset").checked(holders_hit),
-            Way::new("N", transfers, transfers_source).named("cursor").checked(transfers_hit),
+                .checked(move || first_hit.kept()),
+            Way::new("G", second, users().paginate(pages))
+                .named("pageNumber")
+                .checked(move || second_hit.kept()),
+            Way::new("O", holders, holders_source).named("offset").checked(move || holders_hit.kept()),
+            Way::new("N", transfers, transfers_source).named("cursor").checked(move || transfers_hit.kept()),
         ],
     )
 }
@@ -202,31 +202,31 @@ fn adyen() -> Row {
 fn pay_pal() -> Row {
     let plans = || {
         let limit = Limit::told(4, 6);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/v1/billing/plans")?;
-            asked.bearer("A21AA")?;
+            asked.at("GET", "/v1/billing/plans")?;
+            asked.authorized("Bearer A21AA")?;
             limit.pass(asked, |wait| {
                 Reply::status(429)
                     .header("retry-after", &wait.as_secs().to_string())
                     .body(r#"{"name":"RATE_LIMIT_REACHED","message":"Too many requests. Blocked due to rate limiting."}"#)
             })?;
             asked.only(&["page", "page_size", "total_required", "product_id"])?;
-            asked.wants("product_id", "PROD-1")?;
+            asked.asks("product_id", "PROD-1")?;
             let (size, number) = (asked.size("page_size", 10, 20)?, asked.number("page", 1)?);
             let start = (number - 1) * size;
-            let found = list(slice(start, size), |n| json!({"id": format!("P-{n}"), "n": n}));
+            let found = page(start, size, |n| json!({"id": format!("P-{n}"), "n": n}));
             let link = |rel: &str, number: u64| json!({"rel": rel, "method": "GET", "href": format!("https://api-m.paypal.com/v1/billing/plans?product_id=PROD-1&page_size={size}&page={number}&total_required=true")});
             let mut links = vec![link("self", number), link("first", 1)];
             if start + size < RECORDS {
                 links.push(link("next", number + 1));
             }
             let mut body = json!({"plans": found, "links": links});
-            if asked.query("total_required").as_deref() == Some("true") {
+            if asked.query("total_required") == Some("true") {
                 body["total_items"] = RECORDS.into();
                 body["total_pages"] = RECORDS.div_ceil(size).into();
             }
-            Ok(page(body))
+            ok(body)
         });
         (server, hit)
     };
@@ -244,10 +244,10 @@ fn pay_pal() -> Row {
     let begin = day("2026-01-01");
     let at = move |n: u64| begin + chrono::Duration::minutes(187 * n as i64);
     let transactions = serve(move |asked| {
-        asked.get("/v1/reporting/transactions")?;
-        asked.bearer("A21AA")?;
+        asked.at("GET", "/v1/reporting/transactions")?;
+        asked.authorized("Bearer A21AA")?;
         asked.only(&["start_date", "end_date", "fields", "page", "page_size"])?;
-        asked.wants("fields", "all")?;
+        asked.asks("fields", "all")?;
         let time = |name: &str| {
             let text = asked.query(name).unwrap_or_default();
             chrono::DateTime::parse_from_rfc3339(&text)
@@ -268,12 +268,12 @@ fn pay_pal() -> Row {
         let details = found.iter().skip(((number - 1) * size) as usize).take(size as usize);
         let details =
             details.map(|n| json!({"transaction_info": {"transaction_id": format!("T{n}"), "n": n}}));
-        Ok(page(json!({
+        ok(json!({
             "transaction_details": details.collect::<Vec<_>>(),
             "page": number,
             "total_items": found.len(),
             "total_pages": found.len().div_ceil(size as usize),
-        })))
+        }))
     });
     let transactions_source =
         Source::get("transactions", "https://api-m.paypal.com/v1/reporting/transactions")
@@ -294,10 +294,12 @@ fn pay_pal() -> Row {
     Row::new(
         "PayPal",
         [
-            Way::new("G", first, plans_source().paginate(pages)).named("page").checked(first_hit),
+            Way::new("G", first, plans_source().paginate(pages))
+                .named("page")
+                .checked(move || first_hit.kept()),
             Way::new("N", second, plans_source().query("page_size", "20").paginate(links))
                 .named("links")
-                .checked(second_hit),
+                .checked(move || second_hit.kept()),
             Way::new("W,G", transactions, transactions_source)
                 .named("reporting")
                 .number("transaction_info.n"),

@@ -1,7 +1,7 @@
 //! Crossref, OpenAlex, arXiv, PubMed.
 
-use super::asked::{Asked, Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
+use super::server::{Asked, Limit, answer, ok, page, place, refuse, serve, slice, token};
 use headwater::page::{Format, Select};
 use headwater::pages::Fanout;
 use headwater::paginate::{Cursor, End, Offset, PageNumber, Single};
@@ -18,24 +18,25 @@ pub(crate) fn rows() -> Vec<Row> {
 /// `X-Rate-Limit-Limit` per `X-Rate-Limit-Interval`. By `offset` one gets no further than 10,000.
 fn crossref() -> Row {
     let limit = Limit::untold(2, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/works")?;
+        asked.at("GET", "/works")?;
         let told =
             |reply: Reply| reply.header("x-rate-limit-limit", "50").header("x-rate-limit-interval", "1s");
         limit.pass(asked, |_| told(Reply::status(429)))?;
         asked.only(&["filter", "rows", "cursor", "mailto"])?;
-        asked.wants("filter", "type:dataset")?;
-        asked.wants("mailto", "me@example.org")?;
+        asked.asks("filter", "type:dataset")?;
+        asked.asks("mailto", "me@example.org")?;
         let size = asked.size("rows", 20, 1000)?;
-        let start = match asked.query("cursor").as_deref() {
+        let start = match asked.query("cursor") {
             Some("*") => 0,
-            Some(cursor) => unseal("DnF1ZXJ5", cursor)?,
+            Some(cursor) => place(cursor)?,
             None => return Err(refuse(400, "in this test, with a cursor")),
         };
-        let items = list(slice(start, size), |n| json!({"DOI": format!("10.5555/{n}"), "n": n}));
-        let next = seal("DnF1ZXJ5", start + items.len() as u64);
-        Ok(told(page(
+        let items = page(start, size, |n| json!({"DOI": format!("10.5555/{n}"), "n": n}));
+        let next = token(start + items.len() as u64);
+        Ok(told(answer(
+            200,
             json!({"status": "ok", "message": {"next-cursor": next, "total-results": RECORDS, "items": items}}),
         )))
     });
@@ -47,7 +48,7 @@ fn crossref() -> Row {
         .paginate(
             Cursor::body("message.next-cursor").into_query("cursor").first("*").until(End::short_page(300)),
         );
-    Row::new("Crossref", [Way::new("C", server, source).checked(hit)])
+    Row::new("Crossref", [Way::new("C", server, source).checked(move || hit.kept())])
 }
 
 /// OpenAlex (docs.openalex.org, "Paging", "Rate limits"): `cursor=*`, then `meta.next_cursor`; the last page with results
@@ -55,9 +56,9 @@ fn crossref() -> Row {
 fn open_alex() -> Row {
     let server = |by_page: bool| {
         let limit = Limit::told(3, 26);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/works")?;
+            asked.at("GET", "/works")?;
             let told = |reply: Reply, remaining: &str, reset: u64| {
                 reply
                     .header("x-ratelimit-limit", "100000")
@@ -69,12 +70,12 @@ fn open_alex() -> Row {
                 told(Reply::status(429).body(r#"{"error":"Rate limit exceeded"}"#), "0", wait.as_secs())
             })?;
             asked.only(&["filter", "per-page", if by_page { "page" } else { "cursor" }])?;
-            asked.wants("filter", "has_doi:true")?;
+            asked.asks("filter", "has_doi:true")?;
             let size = asked.size("per-page", 25, 200)?;
-            let start = match (by_page, asked.query("cursor").as_deref()) {
+            let start = match (by_page, asked.query("cursor")) {
                 (true, _) => (asked.number("page", 1)? - 1) * size,
                 (_, Some("*")) => 0,
-                (_, Some(cursor)) => unseal("IlsxNjA", cursor)?,
+                (_, Some(cursor)) => place(cursor)?,
                 _ => return Err(refuse(400, "in this test, with a cursor")),
             };
             if by_page && start + size > 10_000 {
@@ -83,12 +84,10 @@ fn open_alex() -> Row {
                     "Maximum results size of 10,000 records is exceeded. Use cursor pagination.",
                 ));
             }
-            let results =
-                list(slice(start, size), |n| json!({"id": format!("https://openalex.org/W{n}"), "n": n}));
-            let next =
-                (!by_page && !results.is_empty()).then(|| seal("IlsxNjA", start + results.len() as u64));
+            let results = page(start, size, |n| json!({"id": format!("https://openalex.org/W{n}"), "n": n}));
+            let next = (!by_page && !results.is_empty()).then(|| token(start + results.len() as u64));
             let meta = json!({"count": RECORDS, "page": null, "per_page": size, "next_cursor": next});
-            Ok(told(page(json!({"meta": meta, "results": results})), "99990", 3600))
+            Ok(told(answer(200, json!({"meta": meta, "results": results})), "99990", 3600))
         });
         (server, hit)
     };
@@ -105,8 +104,8 @@ fn open_alex() -> Row {
     Row::new(
         "OpenAlex",
         [
-            Way::new("C", cursor, by_cursor).named("cursor").checked(cursor_hit),
-            Way::new("G", number, by_page).named("page").checked(number_hit),
+            Way::new("C", cursor, by_cursor).named("cursor").checked(move || cursor_hit.kept()),
+            Way::new("G", number, by_page).named("page").checked(move || number_hit.kept()),
         ],
     )
 }
@@ -116,15 +115,15 @@ fn open_alex() -> Row {
 fn arxiv() -> Row {
     let last = std::sync::Mutex::new(None::<tokio::time::Instant>);
     let server = serve(move |asked| {
-        asked.get("/api/query")?;
+        asked.at("GET", "/api/query")?;
         let now = tokio::time::Instant::now();
         let before = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).replace(now);
         if before.is_some_and(|before| now - before < std::time::Duration::from_millis(2990)) {
             return Err(refuse(400, "less than 3 s after the last request"));
         }
         asked.only(&["search_query", "start", "max_results", "sortBy"])?;
-        asked.wants("search_query", "cat:hep-ex")?;
-        asked.wants("sortBy", "submittedDate")?;
+        asked.asks("search_query", "cat:hep-ex")?;
+        asked.asks("sortBy", "submittedDate")?;
         let (size, start) = (asked.size("max_results", 10, 2000)?, asked.number("start", 0)?);
         let entries: String = slice(start, size)
             .map(|n| {
@@ -163,8 +162,8 @@ fn arxiv() -> Row {
 fn pub_med() -> Row {
     let search = |asked: &Asked<'_>, history: bool| {
         asked.only(&["db", "term", "retmode", "retstart", "retmax", "usehistory", "api_key"])?;
-        asked.wants("term", "headwater[title]")?;
-        asked.wants("retmode", "json")?;
+        asked.asks("term", "headwater[title]")?;
+        asked.asks("retmode", "json")?;
         let (size, start) = (asked.number("retmax", 20)?, asked.number("retstart", 0)?);
         if size > 10_000 || start + size > 10_000 {
             return Err(refuse(400, "cannot retrieve beyond 10,000"));
@@ -172,11 +171,11 @@ fn pub_med() -> Row {
         let ids: Vec<String> = slice(start, size).map(|n| n.to_string()).collect();
         let mut result = json!({"count": RECORDS.to_string(), "retmax": ids.len().to_string(), "retstart": start.to_string(), "idlist": ids});
         if history {
-            asked.wants("usehistory", "y")?;
+            asked.asks("usehistory", "y")?;
             result["webenv"] = "MCID_66+b/==".into();
             result["querykey"] = "1".into();
         }
-        Ok(page(json!({"header": {"type": "esearch", "version": "0.3"}, "esearchresult": result})))
+        ok(json!({"header": {"type": "esearch", "version": "0.3"}, "esearchresult": result}))
     };
     let articles = |ids: &[u64]| {
         let articles: String = ids
@@ -194,14 +193,14 @@ fn pub_med() -> Row {
                     r#"{"error":"API rate limit exceeded","api-key":"10.0.0.1","count":"4","limit":"3"}"#,
                 )
             })?;
-            asked.wants("db", "pubmed")?;
-            asked.wants("api_key", "ncbiKey")?;
+            asked.asks("db", "pubmed")?;
+            asked.asks("api_key", "ncbiKey")?;
             match asked.path() {
                 "/entrez/eutils/esearch.fcgi" => search(asked, history),
                 "/entrez/eutils/efetch.fcgi" if history => {
                     asked.only(&["db", "retmode", "api_key", "WebEnv", "query_key", "retstart", "retmax"])?;
-                    asked.wants("WebEnv", "MCID_66+b/==")?;
-                    asked.wants("query_key", "1")?;
+                    asked.asks("WebEnv", "MCID_66+b/==")?;
+                    asked.asks("query_key", "1")?;
                     let (size, start) = (asked.size("retmax", 20, 10_000)?, asked.number("retstart", 0)?);
                     Ok(articles(&slice(start, size).collect::<Vec<_>>()))
                 }
@@ -253,12 +252,12 @@ fn pub_med() -> Row {
         .paginate(offset(300).until_short_page())
         .fanout(Fanout::over(history).bind("webenv", "webenv").bind("querykey", "querykey"));
     let limit = Limit::untold(2, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let pmid = "MedlineCitation.PMID.#text";
     Row::new(
         "PubMed E-utilities",
         [
-            Way::new("O", server(false, limit), listed()).named("ids").number("").checked(hit),
+            Way::new("O", server(false, limit), listed()).named("ids").number("").checked(move || hit.kept()),
             Way::new("F", by_id_server, by_ids).named("by ids").number(pmid),
             Way::new("F,O", by_history_server, by_history).named("history").number(pmid),
         ],

@@ -9,8 +9,8 @@ use headwater::{Source, SourceBuilder};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
-use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
+use super::server::{Limit, ok, page, place, refuse, serve, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![search_after(), from_size(), scroll(), algolia()]
@@ -40,29 +40,29 @@ fn hits(found: &[u64], size: u64, sort: bool) -> Value {
 /// most. It may be longer than a URL. A search gives 1,000 records and no more, browse all of them.
 fn algolia() -> Row {
     let limit = Limit::untold(2, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.post("/1/indexes/products/browse")?;
-        asked.key("x-algolia-application-id", "APPID")?;
-        asked.key("x-algolia-api-key", "algoliaKey")?;
+        asked.at("POST", "/1/indexes/products/browse")?;
+        asked.credentials("x-algolia-application-id", "APPID")?;
+        asked.credentials("x-algolia-api-key", "algoliaKey")?;
         limit.pass(asked, |_| Reply::status(429).body(r#"{"message":"Too Many Requests","status":429}"#))?;
-        let size = match asked.field("/hitsPerPage").as_u64().unwrap_or(1000) {
+        let size = match asked.body("/hitsPerPage").as_u64().unwrap_or(1000) {
             size @ 1..=1000 => size,
             _ => return Err(refuse(400, "hitsPerPage must be at most 1000")),
         };
-        if asked.field("/filters") != "brand:acme" {
+        if asked.body("/filters") != "brand:acme" {
             return Err(refuse(400, "the cursor belongs to another query"));
         }
-        let start = match asked.field("/cursor") {
-            Value::String(cursor) => unseal("AkRr", &cursor)?,
+        let start = match asked.body("/cursor") {
+            Value::String(cursor) => place(&cursor)?,
             _ => 0,
         };
-        let hits = list(slice(start, size), |n| json!({"objectID": n.to_string()}));
+        let hits = page(start, size, |n| json!({"objectID": n.to_string()}));
         let mut body = json!({"hits": hits, "nbHits": RECORDS, "page": start / size, "hitsPerPage": size});
         if start + size < RECORDS {
-            body["cursor"] = seal("AkRr", start + size).into();
+            body["cursor"] = token(start + size).into();
         }
-        Ok(page(body))
+        ok(body)
     });
     let source = Source::post("products", "https://APPID-dsn.algolia.net/1/indexes/products/browse")
         .json(json!({"hitsPerPage": 400, "filters": "brand:acme"}))
@@ -71,7 +71,7 @@ fn algolia() -> Row {
         .header("x-algolia-application-id", "APPID")
         .records("hits")
         .paginate(Cursor::body("cursor").into_body("cursor").missing_ends());
-    Row::new("Algolia browse", [Way::new("C", server, source).number("objectID").checked(hit)])
+    Row::new("Algolia browse", [Way::new("C", server, source).number("objectID").checked(move || hit.kept())])
 }
 
 /// Elasticsearch, scroll (the same page): the next page is asked of another path, with `scroll` and `scroll_id` only. The id
@@ -79,23 +79,23 @@ fn algolia() -> Row {
 /// asked for twice.
 fn scroll() -> Row {
     let limit = Limit::untold(3, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let place = Mutex::new(0_u64);
     let server = serve(move |asked| {
-        asked.key("authorization", "ApiKey VnVhQ2Z")?;
+        asked.authorized("ApiKey VnVhQ2Z")?;
         limit.pass(asked, |_| too_many())?;
         let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match asked.path() {
             "/logs/_search" => {
-                asked.wants("scroll", "1m")?;
-                if asked.body() != json!({"size": 200, "query": {"match_all": {}}}) {
+                asked.asks("scroll", "1m")?;
+                if *asked.body("") != json!({"size": 200, "query": {"match_all": {}}}) {
                     return Err(refuse(400, "the body is another one"));
                 }
                 *place = 0;
             }
             "/_search/scroll" => {
                 asked.only(&[])?;
-                if asked.body() != json!({"scroll": "1m", "scroll_id": "DXF1ZXJ5=="}) {
+                if *asked.body("") != json!({"scroll": "1m", "scroll_id": "DXF1ZXJ5=="}) {
                     return Err(refuse(400, "unknown field in the body"));
                 }
             }
@@ -103,7 +103,7 @@ fn scroll() -> Row {
         }
         let found: Vec<u64> = (*place..RECORDS).collect();
         *place = (*place + 200).min(RECORDS);
-        Ok(page(json!({"_scroll_id": "DXF1ZXJ5==", "hits": hits(&found, 200, false)})))
+        ok(json!({"_scroll_id": "DXF1ZXJ5==", "hits": hits(&found, 200, false)}))
     });
     let body = json!({"size": 200, "query": {"match_all": {}}});
     let source = post("logs", "https://es.example.com:9200/logs/_search?scroll=1m", body)
@@ -115,7 +115,10 @@ fn scroll() -> Row {
                 .until(End::empty_page()),
         )
         .allow_repeats();
-    Row::new("Elasticsearch scroll", [Way::new("C", server, source).number("_source.n").checked(hit)])
+    Row::new(
+        "Elasticsearch scroll",
+        [Way::new("C", server, source).number("_source.n").checked(move || hit.kept())],
+    )
 }
 
 /// Elasticsearch, "Paginate search results" (elastic.co/docs/reference/elasticsearch/rest-apis/paginate-search-results):
@@ -124,15 +127,15 @@ fn scroll() -> Row {
 fn from_size() -> Row {
     let search = |window: u64, limit: Limit| {
         serve(move |asked| {
-            asked.post("/logs/_search")?;
-            asked.key("authorization", "ApiKey VnVhQ2Z")?;
+            asked.at("POST", "/logs/_search")?;
+            asked.authorized("ApiKey VnVhQ2Z")?;
             limit.pass(asked, |_| too_many())?;
-            if asked.field("/sort") != json!([{"at": "asc"}])
-                || asked.field("/track_total_hits") != json!(true)
+            if *asked.body("/sort") != json!([{"at": "asc"}])
+                || *asked.body("/track_total_hits") != json!(true)
             {
                 return Err(refuse(400, "the rest of the body is gone"));
             }
-            let number = |pointer: &str, default: u64| match asked.field(pointer) {
+            let number = |pointer: &str, default: u64| match asked.body(pointer) {
                 Value::Null => Ok(default),
                 value => value.as_u64().ok_or_else(|| refuse(400, format!("{pointer} is {value}"))),
             };
@@ -148,7 +151,7 @@ fn from_size() -> Row {
             let found: Vec<u64> = (0..RECORDS).filter(|n| (start..end).contains(&(1000 * n))).collect();
             let mut answer = hits(&found[(from as usize).min(found.len())..], size, false);
             answer["total"]["value"] = found.len().into();
-            Ok(page(json!({"took": 3, "timed_out": false, "hits": answer})))
+            ok(json!({"took": 3, "timed_out": false, "hits": answer}))
         })
     };
     let url = "https://es.example.com:9200/logs/_search";
@@ -157,7 +160,7 @@ fn from_size() -> Row {
         offset.until_total("hits.total.value")
     };
     let limit = Limit::untold(3, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let all = post("logs", url, json!({"sort": [{"at": "asc"}], "track_total_hits": true}))
         .repeatable()
         .records("hits.hits")
@@ -173,7 +176,10 @@ fn from_size() -> Row {
     Row::new(
         "Elasticsearch from/size",
         [
-            Way::new("O", search(10_000, limit), all).named("from, size").number("_source.n").checked(hit),
+            Way::new("O", search(10_000, limit), all)
+                .named("from, size")
+                .number("_source.n")
+                .checked(move || hit.kept()),
             Way::new("W,O", search(1000, Limit::untold(4, 0)), windowed).named("range").number("_source.n"),
         ],
     )
@@ -186,39 +192,39 @@ fn search_after() -> Row {
     let server = |limit: Limit| {
         let newest = Mutex::new(0_u64);
         serve(move |asked| {
-            asked.key("authorization", "ApiKey VnVhQ2Z")?;
+            asked.authorized("ApiKey VnVhQ2Z")?;
             if asked.path() == "/logs/_pit" {
-                asked.wants("keep_alive", "1m")?;
-                asked.post("/logs/_pit")?;
-                return Ok(page(json!({"id": "pit==0"})));
+                asked.asks("keep_alive", "1m")?;
+                asked.at("POST", "/logs/_pit")?;
+                return ok(json!({"id": "pit==0"}));
             }
-            asked.post("/_search")?;
+            asked.at("POST", "/_search")?;
             limit.pass(asked, |_| too_many())?;
-            if asked.field("/pit/keep_alive") != "1m"
-                || asked.field("/sort") != json!([{"at": "asc"}, {"_shard_doc": "asc"}])
+            if asked.body("/pit/keep_alive") != "1m"
+                || *asked.body("/sort") != json!([{"at": "asc"}, {"_shard_doc": "asc"}])
             {
                 return Err(refuse(400, "the rest of the body is gone"));
             }
             let mut newest = newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if asked.field("/pit/id") != format!("pit=={newest}") {
+            if asked.body("/pit/id") != format!("pit=={newest}").as_str() {
                 return Err(refuse(404, "search_context_missing_exception"));
             }
-            let start = match asked.field("/search_after") {
+            let start = match asked.body("/search_after") {
                 Value::Null => 0,
                 after => {
                     let n =
                         after[1].as_u64().ok_or_else(|| refuse(400, "search_after has the wrong length"))?;
-                    if after != json!([1000 * (n / 3), n]) {
+                    if *after != json!([1000 * (n / 3), n]) {
                         return Err(refuse(400, "search_after must be the whole sort"));
                     }
                     n + 1
                 }
             };
-            let size = asked.field("/size").as_u64().unwrap_or(10).min(10_000);
+            let size = asked.body("/size").as_u64().unwrap_or(10).min(10_000);
             // It changes now and then.
-            *newest += asked.number % 2;
+            *newest += asked.nth % 2;
             let found: Vec<u64> = (start..RECORDS).collect();
-            Ok(page(json!({"pit_id": format!("pit=={newest}"), "hits": hits(&found, size, true)})))
+            ok(json!({"pit_id": format!("pit=={newest}"), "hits": hits(&found, size, true)}))
         })
     };
     let body = |pit: &str| json!({"size": 300, "pit": {"id": pit, "keep_alive": "1m"}, "sort": [{"at": "asc"}, {"_shard_doc": "asc"}], "track_total_hits": false});
@@ -239,12 +245,15 @@ fn search_after() -> Row {
         .paginate(Single)
         .transport(opening.clone());
     let limit = Limit::untold(2, 0);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let opened = source("{pit}").fanout(Fanout::over(open).bind("pit", "id"));
     Row::new(
         "Elasticsearch search_after + PIT",
         [
-            Way::new("K", server(limit), source("pit==0")).named("a PIT").number("_source.n").checked(hit),
+            Way::new("K", server(limit), source("pit==0"))
+                .named("a PIT")
+                .number("_source.n")
+                .checked(move || hit.kept()),
             Way::new("F,K", opening, opened).named("opened first").number("_source.n"),
         ],
     )

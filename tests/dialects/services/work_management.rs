@@ -10,8 +10,8 @@ use headwater::Source;
 use headwater::testing::Reply;
 use serde_json::{Value, json};
 
-use super::asked::{Limit, list, page, refuse, seal, serve, slice, unseal};
 use super::row::{RECORDS, Row, Way};
+use super::server::{Limit, answer, ok, page, place, refuse, serve, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![monday(), asana(), airtable(), trello(), click_up(), linear()]
@@ -22,27 +22,27 @@ pub(crate) fn rows() -> Vec<Row> {
 fn airtable() -> Row {
     let server = |expires: bool| {
         let limit = Limit::untold(4, 30);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/v0/appHeadwater/Tasks")?;
-            asked.bearer("patKey")?;
+            asked.at("GET", "/v0/appHeadwater/Tasks")?;
+            asked.authorized("Bearer patKey")?;
             limit.pass(asked, |_| {
                 let error = json!({"error": "RATE_LIMIT_REACHED", "message": "Rate limit exceeded."});
                 Reply::status(429).body(json!({"errors": [error]}).to_string())
             })?;
             asked.only(&["pageSize", "offset"])?;
             let size = asked.size("pageSize", 100, 100)?;
-            let start = asked.query("offset").map_or(Ok(0), |token| unseal("itr", &token))?;
-            if expires && asked.number == 9 {
+            let start = asked.query("offset").map_or(Ok(0), place)?;
+            if expires && asked.nth == 9 {
                 let error = json!({"error": {"type": "LIST_RECORDS_ITERATOR_NOT_AVAILABLE"}});
                 return Err(Reply::status(422).body(error.to_string()));
             }
             let record = |n| json!({"id": format!("rec{n:014}"), "fields": {"Number": n}});
-            let mut body = json!({"records": list(slice(start, size), record)});
+            let mut body = json!({"records": page(start, size, record)});
             if start + size < RECORDS {
-                body["offset"] = seal("itr", start + size).into();
+                body["offset"] = token(start + size).into();
             }
-            Ok(page(body))
+            ok(body)
         });
         (server, hit)
     };
@@ -60,12 +60,12 @@ fn airtable() -> Row {
     Row::new(
         "Airtable",
         [
-            Way::new("C", plain, source()).number("fields.Number").checked(plain_hit),
+            Way::new("C", plain, source()).number("fields.Number").checked(move || plain_hit.kept()),
             Way::new("C", expiring, anew)
                 .named("token gone")
                 .number("fields.Number")
                 .in_a_run()
-                .checked(expiring_hit),
+                .checked(move || expiring_hit.kept()),
         ],
     )
 }
@@ -75,13 +75,11 @@ fn airtable() -> Row {
 /// `x-rate-limit-api-{key,token}-{interval-ms,max,remaining}`; that page does not mention them.
 fn trello() -> Row {
     let limit = Limit::untold(2, 10);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let id = |n: u64| format!("{:08x}a1b2c3d4e5f60718", 0x6800_0000 + n);
     let server = serve(move |asked| {
-        asked.get("/1/boards/64b1/actions")?;
-        if asked.query("key").as_deref() != Some("trelloKey")
-            || asked.query("token").as_deref() != Some("trelloToken")
-        {
+        asked.at("GET", "/1/boards/64b1/actions")?;
+        if asked.query("key") != Some("trelloKey") || asked.query("token") != Some("trelloToken") {
             return Err(refuse(401, "invalid key"));
         }
         let headers = |reply: Reply, remaining: &str| {
@@ -98,7 +96,7 @@ fn trello() -> Row {
             headers(Reply::status(429).body(body), "0")
         })?;
         asked.only(&["key", "token", "limit", "before", "since", "filter"])?;
-        asked.wants("filter", "all")?;
+        asked.asks("filter", "all")?;
         let size = asked.size("limit", 50, 1000)?;
         let end = match asked.query("before") {
             None => RECORDS,
@@ -107,7 +105,7 @@ fn trello() -> Row {
             }
         };
         let newest = (end.saturating_sub(size)..end).rev().map(|n| json!({"id": id(n), "data": {"n": n}}));
-        Ok(headers(page(newest.collect()), "99"))
+        Ok(headers(answer(200, newest.collect()), "99"))
     });
     let source = Source::get("actions", "https://api.trello.com/1/boards/64b1/actions")
         .api_key_query("token", "trelloToken")
@@ -116,48 +114,48 @@ fn trello() -> Row {
         .query("limit", "1000")
         .records("")
         .paginate(Cursor::last_record("id").into_query("before"));
-    Row::new("Trello", [Way::new("K", server, source).number("data.n").checked(hit)])
+    Row::new("Trello", [Way::new("K", server, source).number("data.n").checked(move || hit.kept())])
 }
 
 /// ClickUp, "Get Tasks" and "Rate limits" (developer.clickup.com): pages from 0, 100 each, `last_page`. A 429 has
 /// `X-RateLimit-Reset` in epoch seconds.
 fn click_up() -> Row {
     let limit = Limit::told(3, 41);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.get("/api/v2/list/901/task")?;
-        asked.key("authorization", "pk_42_CLICKUP")?;
+        asked.at("GET", "/api/v2/list/901/task")?;
+        asked.authorized("pk_42_CLICKUP")?;
         limit.pass(asked, |wait| {
             Reply::status(429)
                 .header("x-ratelimit-limit", "100")
                 .header("x-ratelimit-remaining", "0")
-                .header("x-ratelimit-reset", &limit.epoch(wait).ceil().to_string())
+                .header("x-ratelimit-reset", &limit.after(wait).to_string())
                 .body(r#"{"err":"Rate limit reached","ECODE":"APP_002"}"#)
         })?;
         asked.only(&["page", "include_closed"])?;
-        asked.wants("include_closed", "true")?;
+        asked.asks("include_closed", "true")?;
         let start = asked.number("page", 0)? * 100;
-        let tasks = list(slice(start, 100), |n| json!({"id": format!("86{n}"), "n": n}));
-        Ok(page(json!({"tasks": tasks, "last_page": start + 100 >= RECORDS})))
+        let tasks = page(start, 100, |n| json!({"id": format!("86{n}"), "n": n}));
+        ok(json!({"tasks": tasks, "last_page": start + 100 >= RECORDS}))
     });
     let source = Source::get("tasks", "https://api.clickup.com/api/v2/list/901/task")
         .api_key_header("authorization", "pk_42_CLICKUP")
         .query("include_closed", "true")
         .records("tasks")
         .paginate(PageNumber::new().start(0).until_true("last_page"));
-    Row::new("ClickUp", [Way::new("G", server, source).checked(hit)])
+    Row::new("ClickUp", [Way::new("G", server, source).checked(move || hit.kept())])
 }
 
 /// Linear, "Pagination" and "Rate limiting" (linear.app/developers): Relay connections, 50 by default, at most 250. A
 /// limit is a 400 with `RATELIMITED`; `X-RateLimit-{Requests,Complexity}-Reset` are epoch milliseconds.
 fn linear() -> Row {
     let limit = Limit::told(3, 73);
-    let hit = limit.hit();
+    let hit = limit.clone();
     let server = serve(move |asked| {
-        asked.post("/graphql")?;
-        asked.key("authorization", "lin_api_key")?;
+        asked.at("POST", "/graphql")?;
+        asked.authorized("lin_api_key")?;
         let headers = |reply: Reply, remaining: &str, wait: Duration| {
-            let reset = ((limit.epoch(wait) * 1000.0).ceil()).to_string();
+            let reset = (((limit.now() + wait.as_secs_f64()) * 1000.0).ceil()).to_string();
             reply
                 .header("x-complexity", "251")
                 .header("x-ratelimit-requests-limit", "1500")
@@ -172,19 +170,19 @@ fn linear() -> Row {
                 r#"{"errors":[{"message":"Rate limit exceeded","extensions":{"code":"RATELIMITED"}}]}"#;
             headers(Reply::status(400).body(body), "0", wait)
         })?;
-        let size = match asked.field("/variables/first").as_u64() {
+        let size = match asked.body("/variables/first").as_u64() {
             Some(size @ 1..=250) => size,
             _ => return Err(refuse(400, "Argument Validation Error: first must not be greater than 250")),
         };
-        let start = match asked.field("/variables/after") {
-            Value::String(token) => unseal("uuid", &token)?,
+        let start = match asked.body("/variables/after") {
+            Value::String(token) => place(&token)?,
             _ => 0,
         };
-        let nodes = list(slice(start, size), |n| json!({"id": format!("ISS-{n}"), "n": n}));
+        let nodes = page(start, size, |n| json!({"id": format!("ISS-{n}"), "n": n}));
         let more = start + size < RECORDS;
-        let info = json!({"hasNextPage": more, "endCursor": seal("uuid", (start + size).min(RECORDS))});
+        let info = json!({"hasNextPage": more, "endCursor": token((start + size).min(RECORDS))});
         Ok(headers(
-            page(json!({"data": {"issues": {"nodes": nodes, "pageInfo": info}}})),
+            answer(200, json!({"data": {"issues": {"nodes": nodes, "pageInfo": info}}})),
             "1400",
             Duration::ZERO,
         ))
@@ -201,7 +199,7 @@ fn linear() -> Row {
                 .until_false("data.issues.pageInfo.hasNextPage"),
         )
         .rule(When::status(400).body("errors.*.extensions.code", "RATELIMITED").means(Verdict::Wait));
-    Row::new("Linear", [Way::new("C", server, source).checked(hit)])
+    Row::new("Linear", [Way::new("C", server, source).checked(move || hit.kept())])
 }
 
 /// Asana, "Pagination" (developers.asana.com/docs/pagination): `next_page` is null at the end; its `offset` is a token,
@@ -210,36 +208,36 @@ fn linear() -> Row {
 fn asana() -> Row {
     let server = |expires: bool| {
         let limit = Limit::told(5, 30);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.get("/api/1.0/tasks")?;
-            asked.bearer("1/asana")?;
+            asked.at("GET", "/api/1.0/tasks")?;
+            asked.authorized("Bearer 1/asana")?;
             limit.pass(asked, |wait| {
                 Reply::status(429)
                     .header("retry-after", &wait.as_secs().to_string())
                     .body(r#"{"errors":[{"message":"You have made too many requests recently."}]}"#)
             })?;
             asked.only(&["project", "limit", "offset", "opt_fields"])?;
-            asked.wants("project", "1331")?;
-            asked.wants("opt_fields", "name,number")?;
+            asked.asks("project", "1331")?;
+            asked.asks("opt_fields", "name,number")?;
             if asked.query("limit").is_none() {
                 return Err(refuse(400, "The result is too large. You should use pagination"));
             }
             let size = asked.size("limit", 0, 100)?;
-            let start = asked.query("offset").map_or(Ok(0), |token| unseal("eyJ", &token))?;
-            if expires && asked.number == 8 {
+            let start = asked.query("offset").map_or(Ok(0), place)?;
+            if expires && asked.nth == 8 {
                 let body = r#"{"errors":[{"message":"offset: Your pagination token has expired."}]}"#;
                 return Err(Reply::status(400).body(body));
             }
-            let data = list(slice(start, size), |n| json!({"gid": format!("{}", 12_000 + n), "n": n}));
+            let data = page(start, size, |n| json!({"gid": format!("{}", 12_000 + n), "n": n}));
             let next = (start + size < RECORDS).then(|| {
-                let offset = seal("eyJ", start + size);
+                let offset = token(start + size);
                 let pairs = [("opt_fields", "name,number"), ("limit", &size.to_string()), ("offset", &offset)];
                 let uri = url::Url::parse_with_params("https://app.asana.com/api/1.0/tasks?project=1331", pairs);
                 let uri = uri.expect("the parameters fit into a URL").to_string();
                 json!({"offset": offset, "path": uri.split_once("/api/1.0").map(|(_, path)| path), "uri": uri})
             });
-            Ok(page(json!({"data": data, "next_page": next})))
+            ok(json!({"data": data, "next_page": next}))
         });
         (server, hit)
     };
@@ -261,9 +259,9 @@ fn asana() -> Row {
     Row::new(
         "Asana",
         [
-            Way::new("C", first, source().paginate(token())).named("token").checked(first_hit),
-            Way::new("N", second, source().paginate(uri)).named("uri").checked(second_hit),
-            Way::new("C", third, anew).named("token gone").in_a_run().checked(third_hit),
+            Way::new("C", first, source().paginate(token())).named("token").checked(move || first_hit.kept()),
+            Way::new("N", second, source().paginate(uri)).named("uri").checked(move || second_hit.kept()),
+            Way::new("C", third, anew).named("token gone").in_a_run().checked(move || third_hit.kept()),
         ],
     )
 }
@@ -275,29 +273,29 @@ fn monday() -> Row {
     let item = |n: u64| json!({"id": (7_000_000 + n).to_string(), "name": format!("item {n}"), "n": n});
     let server = |again: bool| {
         let limit = Limit::told(2, 12);
-        let hit = limit.hit();
+        let hit = limit.clone();
         let server = serve(move |asked| {
-            asked.post("/v2")?;
-            asked.key("authorization", "eyMonday")?;
-            asked.needs("api-version", "2025-04")?;
+            asked.at("POST", "/v2")?;
+            asked.authorized("eyMonday")?;
+            asked.says("api-version", "2025-04")?;
             limit.pass(asked, |wait| {
                 let extensions = json!({"code": "COMPLEXITY_BUDGET_EXHAUSTED", "retry_in_seconds": wait.as_secs(), "status_code": 429});
-                page(json!({"errors": [{"message": "Complexity budget exhausted", "extensions": extensions}]}))
+                answer(200, json!({"errors": [{"message": "Complexity budget exhausted", "extensions": extensions}]}))
             })?;
-            let (query, variables) = (asked.field("/query"), asked.field("/variables"));
+            let (query, variables) = (asked.body("/query"), asked.body("/variables"));
             let query = query.as_str().unwrap_or_default();
             let size = match variables["limit"].as_u64() {
                 Some(size @ 1..=500) => size,
-                _ => return Ok(page(json!({"errors": [{"message": "limit must be from 1 to 500"}]}))),
+                _ => return ok(json!({"errors": [{"message": "limit must be from 1 to 500"}]})),
             };
             let start = match &variables["cursor"] {
-                Value::String(token) => unseal("MSw", token)?,
+                Value::String(token) => place(token)?,
                 _ => 0,
             };
-            let next = (start + size < RECORDS).then(|| seal("MSw", start + size));
-            let found = json!({"cursor": next, "items": list(slice(start, size), item)});
-            let refused = |why: &str| Ok(page(json!({"errors": [{"message": why}]})));
-            Ok(page(match (query.contains(" next_items_page("), query.contains("boards(")) {
+            let next = (start + size < RECORDS).then(|| token(start + size));
+            let found = json!({"cursor": next, "items": page(start, size, item)});
+            let refused = |why: &str| ok(json!({"errors": [{"message": why}]}));
+            ok(match (query.contains(" next_items_page("), query.contains("boards(")) {
                 (true, _) if again => return refused("not in this test"),
                 (true, _) if !variables["cursor"].is_string() => {
                     return refused("next_items_page wants a cursor");
@@ -308,7 +306,7 @@ fn monday() -> Row {
                     json!({"data": {"boards": [{"items_page": found}]}})
                 }
                 _ => return refused("no such field"),
-            }))
+            })
         });
         (server, hit)
     };
@@ -344,10 +342,10 @@ fn monday() -> Row {
         [
             Way::new("C", next_items_page.0, source(both, other))
                 .named("next_items_page")
-                .checked(next_items_page.1),
+                .checked(move || next_items_page.1.kept()),
             Way::new("C", items_page.0, source(Select::path(format!("{here}.items")), same))
                 .named("items_page")
-                .checked(items_page.1),
+                .checked(move || items_page.1.kept()),
         ],
     )
 }
