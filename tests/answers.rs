@@ -6,7 +6,6 @@ mod pulled;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use headwater::auth::Auth;
 use headwater::exchange::{Rule, Verdict, When};

@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::join_all;
 use headwater::auth::{Auth, Basic, FileTokenStore, JwtGrant, OAuth2, SessionToken};
 use headwater::paginate::Cursor;
 use headwater::testing::{Reply, Scripted};
-use headwater::{ErrorKind, Mark, Request, RetryPolicy, Source, SourceBuilder};
+use headwater::{ErrorKind, Request, RetryPolicy, Source, SourceBuilder};
 use serde_json::{Value, json};
 
 use pulled::pulled;

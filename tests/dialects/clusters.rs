@@ -26,7 +26,7 @@ fn kubernetes() -> Row {
         // From the seventh request on, what was read is compacted away, and with it every token that was given before.
         let revision = if asked.nth < 7 { "eyJ2IjoxfQ" } else { "eyJ2IjoyfQ" };
         let continued = asked.query("continue").filter(|token| !token.is_empty());
-        let first = number_in(continued.clone(), revision).or_else(|refusal| {
+        let first = number_in(continued, revision).or_else(|refusal| {
             let expired = number_in(continued, "eyJ2IjoxfQ").map_err(|_| refusal)?;
             let fresh = json!({"continue": format!("{revision}{expired}")});
             Err(answer(410, json!({"kind": "Status", "metadata": fresh, "reason": "Expired", "code": 410})))

@@ -108,7 +108,7 @@ fn stac() -> Row {
     Row::new(
         "STAC API",
         [
-            Way::new("N", serve(|asked| search_by_get(asked)), get).named("GET"),
+            Way::new("N", serve(search_by_get), get).named("GET"),
             Way::new("N", serve(|asked| search_by_post(asked, true)), post()).named("POST, merged"),
             Way::new("N", serve(|asked| search_by_post(asked, false)), post())
                 .named("POST, body and headers"),

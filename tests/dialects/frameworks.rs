@@ -40,9 +40,9 @@ fn datasette() -> Row {
         "Datasette",
         [
             Way::new("–", streamed, csv).named("CSV, streamed"),
-            Way::new("N", serve(|asked| commits(asked)), url).named("next_url"),
-            Way::new("C", serve(|asked| commits(asked)), next).named("next"),
-            Way::new("N", serve(|asked| commits(asked)), link).named("Link"),
+            Way::new("N", serve(commits), url).named("next_url"),
+            Way::new("C", serve(commits), next).named("next"),
+            Way::new("N", serve(commits), link).named("Link"),
         ],
     )
 }
@@ -112,9 +112,9 @@ fn rest_framework() -> Row {
                 .named("limit and offset, next"),
             Way::new("O", by_offset(), items().paginate(Offset::new(500).until_total("count")))
                 .named("limit and offset"),
-            Way::new("N", serve(|asked| numbered(asked)), items().paginate(NextUrl::body("next")))
+            Way::new("N", serve(numbered), items().paginate(NextUrl::body("next")))
                 .named("page number, next"),
-            Way::new("G", serve(|asked| numbered(asked)), past).named("page number past the end"),
+            Way::new("G", serve(numbered), past).named("page number past the end"),
             Way::new("N", cursors, items().paginate(NextUrl::body("next"))).named("cursor"),
         ],
     )
@@ -142,8 +142,8 @@ fn json_server() -> Row {
     Row::new(
         "json-server 1.x",
         [
-            Way::new("C", serve(|asked| posts(asked)), next).named("next"),
-            Way::new("G", serve(|asked| posts(asked)), source().paginate(pages)).named("pages"),
+            Way::new("C", serve(posts), next).named("next"),
+            Way::new("G", serve(posts), source().paginate(pages)).named("pages"),
         ],
     )
 }

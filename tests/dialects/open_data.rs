@@ -41,7 +41,7 @@ fn ckan() -> Row {
         "CKAN",
         [
             Way::new("O", packages, data_sets).named("package_search"),
-            Way::new("O", serve(|asked| datastore(asked)), one_data_set).named("datastore_search by POST"),
+            Way::new("O", serve(datastore), one_data_set).named("datastore_search by POST"),
         ],
     )
 }
@@ -161,8 +161,8 @@ fn openfda() -> Row {
         "openFDA",
         [
             Way::new("N", links, after).named("search_after"),
-            Way::new("O", serve(|asked| events(asked)), skipped).named("skip"),
-            Way::new("O W", serve(|asked| events_of_days(asked)), in_days).named("skip, in windows"),
+            Way::new("O", serve(events), skipped).named("skip"),
+            Way::new("O W", serve(events_of_days), in_days).named("skip, in windows"),
         ],
     )
 }

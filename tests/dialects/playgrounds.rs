@@ -17,7 +17,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// Next links, `null` at the end; the list holds references, each of which is fetched (pokeapi.co/docs/v2).
 fn pokeapi() -> Row {
-    let list = serve(|asked| pokemon(asked));
+    let list = serve(pokemon);
     let names = || {
         Source::get("names", "https://pokeapi.co/api/v2/pokemon")
             .query("limit", "100")
@@ -151,7 +151,7 @@ fn tmdb() -> Row {
 
 /// A list of ids, and an item for each, which may be `null` (github.com/HackerNews/API).
 fn hacker_news() -> Row {
-    let api = serve(|asked| news(asked));
+    let api = serve(news);
     let ids = Source::get("ids", "https://hacker-news.firebaseio.com/v0/user/whoishiring.json")
         .records("submitted")
         .paginate(Single)

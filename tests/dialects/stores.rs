@@ -47,10 +47,10 @@ fn couchdb() -> Row {
     Row::new(
         "CouchDB / PouchDB",
         [
-            Way::new("K", serve(|asked| all_docs(asked)), by_key).number("value.n").named("_all_docs"),
+            Way::new("K", serve(all_docs), by_key).number("value.n").named("_all_docs"),
             Way::new("C", serve(|asked| changes(asked, 0, u64::MAX)), feed()).named("_changes"),
             Way::new("C", later, feed()).again(feed()).named("_changes, the next run"),
-            Way::new("C", serve(|asked| documents(asked)), found).named("_find"),
+            Way::new("C", serve(documents), found).named("_find"),
         ],
     )
 }
@@ -60,7 +60,7 @@ const READER: &str = "Basic cmVhZGVyOnNlY3JldA==";
 /// `_all_docs`: rows in the order of their keys, from `startkey` on, which is JSON and is itself among them.
 fn all_docs(asked: &Asked<'_>) -> Served {
     asked.authorized(READER)?;
-    let key = asked.query("startkey").map(|key| serde_json::from_str::<String>(key));
+    let key = asked.query("startkey").map(serde_json::from_str::<String>);
     let key = key.transpose().map_err(|_| refuse(400, "bad_request: invalid UTF-8 JSON"))?;
     let first = number_in(key.as_deref(), "doc-")? + asked.number("skip", 0)?;
     let range = slice(first, asked.number("limit", u64::MAX)?);

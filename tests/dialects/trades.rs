@@ -60,10 +60,8 @@ fn binance() -> Row {
             Way::new("K", serve(move |asked| historical_trades(asked, &limits)), trades)
                 .number("id")
                 .named("trades by id"),
-            Way::new("K", serve(|asked| klines(asked)), candles).number("5").named("candles by time"),
-            Way::new("W", serve(|asked| aggregate_trades(asked)), by_hour)
-                .number("a")
-                .named("trades by hour"),
+            Way::new("K", serve(klines), candles).number("5").named("candles by time"),
+            Way::new("W", serve(aggregate_trades), by_hour).number("a").named("trades by hour"),
         ],
     )
 }
@@ -94,7 +92,7 @@ fn coinbase_exchange() -> Row {
     Row::new(
         "Coinbase Exchange",
         [
-            Way::new("W", serve(|asked| candles(asked)), candles_of_days).number("5").named("candles"),
+            Way::new("W", serve(candles), candles_of_days).number("5").named("candles"),
             Way::new("C", serve(move |asked| latest_trades(asked, &limit)), trades)
                 .number("trade_id")
                 .named("trades"),
@@ -126,7 +124,7 @@ fn alpaca() -> Row {
             Way::new("C", serve(move |asked| bars(asked, &budget)), bars_of_symbols)
                 .named("bars")
                 .has("symbol"),
-            Way::new("K", serve(|asked| activities(asked)), activities_of_account).named("activities"),
+            Way::new("K", serve(activities), activities_of_account).named("activities"),
         ],
     )
 }
@@ -214,7 +212,7 @@ fn candles(asked: &Asked<'_>) -> Served {
     known_agent(asked)?;
     let time = |name| {
         let text = asked.query(name).ok_or_else(|| refuse(400, "start and end belong together"))?;
-        DateTime::parse_from_rfc3339(&text).map_err(|_| refuse(400, "a time is not ISO 8601"))
+        DateTime::parse_from_rfc3339(text).map_err(|_| refuse(400, "a time is not ISO 8601"))
     };
     let (start, end) = (time("start")?.timestamp() as u64, time("end")?.timestamp() as u64);
     demand(asked.number("granularity", 60)? == 60, 400, "Unsupported granularity")?;

@@ -88,7 +88,7 @@ fn discourse() -> Row {
         .header("Accept", "application/json")
         .records("topic_list.topics")
         .paginate(NextUrl::body("topic_list.more_topics_url").missing_ends());
-    let posts = serve(|asked| posts(asked));
+    let posts = serve(posts);
     let ids = Source::get("ids", "https://meta.discourse.org/t/1.json")
         .api_key_header("Api-Key", "key-of-discourse")
         .header("Api-Username", "reader")

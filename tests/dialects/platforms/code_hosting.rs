@@ -54,7 +54,7 @@ fn search(limit: Limit) -> Scripted {
         let more = (found.len() as u64).min(1000) > number * size;
         let reply =
             answer(200, json!({ "total_count": found.len(), "incomplete_results": false, "items": items }));
-        let q = encoded(&q);
+        let q = encoded(q);
         let next = format!(
             "<https://api.github.com/search/issues?q={q}&per_page={size}&page={}>; rel=\"next\"",
             number + 1

@@ -33,7 +33,7 @@ fn braintree() -> Row {
             return ok(json!({"data": null, "errors": [{"message": "first must be at most 50"}]}));
         }
         let start = match asked.body("/variables/after") {
-            Value::String(token) => place(&token)?,
+            Value::String(token) => place(token)?,
             _ => 0,
         };
         let edges = page(start, size, |n| json!({"node": {"id": format!("tx{n}"), "n": n}}));

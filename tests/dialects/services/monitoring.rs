@@ -67,7 +67,7 @@ fn datadog() -> Row {
             return Err(refuse(400, "the cursor belongs to another query"));
         }
         let start = match asked.body("/page/cursor") {
-            Value::String(cursor) => place(&cursor)?,
+            Value::String(cursor) => place(cursor)?,
             _ => 0,
         };
         match asked.body("/page/limit").as_u64().unwrap_or(10) {
@@ -268,7 +268,7 @@ fn new_relic() -> Row {
             return Err(refuse(400, "the cursor belongs to another query"));
         }
         let start = match asked.body("/variables/cursor") {
-            Value::String(cursor) => place(&cursor)?,
+            Value::String(cursor) => place(cursor)?,
             _ => 0,
         };
         let next = (start + 200 < RECORDS).then(|| token(start + 200));
@@ -303,7 +303,7 @@ fn pager_duty_classic() -> Row {
             asked.only(&["offset", "limit", "total", "since", "until", "sort_by", "date_range"])?;
             let time = |name: &str| match asked.query(name) {
                 None => Ok(None),
-                Some(text) => chrono::DateTime::parse_from_rfc3339(&text)
+                Some(text) => chrono::DateTime::parse_from_rfc3339(text)
                     .map(Some)
                     .map_err(|_| refuse(400, format!("{name} is no time"))),
             };

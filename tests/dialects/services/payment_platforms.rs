@@ -250,7 +250,7 @@ fn pay_pal() -> Row {
         asked.asks("fields", "all")?;
         let time = |name: &str| {
             let text = asked.query(name).unwrap_or_default();
-            chrono::DateTime::parse_from_rfc3339(&text)
+            chrono::DateTime::parse_from_rfc3339(text)
                 .map_err(|_| refuse(400, format!("{name}: INVALID_REQUEST")))
         };
         let (start, end) = (time("start_date")?, time("end_date")?);

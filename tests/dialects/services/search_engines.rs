@@ -54,7 +54,7 @@ fn algolia() -> Row {
             return Err(refuse(400, "the cursor belongs to another query"));
         }
         let start = match asked.body("/cursor") {
-            Value::String(cursor) => place(&cursor)?,
+            Value::String(cursor) => place(cursor)?,
             _ => 0,
         };
         let hits = page(start, size, |n| json!({"objectID": n.to_string()}));

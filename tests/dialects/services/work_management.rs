@@ -175,7 +175,7 @@ fn linear() -> Row {
             _ => return Err(refuse(400, "Argument Validation Error: first must not be greater than 250")),
         };
         let start = match asked.body("/variables/after") {
-            Value::String(token) => place(&token)?,
+            Value::String(token) => place(token)?,
             _ => 0,
         };
         let nodes = page(start, size, |n| json!({"id": format!("ISS-{n}"), "n": n}));
