@@ -71,17 +71,41 @@ fn products(asked: &Asked<'_>, [budget, limit]: &[Limit; 2]) -> Served {
     Ok(if used_up { of_budget(reply, "0", "12000") } else { of_budget(reply, "140", "15000") })
 }
 
-/// A token, empty at the end, along with all parameters of the first request (developers.zoom.us: Pagination; Rate
-/// limits).
+/// A token, empty at the end, along with all parameters of the first request. It lives for 15 minutes; then it is a 400
+/// with the code 300, and the list is to be read anew (developers.zoom.us: Pagination; Rate limits).
 fn zoom() -> Row {
-    let limits = [Limit::told(2, 0), Limit::told(4, 300)];
-    let source = Source::get("users", "https://api.zoom.us/v2/users")
-        .bearer("token-of-zoom")
-        .query("status", "active")
-        .query("page_size", "300")
-        .records("users")
-        .paginate(Cursor::body("next_page_token").into_query("next_page_token"));
-    Row::new("Zoom", [Way::new("C", serve(move |asked| users(asked, &limits)), source)])
+    let served = |expires: bool| {
+        let limits = [Limit::told(2, 0), Limit::told(4, 300)];
+        serve(move |asked| {
+            let reply = users(asked, &limits)?;
+            // Behind the wait for the next day, the token that was given out before it is too old.
+            good_token(!expires || asked.nth != 5)?;
+            Ok(reply)
+        })
+    };
+    let source = || {
+        Source::get("users", "https://api.zoom.us/v2/users")
+            .bearer("token-of-zoom")
+            .query("status", "active")
+            .query("page_size", "300")
+            .records("users")
+            .paginate(Cursor::body("next_page_token").into_query("next_page_token"))
+    };
+    let gone = When::status(400).body("code", 300).means(Verdict::Expired);
+    let anew = source().rule(gone).restart_on_expiry();
+    Row::new(
+        "Zoom",
+        [
+            Way::new("C", served(false), source()),
+            Way::new("C", served(true), anew).named("token gone").in_a_run(),
+        ],
+    )
+}
+
+/// Refuses a token that is no good, or no more.
+fn good_token(good: bool) -> Result<(), Reply> {
+    let error = json!({"code": 300, "message": "The next page token is invalid or expired."});
+    if good { Ok(()) } else { Err(answer(400, error)) }
 }
 
 /// Users: the token goes along with all parameters of the first request. Too many a second is a 429 without a wait; too
@@ -100,7 +124,7 @@ fn users(asked: &Asked<'_>, [second, day]: &[Limit; 2]) -> Served {
         limited("Daily-limit").header("retry-after", &over.format("%Y-%m-%dT%H:%M:%SZ").to_string())
     })?;
     asked.authorized("Bearer token-of-zoom")?;
-    demand(asked.query("status") == Some("active"), 400, "300: The next page token is invalid.")?;
+    good_token(asked.query("status") == Some("active"))?;
     let size = asked.number("page_size", 30)?.min(300);
     let text = asked.query("next_page_token").filter(|token| !token.is_empty());
     let range = slice(number_in(text, "w7587w4eiyfsudgf")?, size);

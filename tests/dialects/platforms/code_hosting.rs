@@ -219,17 +219,16 @@ fn gitlab_list(limit: Limit) -> Scripted {
             let url = "https://gitlab.com/api/v4/projects/9/issues";
             format!("<{url}?page={page}&per_page={size}&scope=all>; rel=\"{rel}\"")
         };
-        let mut links = vec![link(1, "first"), link(RECORDS.div_ceil(size), "last")];
+        let mut links = vec![link(1, "first")];
         if more {
             links.insert(0, link(at + 1, "next"));
         }
+        // `x-total`, `x-total-pages` and `rel="last"` are left out above 10,000 rows: here above 1,000.
         Ok(answer(200, page((at - 1) * size, size, project).into())
             .header("link", &links.join(", "))
             .header("x-next-page", &next)
             .header("x-page", &at.to_string())
-            .header("x-per-page", &size.to_string())
-            .header("x-total", &RECORDS.to_string())
-            .header("x-total-pages", &RECORDS.div_ceil(size).to_string()))
+            .header("x-per-page", &size.to_string()))
     })
 }
 

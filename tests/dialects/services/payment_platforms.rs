@@ -27,7 +27,7 @@ fn square() -> Row {
         })
     };
     let answer = |field: &str, start: u64, size: u64| {
-        let size = match start % 3 {
+        let size = match start / size % 3 {
             0 => size,
             1 => size + 7,
             _ => size / 2,

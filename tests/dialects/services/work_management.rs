@@ -197,8 +197,7 @@ fn linear() -> Row {
             Cursor::body("data.issues.pageInfo.endCursor")
                 .into_body("variables.after")
                 .until_false("data.issues.pageInfo.hasNextPage"),
-        )
-        .rule(When::status(400).body("errors.*.extensions.code", "RATELIMITED").means(Verdict::Wait));
+        );
     Row::new("Linear", [Way::new("C", server, source).checked(move || hit.kept())])
 }
 
