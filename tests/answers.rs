@@ -9,11 +9,15 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use headwater::auth::Auth;
 use headwater::exchange::{Rule, Verdict, When};
+use headwater::hints::{At, Signal, Unit};
+use headwater::page::Format;
 use headwater::pages::Window;
 use headwater::paginate::{Cursor, PageNumber, Single};
 use headwater::sink::Memory;
 use headwater::testing::{Reply, Scripted};
-use headwater::{ErrorKind, Pipeline, RetryPolicy, Secret, Source, SourceBuilder, request::Request};
+use headwater::{
+    ErrorKind, JsonPath, Pipeline, RetryPolicy, Secret, Source, SourceBuilder, request::Request,
+};
 use tokio::time::Instant;
 
 use pulled::pulled;
@@ -317,4 +321,69 @@ async fn not_modified_behind_the_first_page_is_no_end() {
         .paginate(Cursor::body("next").into_query("c"));
     let run = Pipeline::new().source(source.build().unwrap()).sink(Memory::new()).run();
     assert_eq!(run.await.unwrap_err().error.kind(), ErrorKind::Truncated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_403_with_a_date_that_has_passed_is_a_limit_that_is_over() {
+    let date = "Sun, 17 May 2026 10:00:00 GMT";
+    let late =
+        || Reply::status(403).header("date", "Sun, 17 May 2026 10:00:03 GMT").header("retry-after", date);
+    let api = Scripted::new([late(), late(), page("null")]);
+    let (records, error) = pulled(by_cursor(&api)).await;
+    assert_eq!((records, error.map(|error| error.kind())), (2, None));
+    // Confluence tells a wait of nothing with every answer: that is no limit.
+    let api = Scripted::new([Reply::status(403).header("retry-after", "0"), page("null")]);
+    let (_, error) = pulled(by_cursor(&api)).await;
+    assert_eq!((error.unwrap().kind(), api.requests().len()), (ErrorKind::Status, 1));
+}
+
+/// Of each format an answer that says that the position has expired, and gives another one.
+fn expired_answers() -> Vec<(Format, &'static str, &'static str, String)> {
+    let json = r#"{"error":{"code":"gone","token":"fresh"}}"#;
+    let mut answers = vec![
+        (Format::JsonLines, "0.error.code", "0.error.token", format!("{json}\n")),
+        (Format::JsonLines, "error.code", "error.token", json.to_owned()),
+    ];
+    #[cfg(feature = "csv")]
+    answers.push((Format::csv().into(), "*.code", "0.token", "code,token\ngone,fresh\n".to_owned()));
+    #[cfg(feature = "csv")]
+    answers.push((Format::csv().into(), "error.code", "error.token", json.to_owned()));
+    #[cfg(feature = "xml")]
+    for path in ["Error.Item.*.token", "Error.*.token", "Error.Item.token", "Error.Item.token.#text"] {
+        let body = "<?xml version='1.0'?><Error><Item><code>gone</code><token>fresh</token></Item></Error>";
+        answers.push((Format::xml(), "Error.Item.*.code", path, body.to_owned()));
+    }
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_token_is_found_in_whatever_the_answers_are_written_in() {
+    for (format, code, token, body) in expired_answers() {
+        let rule =
+            When::status(410).body(code, "gone").means(Verdict::ContinueAt(JsonPath::parse(token).unwrap()));
+        let api = Scripted::new([Reply::status(410).body(body.clone()), Reply::status(400)]);
+        let source = by_cursor(&api).format(format).records("").rule(rule);
+        pulled(source).await;
+        let last = api.urls().pop().unwrap();
+        assert!(last.ends_with("after=fresh"), "{code}, {token} in {body}: {last}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_found_in_whatever_the_answers_are_written_in() {
+    for (format, _, _, body) in expired_answers() {
+        let path = match () {
+            () if body.contains("<token>") => "Error.Item.*.wait",
+            () if body.starts_with("code") => "0.wait",
+            () if body.ends_with('\n') => "0.error.wait",
+            () => "error.wait",
+        };
+        let body = body.replace("fresh", "30").replace("token", "wait");
+        let api = Scripted::new([Reply::status(429).body(body.clone()), Reply::status(400)]);
+        let source =
+            by_cursor(&api).format(format).records("").signal(Signal::wait(At::body(path), Unit::Seconds));
+        let begun = Instant::now();
+        pulled(source).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(30), "{path} in {body}");
+    }
 }

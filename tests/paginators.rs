@@ -7,7 +7,8 @@ use futures::StreamExt;
 use headwater::auth::Bearer;
 use headwater::error::ErrorKind;
 use headwater::exchange::{Verdict, When};
-use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl, Offset, Paginate};
+use headwater::pages::{Fanout, Window};
+use headwater::paginate::{Cursor, Delta, End, FollowUp, NextUrl, Offset, PageNumber, Paginate, Single};
 use headwater::request::Target;
 use headwater::sink::Memory;
 use headwater::testing::{Reply, Scripted, Seen};
@@ -466,4 +467,131 @@ async fn a_graphql_answer_with_errors_is_none_unless_a_rule_says_otherwise() {
     assert_eq!((numbers(&sink), throttled.urls().len()), (vec![1, 2], 3));
     // An answer without any is a page.
     run(&Memory::new(), source(&answers(json!([])))).await.unwrap();
+}
+
+#[test]
+fn what_is_sent_must_have_a_place_in_the_request_when_the_source_is_built() {
+    let cursor = || Cursor::body("next");
+    let body = || cursor().into_body("page.after");
+    let in_path = || cursor().into_target(Target::placeholder("after"));
+    let offset = |target| Offset::new(9).offset_into(target).limit_param("n");
+    fn with(request: Request, paginator: impl Paginate) -> SourceBuilder {
+        Source::request("items", request).records("data").paginate(paginator)
+    }
+    let rows: Vec<(&str, SourceBuilder, Option<&str>)> = vec![
+        ("a cursor into the body of a GET", with(get("/x"), body()), Some("page.after")),
+        ("a cursor into the form of a GET", with(get("/x"), cursor().into_form("after")), Some("after")),
+        ("the second of two", with(get("/x"), cursor().and(body())), Some("page.after")),
+        ("the kept one", with(get("/x"), Delta::new(cursor(), body())), Some("page.after")),
+        ("an offset into the body of a GET", with(get("/x"), offset(Target::body("from"))), Some("from")),
+        ("a GET with a body on purpose", with(get("/x").json(json!({"size": 9})), body()), None),
+        ("a POST without a body", with(post("/x"), body()), None),
+        (
+            "a GraphQL request",
+            with(Request::graphql(HOST, "{x}").unwrap(), cursor().into_body("variables.a")),
+            None,
+        ),
+        ("a body beside a form", with(post("/x").form("q", "1"), body()), Some("form")),
+        ("a form beside a body", with(post("/x").json(json!({})), cursor().into_form("a")), Some("form")),
+        ("a body without room", with(post("/x").json(json!({"page": 1})), body()), Some("page.after")),
+        ("a follow-up's body", with(get("/x"), body().follow(FollowUp::at("/y").json(json!({})))), None),
+        (
+            "a follow-up that drops it",
+            with(get("/x").json(json!({"q": 1})), body().follow(FollowUp::at("/y").only())),
+            None,
+        ),
+        ("a path without the name", with(get("/x"), in_path()), Some("{after}")),
+        ("a path with the name", with(get("/x/{after}"), in_path().first("0")), None),
+        ("a follow-up's path", with(get("/x"), in_path().follow(FollowUp::at("/x/{after}"))), None),
+        ("pages of no rows", with(get("/x"), Offset::new(0)), Some("0 rows")),
+        ("pages of no rows", with(get("/x"), PageNumber::new().size("n", 0)), Some("0 rows")),
+        ("no pages", with(get("/x"), PageNumber::new().most_pages(0)), Some("0 pages")),
+        ("shorter than nothing", with(get("/x"), cursor().until(End::short_page(0))), Some("0 rows")),
+        ("a limit that is not sent", with(get("/x"), Offset::new(0).without_limit_param()), None),
+    ];
+    for (name, source, wrong) in rows {
+        let error = source.build().err().map(|error| (error.kind(), error.to_string()));
+        match (wrong, error) {
+            (None, None) => {}
+            (Some(text), Some((ErrorKind::Config, error))) if error.contains(text) => {}
+            (wrong, error) => panic!("{name}: expected {wrong:?}, and it is {error:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_name_in_the_request_that_nothing_gives_a_value_is_refused_when_the_source_is_built() {
+    let list = |url: &str| Source::get("list", format!("{HOST}{url}")).records("data").paginate(Single);
+    let ids = || Window::ids(0..9);
+    let parent = || list("/parents");
+    let rows: Vec<(&str, SourceBuilder, Option<&str>)> = vec![
+        ("a window's name", list("/x?from={start}"), Some("{start}")),
+        ("in the path, encoded", list("/x/%7Bkey%7D"), Some("{key}")),
+        ("in the body", list("/x").json(json!({"q": ["created:..{end}"]})), Some("{end}")),
+        ("in a header", list("/x").header("X-Range", "{start}-9"), Some("{start}")),
+        ("with a window", list("/x?from={start}&to={end}").window(ids()), None),
+        (
+            "with a window of another kind",
+            list("/x?from={start}&to={end}&k={key}").window(ids()),
+            Some("{key}"),
+        ),
+        ("bound by a fan-out", list("/{key}").fanout(Fanout::over(parent()).bind("key", "id")), None),
+        (
+            "not bound by a fan-out",
+            list("/{id}?since={since}").fanout(Fanout::over(parent()).bind("id", "id")),
+            Some("{since}"),
+        ),
+        (
+            "bound further up",
+            list("/{id}?from={start}&since={since}").fanout(
+                Fanout::over(
+                    list("/{since}?from={start}&to={end}")
+                        .window(ids())
+                        .fanout(Fanout::over(parent()).bind("since", "id")),
+                )
+                .bind("id", "id"),
+            ),
+            None,
+        ),
+        (
+            "the parent's own",
+            list("/{id}").fanout(Fanout::over(list("/parents?from={start}")).bind("id", "id")),
+            Some("{start}"),
+        ),
+        (
+            "a paginator's (GitHub's `since` is an id)",
+            list("/users?since={since}")
+                .paginate(Cursor::last_record("id").into_target(Target::placeholder("since"))),
+            None,
+        ),
+        ("nobody's", list("/x?q={other}&r={}&filter={a:{start:1}}").query("s", "{ start }"), None),
+    ];
+    for (name, source, wrong) in rows {
+        match (wrong, source.build()) {
+            (None, Ok(_)) => {}
+            (Some(text), Err(error)) if error.kind() == ErrorKind::Config => {
+                assert!(error.to_string().contains(text) && error.help().is_some(), "{name}: {error:?}");
+            }
+            (wrong, built) => panic!("{name}: expected {wrong:?}, and it is {:?}", built.err()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parents_without_a_transport_of_their_own_take_over_that_of_the_child() {
+    let server = || Scripted::from_fn(|_, _| Reply::json(r#"{"data":[{"id":1},{"id":2}]}"#));
+    let list = |path: &str| Source::get("list", format!("{HOST}{path}")).records("data").paginate(Single);
+    let (api, other) = (server(), server());
+    let levels = |orgs: SourceBuilder| {
+        let repos = list("/{org}/repos").fanout(Fanout::over(orgs).bind("org", "id"));
+        list("/{repo}/issues").transport(api.clone()).fanout(Fanout::over(repos).bind("repo", "id"))
+    };
+    let pull = async |source: SourceBuilder| {
+        let batches = source.build().unwrap().batches(Mark::start()).unwrap();
+        batches.map(|batch| batch.unwrap().len()).fold(0, async |sum, len| sum + len).await
+    };
+    assert_eq!(pull(levels(list("/orgs"))).await, 8);
+    assert_eq!(api.requests().len(), 1 + 2 + 4);
+    assert_eq!(pull(levels(list("/orgs").transport(other.clone()))).await, 8);
+    assert_eq!((api.requests().len(), other.requests().len()), (7 + 6, 1));
 }

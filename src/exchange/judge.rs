@@ -4,40 +4,32 @@ use std::cell::OnceCell;
 
 use serde_json::Value;
 
-use super::rule::{Rule, any_of, is_nothing};
-use crate::page::walk::Plan;
-use crate::page::{Format, JsonPath, without_bom};
+use super::body::{Looked, Paths, is_nothing};
+use super::rule::Rule;
+use crate::page::{Format, JsonPath};
 use crate::request::is_same;
 use crate::transport::Response;
+
+/// No token is longer than a link may be.
+const LONGEST_TOKEN: usize = 64 * 1024;
 
 /// The rules of a source, in the order they were declared.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
-    /// Each path that a rule looks at, up to where it forks, and the rest.
-    paths: Vec<(String, JsonPath, Vec<String>)>,
-    plan: Plan,
-    /// What bodies are written in, and how large they may be as JSON.
+    paths: Paths,
+    /// Where tokens stand that take the place of others.
+    tokens: Paths,
     format: Format,
     cap: usize,
 }
 
 impl Rules {
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        let mut paths: Vec<(String, JsonPath, Vec<String>)> = Vec::new();
-        for text in rules.iter().flat_map(Rule::paths) {
-            // One that cannot be read has been refused where it was declared.
-            let Ok(path) = JsonPath::parse(text) else { continue };
-            if paths.iter().all(|(known, ..)| known != text) {
-                let segments = path.segments();
-                let plain = segments.iter().position(|segment| segment == "*").unwrap_or(segments.len());
-                let (trunk, rest) = segments.split_at(plain);
-                paths.push((text.to_owned(), JsonPath::of(trunk), rest.to_vec()));
-            }
-        }
-        let trunks: Vec<JsonPath> = paths.iter().map(|(_, trunk, _)| trunk.clone()).collect();
-        let plan = Plan::new(&trunks);
-        Self { rules, paths, plan, format: Format::Json, cap: usize::MAX }
+        let paths = Paths::new(rules.iter().flat_map(Rule::paths));
+        let tokens: Vec<String> = rules.iter().filter_map(Rule::token).map(JsonPath::to_string).collect();
+        let tokens = Paths::new(tokens.iter().map(String::as_str));
+        Self { rules, paths, tokens, format: Format::Json, cap: usize::MAX }
     }
 
     /// The same, and one more behind them.
@@ -50,15 +42,20 @@ impl Rules {
 
     /// Looks at paths in bodies of this format.
     pub(crate) fn read_in(&mut self, format: &Format, cap: usize) {
-        let trunks: Vec<JsonPath> = self.paths.iter().map(|(_, trunk, _)| trunk.clone()).collect();
-        self.plan = Plan::over(&[], &trunks, format.shape());
+        self.paths.read_in(format, cap);
+        self.tokens.read_in(format, cap);
         (self.format, self.cap) = (format.clone(), cap);
     }
 
     /// The first rule that fits.
     pub(crate) fn judge(&self, response: &Response, resumed: bool) -> Option<&Rule> {
-        let seen = Seen { rules: self, response, resumed, values: OnceCell::new() };
+        let seen = Seen { rules: self, response, resumed, looked: OnceCell::new() };
         self.rules.iter().find(|rule| rule.fits(&seen))
+    }
+
+    /// The token that an answer gives in the place of one that has expired.
+    pub(super) fn new_token(&self, response: &Response, path: &JsonPath) -> Option<String> {
+        self.tokens.look(&response.body).scalar(&path.to_string(), LONGEST_TOKEN)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rule> {
@@ -71,28 +68,22 @@ pub(super) struct Seen<'a> {
     rules: &'a Rules,
     pub(super) response: &'a Response,
     pub(super) resumed: bool,
-    values: OnceCell<Vec<Option<Value>>>,
+    looked: OnceCell<Looked<'a>>,
 }
 
 impl Seen<'_> {
     /// Whether a value stands at a path of the body, or anything but nothing, if none is given.
     pub(super) fn has(&self, path: &str, wanted: Option<&Value>) -> bool {
-        let Some(index) = self.rules.paths.iter().position(|(text, ..)| text == path) else { return false };
-        let values = self.values.get_or_init(|| self.read());
-        let Some(Some(value)) = values.get(index) else { return false };
-        any_of(value, &self.rules.paths[index].2, &|value| match wanted {
-            None => !is_nothing(value),
-            Some(wanted) => is_same(value, wanted),
+        let looked = self.looked.get_or_init(|| self.rules.paths.look(&self.response.body));
+        looked.any(path, &mut |raw| match wanted {
+            None => !is_nothing(raw),
+            // What is built is as large as what it is compared with.
+            Some(wanted) if !is_list(wanted) && raw.starts_with(['[', '{']) => false,
+            Some(wanted) => serde_json::from_str(raw).is_ok_and(|value: Value| is_same(&value, wanted)),
         })
     }
+}
 
-    fn read(&self) -> Vec<Option<Value>> {
-        // An error may well come in another format than the pages.
-        let body = without_bom(self.response.body.clone());
-        let body = self.rules.format.read(body.clone(), self.rules.cap).unwrap_or(body);
-        let Ok(text) = std::str::from_utf8(&body) else { return Vec::new() };
-        let Ok(outline) = self.rules.plan.walk(text) else { return Vec::new() };
-        let found = |span: Option<crate::page::walk::Span>| serde_json::from_str(span?.of(text)).ok();
-        outline.captures.into_iter().map(found).collect()
-    }
+fn is_list(value: &Value) -> bool {
+    value.is_array() || value.is_object()
 }

@@ -10,7 +10,6 @@ use super::{Exchange, Standing, status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::page::JsonPath;
-use crate::page::walk::find;
 use crate::request::Request;
 use crate::transport::Response;
 
@@ -37,7 +36,7 @@ impl Exchange {
         standing: Standing,
     ) -> Result<Meaning> {
         if let Some(rule) = self.rules.judge(response, standing.is_behind_first) {
-            return by_rule(rule, response);
+            return self.by_rule(rule, response);
         }
         let has_validators =
             [IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().any(|name| asked.headers().contains_key(name));
@@ -62,41 +61,40 @@ impl Exchange {
             None => response.status == StatusCode::UNAUTHORIZED,
         }
     }
-}
 
-fn by_rule(rule: &Rule, response: &Response) -> Result<Meaning> {
-    let (kind, what) = match rule.verdict() {
-        Verdict::Success => return Ok(Meaning::Page),
-        Verdict::NoRecords | Verdict::End => return Ok(Meaning::Nothing),
-        Verdict::ContinueAt(path) => return token(response, path).map(Meaning::Instead),
-        Verdict::Retry => (ErrorKind::Status, "the server failed"),
-        Verdict::Wait | Verdict::WaitFor(_) => (ErrorKind::RateLimited, "the server limits the rate"),
-        Verdict::Fail => (ErrorKind::Status, "the server refused the request"),
-        Verdict::TooMany => (ErrorKind::Truncated, "the source has more than it hands out for one request"),
-        Verdict::Expired => (ErrorKind::CursorExpired, "the server no longer knows this position"),
-        Verdict::Renew => (ErrorKind::Unauthorized, "the credentials are missing, wrong or expired"),
-    };
-    let error = Error::new(kind, format!("{what} (by the rule: {rule})"));
-    Err(match kind {
-        ErrorKind::RateLimited => error.transient(),
-        ErrorKind::Status if *rule.verdict() == Verdict::Retry => error.transient(),
-        ErrorKind::Truncated => error
-            .at(|context| context.is_too_many = true)
-            .advice("pull it in slices: a `Window` with a `ceiling` halves those that are too large"),
-        ErrorKind::CursorExpired => error.advice(status::START_AFRESH),
-        ErrorKind::Unauthorized => error.advice(status::CHECK_THE_TOKEN),
-        _ => error,
-    })
-}
+    fn by_rule(&self, rule: &Rule, response: &Response) -> Result<Meaning> {
+        let (kind, what) = match rule.verdict() {
+            Verdict::Success => return Ok(Meaning::Page),
+            Verdict::NoRecords | Verdict::End => return Ok(Meaning::Nothing),
+            Verdict::ContinueAt(path) => return self.token(response, path).map(Meaning::Instead),
+            Verdict::Retry => (ErrorKind::Status, "the server failed"),
+            Verdict::Wait | Verdict::WaitFor(_) => (ErrorKind::RateLimited, "the server limits the rate"),
+            Verdict::Fail => (ErrorKind::Status, "the server refused the request"),
+            Verdict::TooMany => {
+                (ErrorKind::Truncated, "the source has more than it hands out for one request")
+            }
+            Verdict::Expired => (ErrorKind::CursorExpired, "the server no longer knows this position"),
+            Verdict::Renew => (ErrorKind::Unauthorized, "the credentials are missing, wrong or expired"),
+        };
+        let error = Error::new(kind, format!("{what} (by the rule: {rule})"));
+        Err(match kind {
+            ErrorKind::RateLimited => error.transient(),
+            ErrorKind::Status if *rule.verdict() == Verdict::Retry => error.transient(),
+            ErrorKind::Truncated => error
+                .at(|context| context.is_too_many = true)
+                .advice("pull it in slices: a `Window` with a `ceiling` halves those that are too large"),
+            ErrorKind::CursorExpired => error.advice(status::START_AFRESH),
+            ErrorKind::Unauthorized => error.advice(status::CHECK_THE_TOKEN),
+            _ => error,
+        })
+    }
 
-/// The token that an error gives in the place of one that has expired.
-fn token(response: &Response, path: &JsonPath) -> Result<String> {
-    let lost = || {
-        let what = format!("the position has expired, and there is no new token at \"{path}\" of the answer");
-        Error::new(ErrorKind::CursorExpired, what).advice(status::START_AFRESH)
-    };
-    let text = std::str::from_utf8(&response.body).map_err(|_| lost())?;
-    let found = find(path, text).map_err(|_| lost())?.ok_or_else(lost)?;
-    let token: String = serde_json::from_str(found).map_err(|_| lost())?;
-    if token.is_empty() { Err(lost()) } else { Ok(token) }
+    /// The token that an error gives in the place of one that has expired.
+    fn token(&self, response: &Response, path: &JsonPath) -> Result<String> {
+        self.rules.new_token(response, path).filter(|token| !token.is_empty()).ok_or_else(|| {
+            let what =
+                format!("the position has expired, and there is no new token at \"{path}\" of the answer");
+            Error::new(ErrorKind::CursorExpired, what).advice(status::START_AFRESH)
+        })
+    }
 }

@@ -2,6 +2,7 @@
 //! errors that say where they happened without a secret in them. What an answer means is said by its status, or by the
 //! [`Rule`]s that a source declares ([`When`] … [`means`](When::means) a [`Verdict`]).
 
+mod body;
 mod judge;
 mod meaning;
 mod rule;

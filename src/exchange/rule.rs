@@ -131,13 +131,13 @@ impl When {
         self.and(Part::Header(name.to_ascii_lowercase(), None))
     }
 
-    /// With this value at a path of the JSON body; `*` in the path is any item of an array or value of an object. A
+    /// With this value at a path of the body, as JSON; `*` in the path is any item of an array or value of an object. A
     /// number or a boolean equals its text: `606` is `"606"`, and in XML `false` is `"false"`.
     pub fn body(self, path: &str, value: impl Into<Value>) -> Self {
         self.and(Part::Body(path.to_owned(), Some(value.into())))
     }
 
-    /// With something at a path of the JSON body: neither `null` nor empty.
+    /// With something at a path of the body, as JSON: neither `null` nor empty.
     pub fn body_present(self, path: &str) -> Self {
         self.and(Part::Body(path.to_owned(), None))
     }
@@ -240,6 +240,14 @@ impl Rule {
             })
     }
 
+    /// Where it finds a new token.
+    pub(super) fn token(&self) -> Option<&JsonPath> {
+        match &self.verdict {
+            Verdict::ContinueAt(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The paths of the body that it looks at.
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.when.0.iter().filter_map(|part| match part {
@@ -251,30 +259,6 @@ impl Rule {
 
 fn same_text(given: &HeaderValue, value: &str) -> bool {
     given.as_bytes().trim_ascii().eq_ignore_ascii_case(value.as_bytes())
-}
-
-pub(super) fn any_of(value: &Value, segments: &[String], fits: &dyn Fn(&Value) -> bool) -> bool {
-    let Some((first, rest)) = segments.split_first() else { return fits(value) };
-    match value {
-        Value::Array(items) if first == "*" => items.iter().any(|item| any_of(item, rest, fits)),
-        Value::Object(fields) if first == "*" => fields.values().any(|field| any_of(field, rest, fits)),
-        Value::Object(fields) => fields.get(first).is_some_and(|field| any_of(field, rest, fits)),
-        Value::Array(items) => {
-            let item = first.parse::<usize>().ok().and_then(|index| items.get(index));
-            item.is_some_and(|item| any_of(item, rest, fits))
-        }
-        _ => false,
-    }
-}
-
-pub(super) fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,8 @@ pub struct Hints {
     pub cost: Option<u64>,
     /// How far apart requests are to be, where the server announces a rate.
     pub pace: Option<Duration>,
+    /// A wait was told by its end, and that has passed.
+    pub(crate) has_passed: bool,
 }
 
 impl Hints {
@@ -92,6 +94,7 @@ impl Hints {
     pub(crate) fn read_but(headers: &HeaderMap, received: SystemTime, declared: &[HeaderName]) -> Self {
         let told = Told::new(headers, received, declared);
         let mut hints = Self {
+            has_passed: has_passed(&told),
             retry_after: retry_after(&told),
             backoff: backoff(&told),
             pace: vendors::pace(&told),
@@ -127,9 +130,10 @@ impl Hints {
     }
 
     /// Whether the answer carries the marks of a rate limit: a wait, or a budget that is used up. A wait of nothing
-    /// is no mark: Confluence tells it on every answer while there is something left.
+    /// is no mark: Confluence tells it on every answer while there is something left. A date is one, though it has
+    /// passed: clocks differ, and answers take their time.
     pub fn is_limited(&self) -> bool {
-        self.retry_after.is_some_and(|wait| !wait.is_zero()) || self.is_used_up()
+        self.has_passed || self.retry_after.is_some_and(|wait| !wait.is_zero()) || self.is_used_up()
     }
 
     /// Whether not even one more request like this one is in the budget.
@@ -166,6 +170,12 @@ fn retry_after(told: &Told<'_>) -> Option<Duration> {
         .filter_map(|name| told.text(name))
         .filter_map(time::millis);
     seconds.chain(millis).max()
+}
+
+fn has_passed(told: &Told<'_>) -> bool {
+    told.all("retry-after").any(|value| {
+        time::seconds(value).is_none() && time::date(value, told.now).is_some_and(|wait| wait.is_zero())
+    })
 }
 
 fn backoff(told: &Told<'_>) -> Option<Duration> {

@@ -31,8 +31,9 @@ impl At {
         Self(Place::Header(name.into()))
     }
 
-    /// A place in a JSON body, of a page or of an error: a dotted path or a JSON Pointer. `*` as a segment is the
-    /// first item of an array that has the rest of the path.
+    /// A place in the body, of a page or of an error: a dotted path or a JSON Pointer, into what the
+    /// [format](crate::page::Format) turns the body into, or into JSON. `*` as a segment is the first item of an array that
+    /// has the rest of the path.
     ///
     /// A page is then read once more for it: declare it where it is needed.
     pub fn body(path: impl Into<String>) -> Self {
@@ -69,6 +70,11 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// Whether it says when, and not for how long.
+    fn is_date(self) -> bool {
+        matches!(self, Self::EpochSeconds | Self::EpochMillis | Self::Iso8601)
+    }
+
     fn read(self, value: &str, now: SystemTime) -> Option<Duration> {
         match self {
             Self::Seconds => time::seconds(value),
@@ -218,7 +224,11 @@ impl Signal {
     pub(crate) fn read(&self, answer: &Found<'_>, hints: &mut Hints) {
         let time = |at: &At, unit: Unit| unit.read(answer.text(at)?, answer.now);
         match &self.kind {
-            Kind::Wait(at, unit) => hints.retry_after = hints.retry_after.max(time(at, *unit)),
+            Kind::Wait(at, unit) => {
+                let wait = time(at, *unit);
+                hints.has_passed |= unit.is_date() && wait == Some(Duration::ZERO);
+                hints.retry_after = hints.retry_after.max(wait);
+            }
             Kind::Backoff(at, unit) => hints.backoff = hints.backoff.max(time(at, *unit)),
             Kind::Points { requested, available, restored } => {
                 let number = |at: &At| time::decimal(answer.text(at)?);

@@ -64,7 +64,9 @@ impl Fetch {
         self.exchange.origins = origins;
         self.exchange.signals = Signals::new(std::mem::take(&mut self.signals))?;
         self.format.check()?;
-        self.exchange.rules.read_in(&self.format, self.exchange.transport.max_page_bytes());
+        let cap = self.exchange.transport.max_page_bytes();
+        self.exchange.rules.read_in(&self.format, cap);
+        self.exchange.signals.read_in(&self.format, cap);
         let routes = records.as_ref().map_or(&[][..], |selection| selection.routes());
         self.plan = Some(Plan::over(routes, &self.paginator.reads()?, self.format.shape()));
         self.records = records.map(Ok);

@@ -128,6 +128,15 @@ impl Paginate for Delta {
         }
     }
 
+    fn check(&self, template: &Request) -> Result<()> {
+        self.pages.check(template)?;
+        self.kept.check(template)
+    }
+
+    fn binds(&self, name: &str) -> bool {
+        self.pages.binds(name) || self.kept.binds(name)
+    }
+
     fn consistency(&self) -> Consistency {
         self.pages.consistency()
     }

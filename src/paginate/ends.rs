@@ -51,6 +51,9 @@ impl Ends {
 
     /// The paths that they look at, in the order in which their values are captured.
     pub(super) fn reads(&self) -> Result<Vec<JsonPath>> {
+        if self.0.iter().any(|end| end.reason == Reason::ShortPage(0)) {
+            return Err(Error::config("no page has fewer than 0 rows: give the size that is asked for"));
+        }
         self.0.iter().filter_map(End::path).map(JsonPath::parse).collect()
     }
 

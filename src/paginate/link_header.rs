@@ -136,6 +136,10 @@ impl Paginate for LinkHeader {
         }
     }
 
+    fn binds(&self, _: &str) -> bool {
+        false
+    }
+
     fn consistency(&self) -> Consistency {
         Consistency::Stable
     }

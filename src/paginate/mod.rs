@@ -117,6 +117,22 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
         }
     }
 
+    /// Says what is wrong with it for the requests of this template, before anything is sent: where what it sends has no
+    /// place. [`build`](crate::SourceBuilder::build) asks. The default finds nothing.
+    ///
+    /// # Errors
+    /// `Config`.
+    fn check(&self, template: &Request) -> Result<()> {
+        let _ = template;
+        Ok(())
+    }
+
+    /// Whether it gives `{name}` in the template a value. The default says so of every name: it cannot know.
+    fn binds(&self, name: &str) -> bool {
+        let _ = name;
+        true
+    }
+
     /// Whether a source that changes while it is read can be read exactly.
     fn consistency(&self) -> Consistency;
 

@@ -134,6 +134,9 @@ impl Paginate for Offset {
     fn reads(&self) -> Result<Vec<JsonPath>> {
         self.offset_into.check()?;
         self.limit_into.as_ref().map_or(Ok(()), Target::check)?;
+        if self.limit == 0 && (self.limit_into.is_some() || self.step == Step::Limit) {
+            return Err(no_rows());
+        }
         let mut paths = self.ends.reads()?;
         if let Step::At(path) = &self.step {
             paths.push(JsonPath::parse(path)?);
@@ -182,6 +185,14 @@ impl Paginate for Offset {
         Ok(Some(Position::Offset(next)))
     }
 
+    fn check(&self, template: &Request) -> Result<()> {
+        self.targets().try_for_each(|target| target.check_in(template))
+    }
+
+    fn binds(&self, name: &str) -> bool {
+        self.targets().any(|target| target.placeholder_name() == Some(name))
+    }
+
     fn consistency(&self) -> Consistency {
         Consistency::Shifting
     }
@@ -209,6 +220,10 @@ impl Paginate for Offset {
 }
 
 impl Offset {
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        std::iter::once(&self.offset_into).chain(&self.limit_into)
+    }
+
     /// The step that the answer names.
     fn told_step(&self, answer: &Answer<'_>, path: &str) -> Result<u64> {
         let value = answer.value(self.ends.captures()).ok_or_else(|| missing("the step", path))?;
@@ -217,6 +232,13 @@ impl Offset {
             Error::new(ErrorKind::Cursor, what)
         })
     }
+}
+
+/// A page of no rows, which would be taken for the end.
+pub(super) fn no_rows() -> Error {
+    Error::config("pages of 0 rows are asked for").advice(
+        "give a size; if the API takes 0 for \"all of it\", say so in its query, with `paginate(Single)`",
+    )
 }
 
 /// A part of the fingerprint: the name of a query parameter, or where else.

@@ -2,7 +2,7 @@
 
 use super::end::End;
 use super::ends::{Done, Ends, More};
-use super::offset::place;
+use super::offset::{no_rows, place};
 use super::{Answer, Consistency, Paginate, foreign};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
@@ -99,10 +99,22 @@ impl PageNumber {
     }
 }
 
+impl PageNumber {
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        std::iter::once(&self.number_into).chain(self.size.iter().map(|(target, _)| target))
+    }
+}
+
 impl Paginate for PageNumber {
     fn reads(&self) -> Result<Vec<JsonPath>> {
         self.number_into.check()?;
         self.size.as_ref().map_or(Ok(()), |(target, _)| target.check())?;
+        if self.size.as_ref().is_some_and(|(_, rows)| *rows == 0) {
+            return Err(no_rows());
+        }
+        if self.most == Some(0) {
+            return Err(Error::config("the API hands out 0 pages at most: there is nothing to ask for"));
+        }
         self.ends.reads()
     }
 
@@ -144,6 +156,14 @@ impl Paginate for PageNumber {
             return self.ends.without_rows(more).map(|()| None);
         }
         Ok(Some(Position::Page(next)))
+    }
+
+    fn check(&self, template: &Request) -> Result<()> {
+        self.targets().try_for_each(|target| target.check_in(template))
+    }
+
+    fn binds(&self, name: &str) -> bool {
+        self.targets().any(|target| target.placeholder_name() == Some(name))
     }
 
     fn consistency(&self) -> Consistency {

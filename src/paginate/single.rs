@@ -20,6 +20,10 @@ impl Paginate for Single {
         Ok(None)
     }
 
+    fn binds(&self, _: &str) -> bool {
+        false
+    }
+
     fn consistency(&self) -> Consistency {
         Consistency::Stable
     }

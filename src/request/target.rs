@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -140,6 +141,50 @@ impl Target {
             Place::Body(path) => JsonPath::parse(path).map(drop),
             Place::Header(name) => header_name(name).map(drop),
             _ => Ok(()),
+        }
+    }
+
+    /// Says why what a paginator sends cannot go there in a request like this.
+    pub(crate) fn check_in(&self, template: &Request) -> Result<()> {
+        let what = match &self.place {
+            Place::Body(path) if !template.form_fields().is_empty() => {
+                format!(
+                    "what the paginator sends goes to \"{path}\" of a JSON body, and the request has a form"
+                )
+            }
+            Place::Form(name) if template.body().is_some() => {
+                format!(
+                    "what the paginator sends goes to the field \"{name}\" of a form, and the request has a JSON body"
+                )
+            }
+            Place::Body(name) | Place::Form(name)
+                if matches!(*template.method(), Method::GET | Method::HEAD) && !template.has_body() =>
+            {
+                return Err(Error::config(format!(
+                    "what the paginator sends goes to \"{name}\" of the body, and the request is a {} without one",
+                    template.method()
+                ))
+                .advice("ask by POST, or put it into the query; where an API takes a body along with GET, set it: `.json(json!({}))`"));
+            }
+            Place::Placeholder(name) if !template.mentions(name) => {
+                return Err(Error::config(format!(
+                    "{{{name}}} does not stand in the request, and the paginator would put its value there"
+                ))
+                .advice(format!("put it where the API wants the value: `.query(\"…\", \"{{{name}}}\")`")));
+            }
+            // Whether the body has room for it.
+            Place::Body(_) => return self.put(template.clone(), &0.into()).map(drop),
+            _ => return Ok(()),
+        };
+        Err(Error::config(what)
+            .advice("a request has one body: `into_form` belongs to a form, `into_body` to JSON"))
+    }
+
+    /// The name of a placeholder.
+    pub(crate) fn placeholder_name(&self) -> Option<&str> {
+        match &self.place {
+            Place::Placeholder(name) => Some(name),
+            _ => None,
         }
     }
 

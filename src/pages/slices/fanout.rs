@@ -121,6 +121,11 @@ impl<P> Fanout<P> {
         self.binds.binds.iter().map(|bind| bind.name.as_str())
     }
 
+    /// What it is made over.
+    pub(crate) fn parent(&self) -> &P {
+        &self.parent
+    }
+
     /// What decides which requests are made.
     pub(crate) fn definition(&self) -> String {
         self.binds.definition()

@@ -273,6 +273,19 @@ impl Paginate for Cursor {
         Ok(Some(next).filter(|next| !self.ends.is_repeated(answer, next)))
     }
 
+    fn check(&self, template: &Request) -> Result<()> {
+        let behind = self.follow.as_ref().map(|follow| follow.from(template)).transpose()?;
+        self.tokens().try_for_each(|token| match &behind {
+            // The first request may have what those behind it do not need, and the other way round.
+            Some(behind) => token.into.check_in(behind).or_else(|_| token.into.check_in(template)),
+            None => token.into.check_in(template),
+        })
+    }
+
+    fn binds(&self, name: &str) -> bool {
+        self.tokens().any(|token| token.into.placeholder_name() == Some(name))
+    }
+
     fn consistency(&self) -> Consistency {
         Consistency::Stable
     }

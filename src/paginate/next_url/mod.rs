@@ -299,6 +299,10 @@ impl Paginate for NextUrl {
         }
     }
 
+    fn binds(&self, _: &str) -> bool {
+        false
+    }
+
     fn consistency(&self) -> Consistency {
         Consistency::Stable
     }

@@ -4,6 +4,7 @@ mod access;
 mod answers;
 mod growth;
 mod limits;
+mod names;
 mod paging;
 mod probe;
 mod request;
@@ -87,7 +88,8 @@ impl SourceBuilder {
         self
     }
 
-    /// Sends over this transport. The default is one [`Http`](crate::Http) client for the whole pipeline.
+    /// Sends over this transport. The default is one [`Http`](crate::Http) client for the whole pipeline. The parent of a
+    /// fan-out takes it over, unless it has one of its own.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -114,7 +116,7 @@ impl SourceBuilder {
     fn put_together(self, name: Arc<str>) -> Result<Source> {
         let label = self.label.as_deref().map_or_else(|| name.clone(), Arc::from);
         let restarts_on_expiry = self.restart_on_expiry;
-        let Prepared { definition, consistency, records, open, .. } = self.prepare(name.clone())?;
+        let Prepared { definition, consistency, records, open, .. } = self.prepare(name.clone(), None)?;
         let start: Start = Box::new(move |mark, shared| {
             let pages = open(mark, shared)?;
             let meter = pages.meter();
@@ -123,8 +125,9 @@ impl SourceBuilder {
         Ok(Source { name, label, definition, consistency, restarts_on_expiry, start })
     }
 
-    /// Puts it together up to its stream of pages.
-    fn prepare(self, name: Arc<str>) -> Result<Prepared> {
+    /// Puts it together up to its stream of pages. A parent without a transport of its own takes that of its child.
+    fn prepare(self, name: Arc<str>, childs: Option<Arc<dyn Transport>>) -> Result<Prepared> {
+        let own = self.transport.or(childs);
         let request = self.request?;
         let auth = self.auth.transpose()?;
         let records = self.records.or_else(|| self.settings.format.select()).ok_or_else(|| {
@@ -156,11 +159,8 @@ impl SourceBuilder {
             let rules: Vec<String> = settings.rules.iter().map(|rule| format!("{rule}\n")).collect();
             definition = definition.with("rules", rules.concat());
         }
-        let unbound = ["since", "until"].into_iter().find(|name| request.mentions(name));
-        if let (None, false, Some(name)) = (&settings.incremental, self.parts.has_fanout(), unbound) {
-            let what = format!("{{{name}}} stands in the request, and nothing gives it a value");
-            return Err(Error::config(what).advice("say `.incremental(…)`"));
-        }
+        paginator.check(&request)?;
+        self.parts.check_names(&request, &*paginator, settings.incremental.is_some())?;
         if let Some(incremental) = &settings.incremental {
             incremental.check()?;
             definition = definition.with("incremental", incremental.definition());
@@ -174,7 +174,7 @@ impl SourceBuilder {
         if let Some(format) = settings.format.definition() {
             definition = definition.with("format", format);
         }
-        let composition = self.parts.prepare(&request, self.restart_on_expiry)?;
+        let composition = self.parts.prepare(&request, self.restart_on_expiry, own.as_ref())?;
         definition = composition.define(definition);
         composition.check(settings.conditional, settings.incremental.is_some())?;
         let consistency = composition.consistency(paginator.consistency());
@@ -190,7 +190,7 @@ impl SourceBuilder {
             limit: composition.limit.clone(),
             settings,
         };
-        let (own, ahead) = (self.transport, self.prefetch);
+        let ahead = self.prefetch;
         let open: Open = Box::new(move |mark, shared| {
             let transport = match &own {
                 Some(own) => own.clone(),

@@ -25,7 +25,7 @@ impl SourceBuilder {
         self.settings.incremental = None;
         let request = self.request.as_ref().map_or_else(|_| None, |request| Some(request.clone()));
         let name = self.name.clone();
-        let prepared = self.prepare(name.as_str().into())?;
+        let prepared = self.prepare(name.as_str().into(), None)?;
         let mut pages = (prepared.open)(Mark::start(), &Shared::new())?;
         let page = pages.next().await;
         let page =

@@ -12,6 +12,7 @@ use crate::pages::{Fanout, Limit, Slice, Window, parent_of};
 use crate::paginate::Consistency;
 use crate::request::{Request, Secret, redact};
 use crate::source::Shared;
+use crate::transport::Transport;
 
 /// How a source is put together from many streams; by default it is one.
 #[derive(Default)]
@@ -45,7 +46,8 @@ impl SourceBuilder {
 
     /// Pulls the source once for each record of another one, from which values are bound in the request. A window of this
     /// source is then pulled for each of them. The other one needs no more than `get`, `records` and `paginate`: it has a
-    /// limiter, retries and credentials of its own, and is not built. Its records are not written.
+    /// limiter, retries and credentials of its own, and is not built; the transport is this one's, unless it has its own. Its
+    /// records are not written.
     pub fn fanout(mut self, fanout: Fanout<SourceBuilder>) -> Self {
         self.parts.fanout = Some(Box::new(fanout));
         self
@@ -67,13 +69,22 @@ impl SourceBuilder {
 }
 
 impl Parts {
-    /// Whether a parent may bind placeholders.
-    pub(super) fn has_fanout(&self) -> bool {
-        self.fanout.is_some()
+    /// Whether something here, or further up, gives `{name}` a value.
+    pub(super) fn binds(&self, name: &str) -> bool {
+        let is_of_window = self.window.as_ref().is_some_and(|window| window.placeholders().contains(&name));
+        is_of_window
+            || self.fanout.as_ref().is_some_and(|fanout| {
+                fanout.placeholders().any(|other| other == name) || fanout.parent().parts.binds(name)
+            })
     }
 
     /// Looks at everything.
-    pub(super) fn prepare(self, template: &Request, restarts_on_expiry: bool) -> Result<Composition> {
+    pub(super) fn prepare(
+        self,
+        template: &Request,
+        restarts_on_expiry: bool,
+        transport: Option<&Arc<dyn Transport>>,
+    ) -> Result<Composition> {
         let Self { window, fanout, ceiling, total } = self;
         let limit = match (ceiling, total) {
             (Some(rows), total) => {
@@ -111,7 +122,7 @@ impl Parts {
                 fanout.placeholders().try_for_each(stands)?;
                 let name = parent.name.as_str().into();
                 Some((
-                    parent.prepare(name)?,
+                    parent.prepare(name, transport.cloned())?,
                     fanout.asked_by(template.clone()).restarts_on_expiry(restarts_on_expiry),
                 ))
             }

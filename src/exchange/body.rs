@@ -1,0 +1,305 @@
+//! What stands at the paths of a body, whatever the body is written in: one reader for rules, signals and new tokens.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::page::walk::{Plan, Shape};
+use crate::page::{Format, JsonPath, without_bom};
+
+/// Paths to look at in bodies.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Paths {
+    paths: Vec<Path>,
+    /// For bodies in the format, and for JSON.
+    plans: [Plan; 2],
+    /// What bodies are written in, and how large they may be as JSON.
+    format: Format,
+    cap: usize,
+}
+
+/// One of them: up to where it forks, and the rest.
+#[derive(Debug, Clone)]
+struct Path {
+    name: String,
+    trunk: JsonPath,
+    rest: Vec<String>,
+}
+
+impl Paths {
+    /// One that cannot be read leads nowhere: it has been refused where it was declared.
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut paths: Vec<Path> = Vec::new();
+        for name in names {
+            let Ok(path) = JsonPath::parse(name) else { continue };
+            if paths.iter().all(|known| known.name != name) {
+                let segments = path.segments();
+                let plain = segments.iter().position(|segment| segment == "*").unwrap_or(segments.len());
+                let (trunk, rest) = segments.split_at(plain);
+                paths.push(Path { name: name.to_owned(), trunk: JsonPath::of(trunk), rest: rest.to_vec() });
+            }
+        }
+        let mut paths = Self { paths, plans: Default::default(), format: Format::Json, cap: usize::MAX };
+        paths.read_in(&Format::Json, usize::MAX);
+        paths
+    }
+
+    /// Looks at bodies of this format.
+    pub(super) fn read_in(&mut self, format: &Format, cap: usize) {
+        let trunks: Vec<JsonPath> = self.paths.iter().map(|path| path.trunk.clone()).collect();
+        self.plans = [format.shape(), Shape::Json].map(|shape| Plan::over(&[], &trunks, shape));
+        (self.format, self.cap) = (format.clone(), cap);
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|path| path.name.as_str())
+    }
+
+    /// Finds what stands at all of them. In a body that is not one whole document there is nothing.
+    pub(super) fn look(&self, body: &Bytes) -> Looked<'_> {
+        let mut looked = Looked { paths: &self.paths, places: vec![None; self.paths.len()] };
+        if self.paths.is_empty() {
+            return looked;
+        }
+        let body = without_bom(body.clone());
+        if self.format != Format::Json
+            && let Ok(json) = self.format.read(body.clone(), self.cap)
+        {
+            looked.note(&self.plans[0], &json, self.format.shape());
+        }
+        // An error may well come in another format than the pages: in JSON.
+        if looked.places.iter().any(Option::is_none) {
+            looked.note(&self.plans[1], &body, Shape::Json);
+        }
+        looked
+    }
+}
+
+/// What has been found.
+#[derive(Debug)]
+pub(super) struct Looked<'a> {
+    paths: &'a [Path],
+    places: Vec<Option<(Bytes, Shape)>>,
+}
+
+impl Looked<'_> {
+    fn note(&mut self, plan: &Plan, json: &Bytes, shape: Shape) {
+        let Ok(text) = std::str::from_utf8(json) else { return };
+        let Ok(outline) = plan.walk(text) else { return };
+        for (place, span) in self.places.iter_mut().zip(outline.captures) {
+            let found = span.map(|span| (json.slice(span.start as usize..span.end as usize), shape));
+            *place = place.take().or(found);
+        }
+    }
+
+    /// Whether the text of a value at a path, or of any where there are several, fits.
+    pub(super) fn any(&self, name: &str, fits: &mut dyn FnMut(&str) -> bool) -> bool {
+        let Some(index) = self.paths.iter().position(|path| path.name == name) else { return false };
+        let Some((text, shape)) = self.places.get(index).and_then(Option::as_ref) else { return false };
+        let Ok(text) = std::str::from_utf8(text) else { return false };
+        let mut has_fit = false;
+        let is_element = *shape == Shape::Elements;
+        let reach = Reach { rest: &self.paths[index].rest, is_element, fits, has_fit: &mut has_fit };
+        // It stops, by an error, as soon as one fits.
+        let _ = reach.deserialize(&mut serde_json::Deserializer::from_str(text));
+        has_fit
+    }
+
+    /// The first number, or text, of at most so many bytes. A number keeps its digits.
+    pub(super) fn scalar(&self, name: &str, longest: usize) -> Option<String> {
+        let mut found = None;
+        self.any(name, &mut |raw| {
+            if raw.len() > longest {
+                return false;
+            }
+            found = match serde_json::from_str(raw) {
+                Ok(Value::String(text)) => Some(text),
+                Ok(Value::Number(_)) => Some(raw.to_owned()),
+                _ => return false,
+            };
+            true
+        });
+        found
+    }
+}
+
+/// Whether the text of a value is that of nothing: `null`, or empty.
+pub(super) fn is_nothing(raw: &str) -> bool {
+    match raw.as_bytes().first() {
+        Some(b'n') => true,
+        Some(b'"') => raw.len() == 2,
+        Some(b'[' | b'{') => raw[1..raw.len() - 1].trim().is_empty(),
+        _ => false,
+    }
+}
+
+/// Goes on where a path forks. Nothing is built on the way.
+struct Reach<'a> {
+    rest: &'a [String],
+    /// An element that stands there once is a list of one, and may be its text.
+    is_element: bool,
+    fits: &'a mut dyn FnMut(&str) -> bool,
+    has_fit: &'a mut bool,
+}
+
+impl<'a> Reach<'a> {
+    fn behind<'b>(&'b mut self, rest: &'b [String]) -> Reach<'b> {
+        Reach { rest, is_element: self.is_element, fits: &mut *self.fits, has_fit: &mut *self.has_fit }
+    }
+
+    fn through<E: serde::de::Error>(mut self, raw: &RawValue) -> Result<(), E> {
+        let (text, rest) = (raw.get(), self.rest);
+        let first = text.as_bytes().first();
+        let Some((name, below)) = rest.split_first() else {
+            *self.has_fit |= (self.fits)(text);
+            return if *self.has_fit { Err(E::custom("found")) } else { Ok(()) };
+        };
+        let stays =
+            (name == "*" && first != Some(&b'[')) || (name == "#text" && !matches!(first, Some(b'{' | b'[')));
+        if self.is_element && stays {
+            self.behind(below).through::<E>(raw)?;
+        }
+        serde_json::Deserializer::from_str(text).deserialize_any(self).map_err(E::custom)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reach<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<(), D::Error> {
+        self.through(<&RawValue>::deserialize(document)?)
+    }
+}
+
+impl<'de> Visitor<'de> for Reach<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let Some((first, rest)) = self.rest.split_first() else { return Ok(()) };
+        while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
+            if key == *first || first == "*" {
+                map.next_value_seed(self.behind(rest))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let Some((first, rest)) = self.rest.split_first() else { return Ok(()) };
+        let index = first.parse::<usize>().ok();
+        for at in 0_usize.. {
+            let more = if first == "*" || index == Some(at) {
+                seq.next_element_seed(self.behind(rest))?.is_some()
+            } else {
+                seq.next_element::<IgnoredAny>()?.is_some()
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    // A scalar in the middle of the path leads nowhere.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(path: &str, body: impl Into<Bytes>, format: &Format) -> Option<String> {
+        let mut paths = Paths::new([path].into_iter());
+        paths.read_in(format, 1 << 20);
+        paths.look(&body.into()).scalar(path, 256)
+    }
+
+    #[test]
+    fn a_scalar_is_found_wherever_it_stands() {
+        for (path, body, value) in [
+            (
+                "retry_after",
+                r#"{"message":"You are being rate limited.","retry_after":64.57,"global":false}"#,
+                Some("64.57"),
+            ),
+            ("a.1.b", r#"{"a":[{"b":1},{"b":2},{"b":3}]}"#, Some("2")),
+            ("a.*.b", r#"{"a":[7,{"c":1},{"b":[]},{"b":2},{"b":3}]}"#, Some("2")),
+            ("a.*.b", r#"{"a":{"x":{"b":"2"}}}"#, Some("2")),
+            ("", "30", Some("30")),
+            ("a", r#"{"a":100000000000000000000000000000.10}"#, Some("100000000000000000000000000000.10")),
+            ("a", "\u{feff}{\"a\":1}", Some("1")),
+            // What is not whole says nothing.
+            ("a", r#"{"a":1, oops"#, None),
+            ("a", "<html>", None),
+            ("a", "", None),
+            ("a.b", r#"{"a":"text"}"#, None),
+            ("a", r#"{"a":true}"#, None),
+            ("a", r#"{"a":null}"#, None),
+            ("/a.b", r#"{"a.b":1}"#, Some("1")),
+        ] {
+            assert_eq!(at(path, body, &Format::Json).as_deref(), value, "{path} in {body}");
+        }
+    }
+
+    #[test]
+    fn a_message_in_json_is_read_whatever_the_pages_are_written_in() {
+        let error = r#"{"errors":[{"wait":7}]}"#;
+        for path in ["errors.0.wait", "errors.*.wait", "0.errors.*.wait"] {
+            assert_eq!(at(path, error, &Format::JsonLines).as_deref(), Some("7"), "{path}");
+        }
+        #[cfg(feature = "csv")]
+        assert_eq!(at("errors.*.wait", error, &Format::csv().into()).as_deref(), Some("7"));
+        #[cfg(feature = "xml")]
+        assert_eq!(at("errors.*.wait", error, &Format::xml()).as_deref(), Some("7"));
+    }
+
+    #[test]
+    #[cfg(feature = "xml")]
+    fn an_element_that_stands_there_once_is_a_list_of_one() {
+        let one = "<r><error><wait>7</wait></error></r>";
+        let two = "<r><error/><error><wait unit='s'>7</wait></error></r>";
+        for (path, body) in [
+            ("r.error.*.wait", one),
+            ("r.error.wait", one),
+            ("r.*.wait", one),
+            ("r.error.*.wait.#text", one),
+            ("r.error.*.wait.#text", two),
+        ] {
+            assert_eq!(at(path, body, &Format::xml()).as_deref(), Some("7"), "{path} in {body}");
+        }
+    }
+
+    #[test]
+    fn a_document_nested_a_million_deep_costs_no_stack() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        assert_eq!(at("b", deep.clone(), &Format::Json), None);
+        assert_eq!(at("a.*.*.b", deep, &Format::Json), None);
+    }
+}
