@@ -153,12 +153,12 @@ async fn a_size_that_is_clamped_loses_no_row() {
 
 #[tokio::test]
 async fn a_total_that_changes_between_pages_is_believed_as_it_is() {
-    let list = |total: fn(u64) -> u64, there: u64| {
+    fn list(total: impl Fn(u64) -> u64 + Send + Sync + 'static, there: u64) -> Scripted {
         Scripted::from_fn(move |request, nth| {
             let offset = parameter(request, "offset").unwrap_or(0);
             Reply::json(json!({"data": rows(there, offset, 10), "total": total(nth)}).to_string())
         })
-    };
+    }
     let until = || Offset::new(10).until_total("total");
     // Rows come in behind while it is read: they are pulled, too.
     let grows = pull(list(|nth| if nth < 3 { 30 } else { 45 }, 45), until()).await;
@@ -166,9 +166,25 @@ async fn a_total_that_changes_between_pages_is_believed_as_it_is() {
     // Rows go: what is there is pulled, and no more is waited for.
     let shrinks = pull(list(|nth| if nth < 3 { 60 } else { 25 }, 25), until()).await;
     assert_eq!((shrinks.numbers.len(), shrinks.ended), (25, Ok(())));
-    // It shrinks below what has come.
-    let below = pull(list(|nth| if nth < 3 { 60 } else { 5 }, 60), until()).await;
-    assert_eq!((below.numbers.len(), below.ended), (30, Ok(())));
+    // It is less than what comes with it: whatever it counts, it is not the end.
+    for total in [0, 5, 25] {
+        let total = move |nth| if nth < 3 { 60 } else { total };
+        let below = pull(list(total, 60), until()).await;
+        assert_eq!((below.numbers.len(), below.ended), (20, Err(ErrorKind::Truncated)));
+    }
+    let pages = Scripted::from_fn(|request, _| {
+        let number = parameter(request, "page").unwrap();
+        Reply::json(json!({"data": rows(60, 10 * (number - 1), 10), "pages": 3 - number}).to_string())
+    });
+    let below = pull(pages, PageNumber::new().until_page_count("pages")).await;
+    assert_eq!((below.numbers.len(), below.ended), (10, Err(ErrorKind::Truncated)));
+    // A cursor's list may have become shorter than what has come of it.
+    let shorter = Scripted::new([
+        Reply::json(r#"{"data":[1,2,3],"next":"a","total":4}"#),
+        Reply::json(r#"{"data":[4],"next":"b","total":1}"#),
+    ]);
+    let shorter = pull(shorter, Cursor::body("next").until(End::total("total"))).await;
+    assert_eq!((shorter.numbers.len(), shorter.ended), (4, Ok(())));
     // It promises more than there is.
     let lies = pull(list(|_| 60, 25), until()).await;
     assert_eq!((lies.numbers.len(), lies.ended), (25, Err(ErrorKind::Truncated)));
@@ -302,4 +318,18 @@ async fn empty_pages_that_always_lead_to_another_come_to_an_end() {
         pages(&api).allow_identical_pages().allow_empty_pages(3).records("data").collect().await;
     assert!(records.iter().all(Result::is_ok), "{records:?}");
     assert_eq!(records.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counter_that_cannot_grow_any_further_is_an_error() {
+    for near in 0..3 {
+        let start = u64::MAX - near;
+        let api = || Scripted::from_fn(|_, number| Reply::json(format!(r#"{{"data":[{number}]}}"#)));
+        for came in [
+            pull(api(), Offset::new(1).start(start)).await,
+            pull(api(), PageNumber::new().start(start)).await,
+        ] {
+            assert_eq!((came.numbers.len() as u64, came.ended), (near, Err(ErrorKind::Cursor)), "{start}");
+        }
+    }
 }

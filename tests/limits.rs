@@ -84,6 +84,15 @@ async fn a_limit_of_any_status_is_waited_for_as_it_says() {
             vec![],
             12_500,
         ),
+        (
+            "a bucket that is overdrawn: (10 + 50) points at 5 a second",
+            Reply::json(
+                r#"{"errors":[{"extensions":{"code":"THROTTLED"}}],"cost":{"asked":10,"left":-50,"back":5}}"#,
+            ),
+            Rule::graphql(),
+            vec![Signal::points(At::body("cost.asked"), At::body("cost.left"), At::body("cost.back"))],
+            12_000,
+        ),
         ("Binance: 418", Reply::status(418).header("retry-after", "120"), limited(418), vec![], 120_000),
         ("OAI-PMH: 503", Reply::status(503).header("retry-after", "30"), vec![], vec![], 30_000),
         (
@@ -402,4 +411,20 @@ async fn without_it_every_second_request_would_be_refused() {
     let pages = listed(&api).rate_limit(Limiter::per_second(20.0)).retry(at_once().budget(5.0, 1000));
     pages.count().await;
     assert!(api.times().len() > 300, "{}", api.times().len());
+}
+
+#[test]
+fn a_cost_whose_tokens_take_more_than_a_day_is_refused_when_the_source_is_built() {
+    let built = |limiter: Limiter, cost: u32| {
+        let source =
+            Source::get("items", "https://api.example.com/v1/items").records("data").paginate(Single);
+        source.rate_limit(limiter).cost(cost).build().map(drop).map_err(|error| error.kind())
+    };
+    let day = Limiter::per_day(1000.0);
+    assert_eq!(built(Limiter::per_second(1.0).and(day.clone()), u32::MAX), Err(ErrorKind::Config));
+    assert_eq!(built(Limiter::per_hour(1.0).burst(100), 25), Err(ErrorKind::Config));
+    assert_eq!(built(Limiter::per_hour(1.0), 24), Ok(()));
+    // A quota hands out all that it has, and a cost of one is what the rate is for.
+    assert_eq!(built(day, u32::MAX), Ok(()));
+    assert_eq!(built(Limiter::per_second(0.0), 1), Ok(()));
 }

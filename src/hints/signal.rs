@@ -232,8 +232,13 @@ impl Signal {
             Kind::Backoff(at, unit) => hints.backoff = hints.backoff.max(time(at, *unit)),
             Kind::Points { requested, available, restored } => {
                 let number = |at: &At| time::decimal(answer.text(at)?);
+                // A bucket may be overdrawn.
+                let signed = |at: &At| match answer.text(at)?.strip_prefix('-') {
+                    Some(missing) => time::decimal(missing).map(|missing| -missing),
+                    None => number(at),
+                };
                 if let (Some(requested), Some(available), Some(restored)) =
-                    (number(requested), number(available), number(restored))
+                    (number(requested), signed(available), number(restored))
                 {
                     hints.tighten(points(requested, available, restored));
                 }
@@ -270,7 +275,7 @@ impl Signal {
 /// After the requests that there is room for, one more fits when the bucket has filled up that far.
 fn points(requested: f64, available: f64, restored: f64) -> Budget {
     let cost = requested.max(1.0);
-    let fit = (available / cost).floor();
+    let fit = (available / cost).floor().max(0.0);
     let missing = (fit + 1.0) * cost - available;
     let reset = if restored > 0.0 { Duration::try_from_secs_f64(missing / restored).ok() } else { None };
     Budget { remaining: available as u64, limit: None, reset, cost: Some(cost.ceil() as u64) }

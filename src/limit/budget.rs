@@ -87,6 +87,11 @@ impl Budget {
         self.wake_from(0);
     }
 
+    /// How long the tokens for one request take to come.
+    pub(super) fn time_for(&self, cost: u32) -> Duration {
+        self.rate.time_for(cost)
+    }
+
     pub(super) fn set_max_wait(&mut self, max_wait: Duration) {
         self.max_wait = max_wait;
     }

@@ -45,6 +45,7 @@ use queue::Ticket;
 use quota::Quota;
 use rate::{LONGEST, Rate};
 
+use crate::error::{Error, Result};
 use crate::hints::Hints;
 
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -127,7 +128,8 @@ impl Limiter {
     /// Finds the rate of a server that says nothing about it: begins with `start` requests a second, adds a hundredth
     /// of `most` with each second of good answers (or with each, where they are rarer), and goes down to seven tenths with each refusal (a 429, or what a
     /// rule declares as [`Wait`](crate::exchange::Verdict::Wait)), but never above `most`, nor below a hundredth of it
-    /// (or `start`, if that is less). The refusals of requests that were on their way together count once.
+    /// (or `start`, if that is less). The refusals of requests that were on their way together count once. A
+    /// number that is not positive and finite is 1.
     ///
     /// What the server does say is heard as with any limiter.
     pub fn adaptive(start: f64, most: f64) -> Self {
@@ -222,6 +224,17 @@ impl Limiter {
     /// converted.
     pub fn acquire_cost(&self, cost: u32) -> Acquire {
         Acquire::new(self.clone(), cost.max(1))
+    }
+
+    /// Refuses a cost that was surely not meant: its tokens would take more than a day to come.
+    pub(crate) fn check_cost(&self, cost: u32) -> Result<()> {
+        let time = self.budgets.iter().map(|budget| locked(budget).time_for(cost)).max().unwrap_or_default();
+        if cost <= 1 || time <= DAY {
+            return Ok(());
+        }
+        let what =
+            format!("one request costs {cost}, and so many tokens take {} days", time.as_secs() / 86_400);
+        Err(Error::config(what).advice("count the limiter in the units of the cost: points a second, say"))
     }
 
     /// Learns from an answer whose permit is still held, or that came by another way. With a permit at hand,

@@ -46,6 +46,11 @@ impl Rate {
         self.interval.max(self.pace)
     }
 
+    /// How long the tokens for one request take to come.
+    pub(super) fn time_for(&self, cost: u32) -> Duration {
+        self.interval().saturating_mul(cost)
+    }
+
     pub(super) fn set_interval(&mut self, interval: Duration, now: Instant) {
         let old = self.interval();
         self.interval = interval;

@@ -125,7 +125,8 @@ impl Select {
     /// Declares that the API leaves the paths given so far out where there are no records. Without it, a
     /// missing path is an error.
     ///
-    /// An error object with status 200 looks like that as well: if the API has such, declare it as a failure.
+    /// An error object with status 200 looks like that as well: if the API has such, declare it as a failure. And so does a
+    /// path with a slip of the pen in it: the report says how many records there were.
     pub fn optional(mut self) -> Self {
         self.places.iter_mut().for_each(|place| place.optional = true);
         self

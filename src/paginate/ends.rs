@@ -30,13 +30,25 @@ pub(super) enum More {
 pub(super) struct Done {
     pub(super) rows: u64,
     pub(super) pages: u64,
+    /// So many there are at least, by what stands in this answer.
+    pub(super) least: Least,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Least {
+    pub(super) rows: u64,
+    pub(super) pages: u64,
 }
 
 impl Done {
     /// By what the stream has counted.
     pub(super) fn counted(answer: &Answer<'_>) -> Self {
         let here = answer.records.map_or(0, Selected::rows);
-        Self { rows: answer.rows_before.saturating_add(here), pages: answer.pages_before.saturating_add(1) }
+        Self {
+            rows: answer.rows_before.saturating_add(here),
+            pages: answer.pages_before.saturating_add(1),
+            least: Least { rows: here, pages: here.min(1) },
+        }
     }
 }
 
@@ -81,8 +93,12 @@ impl Ends {
             });
             let said = match &end.reason {
                 Reason::Flag(path, value_at_end) => self.flag(end, path, value, *value_at_end)?,
-                Reason::Total(at) => self.left(end, at, value, answer, (done.rows, "rows"))?,
-                Reason::PageCount(at) => self.left(end, at, value, answer, (done.pages, "pages"))?,
+                Reason::Total(at) => {
+                    self.left(end, at, value, answer, (done.rows, done.least.rows, "rows"))?
+                }
+                Reason::PageCount(at) => {
+                    self.left(end, at, value, answer, (done.pages, done.least.pages, "pages"))?
+                }
                 Reason::Missing(_) if value.is_none() => More::No,
                 Reason::EmptyPage if rows == 0 => More::No,
                 // One without any rows is no end if others say that there is more.
@@ -142,7 +158,7 @@ impl Ends {
         at: &At,
         value: Option<RawJson<'_>>,
         answer: &Answer<'_>,
-        (done, unit): (u64, &'static str),
+        (done, least, unit): (u64, u64, &'static str),
     ) -> Result<More> {
         let no_number = |path: &str, kind: &str| {
             Error::new(ErrorKind::Cursor, format!("the count \"{path}\" is {kind}, not a whole number"))
@@ -157,6 +173,14 @@ impl Ends {
                 Some(text) => text.trim().parse().map_err(|_| no_number(name, "a text"))?,
             },
         };
+        // Counts go down when rows are deleted; but one that the answer itself goes beyond counts something else, or
+        // nothing: some APIs say 0 where they have not counted.
+        if count < least {
+            let what = format!("by the count there are {count} {unit}, and by the answer at least {least}");
+            return Err(Error::new(ErrorKind::Truncated, what).advice(
+                "the count is of something else, or was not made: end the source by something else",
+            ));
+        }
         Ok(match count.saturating_sub(done) {
             0 => More::No,
             left => More::Left(left, unit),
@@ -254,6 +278,20 @@ mod tests {
         assert!(ends([End::when_true("f"), End::missing("f")], r#""x":0"#).unwrap());
         assert!(!ends([End::when_true("f"), End::missing("f")], r#""f":false"#).unwrap());
         assert!(one(End::total("n"), r#""n":null"#).is_err());
+    }
+
+    #[test]
+    fn a_count_below_what_stands_beside_it_is_no_count() {
+        for (end, rest) in [
+            (End::total("n"), r#""n":0,"data":[1,2]"#),
+            (End::total("n"), r#""n":1,"data":[1,2]"#),
+            (End::page_count("n"), r#""n":0,"data":[1,2]"#),
+        ] {
+            assert_eq!(one(end, rest).unwrap_err().kind(), ErrorKind::Truncated, "{rest}");
+        }
+        for end in [End::total("n"), End::page_count("n")] {
+            assert!(one(end, r#""n":0,"data":[]"#).unwrap(), "an empty list");
+        }
     }
 
     #[test]

@@ -157,10 +157,13 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
-    // RFC 8288 §3.3: only the first `rel` counts; relations are separated by blanks, in any case.
+    // RFC 8288 §3.3: only the first `rel` counts; relations are separated by blanks, in any case. No relation has single
+    // quotes in it; servers that take them for quotes have.
     fn is(&self, relation: &str) -> bool {
-        self.parameter("rel")
-            .is_some_and(|rel| rel.split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case(relation)))
+        self.parameter("rel").is_some_and(|rel| {
+            let mut relations = rel.split(|c: char| c.is_ascii_whitespace() || c == '\'');
+            relations.any(|rel| rel.eq_ignore_ascii_case(relation))
+        })
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {
@@ -219,6 +222,9 @@ fn parameters(mut rest: &str) -> Result<Parameters<'_>, &'static str> {
             } else {
                 let end = after.find([';', ',']).unwrap_or(after.len());
                 value = after[..end].trim().to_owned();
+                if value.contains('"') {
+                    return Err("a value has a quote in it, and does not begin with one");
+                }
                 rest = &after[end..];
             }
         }
@@ -259,6 +265,8 @@ mod tests {
             (&[r#"<a?page=2>; rel="next", <a?page=9>; rel="last""#][..], Some("a?page=2")),
             (&[r#"<a>; rel="prev""#, r#"<b>; rel="next""#], Some("b")),
             (&["<a>;rel=next"], Some("a")),
+            (&["<a>;rel='next'"], Some("a")),
+            (&["<a>;rel='up next'"], Some("a")),
             (&[r#"<a>; title="x, <y>; rel=\"next\""; rel="last", <b>; REL="up NEXT""#], Some("b")),
             (&["<a?q=1,2;3>; rel=\"next\""], Some("a?q=1,2;3")),
             (&["<a> ; ; rel = \"next\" ; results=\"true\""], Some("a")),
@@ -282,6 +290,7 @@ mod tests {
             r#"<a>; rel="next"#,
             "<a> rel=next",
             r#"<b>; rel=last, <a>; rel="ne"#,
+            r#"<a>; rel=next""#,
         ] {
             assert_eq!(next(&[broken]).unwrap_err().kind(), ErrorKind::Cursor, "{broken}");
         }

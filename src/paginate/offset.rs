@@ -173,7 +173,11 @@ impl Paginate for Offset {
             Step::At(path) => self.told_step(answer, path)?,
         };
         let next = offset.saturating_add(step);
-        let done = Done { rows: next.saturating_sub(self.start), ..Done::counted(answer) };
+        let mut done = Done { rows: next.saturating_sub(self.start), ..Done::counted(answer) };
+        if rows > 0 {
+            // Who hands out rows behind the offset has the rows before it.
+            done.least.rows = offset.saturating_sub(self.start).saturating_add(rows);
+        }
         let more = self.ends.judge(answer, done)?;
         if more == More::No {
             return Ok(None);
@@ -181,6 +185,12 @@ impl Paginate for Offset {
         // A page of hidden rows is no end as long as something else says that there is more.
         if rows == 0 && (self.step == Step::Rows || more == More::Unknown) {
             return self.ends.without_rows(more).map(|()| None);
+        }
+        if next == offset {
+            return Err(Error::new(
+                ErrorKind::Cursor,
+                format!("the offset {offset} cannot grow any further"),
+            ));
         }
         Ok(Some(Position::Offset(next)))
     }

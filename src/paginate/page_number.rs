@@ -147,13 +147,19 @@ impl Paginate for PageNumber {
             _ => self.start,
         };
         let next = number.saturating_add(1);
-        let done = Done { pages: next.saturating_sub(self.start), ..Done::counted(answer) };
+        let mut done = Done { pages: next.saturating_sub(self.start), ..Done::counted(answer) };
+        if done.least.pages > 0 {
+            done.least.pages = done.pages;
+        }
         let more = self.ends.judge(answer, done)?;
         if more == More::No {
             return Ok(None);
         }
         if answer.record_count()? == 0 {
             return self.ends.without_rows(more).map(|()| None);
+        }
+        if next == number {
+            return Err(Error::new(ErrorKind::Cursor, format!("no number comes behind page {number}")));
         }
         Ok(Some(Position::Page(next)))
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use headwater::ErrorKind;
 use headwater::page::Format;
 
-use crate::{MIB, page};
+use crate::{MIB, page, records};
 
 #[track_caller]
 fn kind(format: impl Into<Format>, body: String, cap: usize) -> Option<ErrorKind> {
@@ -60,7 +60,7 @@ fn a_document_of_many_names_is_read_in_their_number_and_not_its_square() {
     let children: String = (0..20_000).map(|number| format!("<n{number}/>")).collect();
     assert_eq!(kind(Format::xml(), format!("<a>{children}</a>"), MIB), Some(ErrorKind::TooLarge));
     let columns: Vec<String> = (0..100_000).map(|number| format!("c{number}")).collect();
-    assert_eq!(kind(Format::csv(), columns.join(","), MIB), None);
+    assert_eq!(kind(Format::csv(), columns.join(",") + "\n", MIB), None);
 }
 
 #[test]
@@ -73,3 +73,38 @@ fn depth_costs_no_stack() {
     let lines = format!("{}{}\n", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(kind(Format::JsonLines, lines, MIB), None);
 }
+
+#[test]
+fn a_body_that_is_cut_at_any_byte_never_passes_for_a_shorter_one() {
+    type Row = (&'static str, Format, &'static str, &'static str, fn(&str) -> bool);
+    // A document of lines may end behind any of them: there the transport knows.
+    let is_lines = |cut: &str| cut.trim_end().is_empty() || cut.trim_end().ends_with(['}', ']']);
+    // A row that has all of its fields, and the last of them perhaps not whole, is the same.
+    let is_table = |cut: &str| cut.starts_with("id,name,note\n");
+    let rows: [Row; 5] = [
+        ("JSON", Format::Json, "data", r#"{"data":[{"a":1},{"b":"x\n"},3,null,"é"],"n":12}"#, |_| false),
+        ("an array", Format::Json, "", r#"[{"a":1},[{"b":"x"}]]"#, |_| false),
+        ("JSON Lines", Format::JsonLines, "", "{\"a\":1}\n{\"b\":\"é\"}\r\n\n[1,2]\n", is_lines),
+        ("XML", Format::xml(), "r.i", XML, |_| false),
+        ("CSV", Format::csv().into(), "", "id,name,note\n1,\"A\nl\"\"x\",n\r\n2,Bé,n\n", is_table),
+    ];
+    for (name, format, path, body, may_end) in rows {
+        let whole = records(format.clone(), body, path).unwrap();
+        for at in 0..body.len() {
+            let Ok(cut) = std::str::from_utf8(&body.as_bytes()[..at]) else {
+                assert!(page(format.clone(), body.as_bytes()[..at].to_vec(), MIB).is_err(), "{name}, {at}");
+                continue;
+            };
+            match records(format.clone(), cut, path) {
+                Err(error) => {
+                    assert!(error.is_transient() || error.kind() == ErrorKind::Empty, "{name}: {error}")
+                }
+                Ok(records) if records == whole => {}
+                Ok(records) => assert!(may_end(cut), "{name}: {records:?} of {cut:?}"),
+            }
+        }
+    }
+}
+
+const XML: &str =
+    "<?xml version=\"1.0\"?>\n<r n=\"2\"><i a='1'>x</i><!-- c --><i><![CDATA[<y>]]></i><?pi x?><i/>é</r>\n";

@@ -81,8 +81,9 @@ fn some_lines(rng: &mut Rng) -> (Vec<String>, String) {
 fn a_table_gives_what_a_plain_reader_reads() {
     rounds(|rng| {
         let (rows, written) = some_table(rng);
-        let read =
-            json(Format::csv(), written.clone()).unwrap_or_else(|error| panic!("{error}: {written:?}"));
+        // So that it is known for a table without rows.
+        let csv = Format::csv().require(rows[0].iter().take(1));
+        let read = json(csv, written.clone()).unwrap_or_else(|error| panic!("{error}: {written:?}"));
         let read: Value = serde_json::from_str(&read).expect("JSON");
         assert_eq!(read, objects(&rows), "{written:?}");
         let plain = if rows.len() > 1 || !written.trim().is_empty() { read_table(&written) } else { rows };

@@ -15,8 +15,7 @@ fn a_row_is_an_object_of_strings() {
             r#"[{"id":"1","name":"Ada"},{"id":"2","name":"Bob \"B\""}]"#,
         ),
         ("id,name\r\n1.10,\r\n", r#"[{"id":"1.10","name":""}]"#),
-        ("id\n", "[]"),
-        ("id", "[]"),
+        ("id,name\n", "[]"),
         ("a,b\n\"1\n2\",\"x,y\"", r#"[{"a":"1\n2","b":"x,y"}]"#),
         ("\"a\"\"b\",\u{e9}\n1,\u{1F600}", "[{\"a\\\"b\":\"1\",\"\u{e9}\":\"\u{1F600}\"}]"),
         ("a,b\n\n1,2\n\r\n3,4\n\n", r#"[{"a":"1","b":"2"},{"a":"3","b":"4"}]"#),
@@ -63,7 +62,13 @@ fn what_is_no_table_is_an_error_that_names_the_line() {
 
 #[test]
 fn a_message_is_told_from_a_table_by_the_columns_that_must_be_there() {
-    assert_eq!(json(Format::csv(), "Too many requests").unwrap(), "[]");
+    for message in ["Too many requests", "Too many requests\n", "id,na"] {
+        let error = json(Format::csv(), message).unwrap_err();
+        assert_eq!(error.message(), "a header alone: it may be a message, or a table that was cut");
+    }
+    assert_eq!(json(Format::csv(), "id,name\r\n").unwrap(), "[]");
+    assert_eq!(json(Format::csv().require(["id"]), "id").unwrap(), "[]");
+    assert_eq!(json(Format::csv().names(["id"]), "\n").unwrap(), "[]");
     let error = json(Format::csv().require(["id"]), "Too many requests").unwrap_err();
     assert_eq!(error.message(), "the table has no column \"id\"");
     assert_eq!(json(Format::csv().require(["id"]), "id,x\n1,2").unwrap(), r#"[{"id":"1","x":"2"}]"#);

@@ -3,7 +3,7 @@
 use headwater::ErrorKind;
 use headwater::page::Format;
 
-use crate::json;
+use crate::{json, records};
 
 #[test]
 fn elements_attributes_and_text_become_json() {
@@ -94,4 +94,13 @@ fn another_encoding_is_refused() {
 #[test]
 fn xml_from_a_json_api_stays_the_error_it_is() {
     assert_eq!(json(Format::Json, "<a/>").unwrap_err().kind(), ErrorKind::NotJson);
+}
+
+#[test]
+fn a_text_in_the_place_of_the_parent_is_no_empty_list() {
+    let found = |body| records(Format::xml(), body, "r.list.item").map_err(|error| error.kind());
+    assert_eq!(found("<r><list/></r>"), Ok(vec![]));
+    assert_eq!(found("<r><list total='0'> </list></r>"), Ok(vec![]));
+    assert_eq!(found("<r><list>Service unavailable</list></r>"), Err(ErrorKind::RecordPath));
+    assert_eq!(found("<r>Service unavailable</r>"), Err(ErrorKind::RecordPath));
 }

@@ -56,8 +56,9 @@ impl Csv {
         self
     }
 
-    /// Names columns that must be there. A text that is no table, an error message say, is a table of one column
-    /// without rows; this tells them apart.
+    /// Names columns that must be there. A text that is no table, an error message say, looks like a table of one column
+    /// without rows; this tells them apart. Without it, a header alone is an error if it is one column, or if no line break
+    /// ends it.
     pub fn require<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.required.extend(names.into_iter().map(Into::into));
         self
@@ -146,8 +147,15 @@ impl Csv {
             json.raw(b"}")?;
             any = true;
         }
-        if names.is_none() {
-            return Err(not_in_format("the table has no header"));
+        let Some(names) = names else { return Err(not_in_format("the table has no header")) };
+        if !any && self.names.is_none() && self.required.is_empty() {
+            let is_whole = text.ends_with(['\n', '\r']);
+            if names.len() == 1 || !is_whole {
+                let what = "a header alone: it may be a message, or a table that was cut";
+                return Err(not_in_format(what).advice(
+                    "if tables without rows look like this, name a column that they have: `require([…])`",
+                ));
+            }
         }
         json.raw(b"]")
     }

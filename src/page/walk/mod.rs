@@ -142,8 +142,8 @@ impl<'a> Walk<'a> {
     /// Notes what stands here.
     fn end<E: serde::de::Error>(self, found: Found) -> Result<(), E> {
         let Self { node, outline, place } = self;
-        // A list of elements is no parent: it has to be gone through with `*`.
-        if place.elements && !matches!(found, Found::Array(_)) {
+        // A list of elements is no parent: it has to be gone through with `*`. Neither is a text: it may be a message.
+        if place.elements && !matches!(found, Found::Array(_) | Found::Scalar(_)) {
             node.parent_of.iter().for_each(|route| outline.routes[*route].arrived = true);
         }
         for (each, takes_arrays) in [(&node.any, true), (&node.values, false)] {

@@ -159,6 +159,7 @@ impl SourceBuilder {
             let rules: Vec<String> = settings.rules.iter().map(|rule| format!("{rule}\n")).collect();
             definition = definition.with("rules", rules.concat());
         }
+        self.limiter.check_cost(settings.cost)?;
         paginator.check(&request)?;
         self.parts.check_names(&request, &*paginator, settings.incremental.is_some())?;
         if let Some(incremental) = &settings.incremental {
