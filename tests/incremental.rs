@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 const URL: &str = "https://api.example.com/events?since={since}&until={until}";
 
-/// A list that grows: each event with its second, in the order it is served.
+/// A list that grows, on the day before the scripted clock begins: each event with its second, in the order it is served.
 #[derive(Clone, Default)]
 struct Feed(Arc<Mutex<Vec<(u64, String)>>>);
 
 fn time(second: u64) -> String {
-    format!("2026-05-17T10:{:02}:{:02}Z", second / 60, second % 60)
+    format!("2026-05-16T10:{:02}:{:02}Z", second / 60, second % 60)
 }
 
 impl Feed {
@@ -91,7 +91,7 @@ async fn each_run_takes_what_is_new_and_nothing_at_the_boundary_twice() {
     feed.add(20, "e");
     assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 2);
     assert_eq!(ids(&sink, "events"), ["d", "e"], "a run has an output of its own");
-    assert!(api.urls().last().unwrap().contains("since=2026-05-17T10%3A00%3A10Z"), "{:?}", api.urls());
+    assert!(api.urls().last().unwrap().contains("since=2026-05-16T10%3A00%3A10Z"), "{:?}", api.urls());
     assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 0);
     feed.add(20, "f");
     assert_eq!(
@@ -125,7 +125,7 @@ async fn late_records_come_with_a_lookback_each_once() {
     feed.add(5, "too late");
     assert_eq!(run(&sink, events(&api, rules())).await.unwrap(), 1);
     assert_eq!(ids(&sink, "events"), ["late"]);
-    assert!(api.urls().last().unwrap().contains("since=2026-05-17T10%3A00%3A20Z"), "{:?}", api.urls());
+    assert!(api.urls().last().unwrap().contains("since=2026-05-16T10%3A00%3A20Z"), "{:?}", api.urls());
     assert_eq!(run(&sink, events(&api, rules())).await.unwrap(), 0);
 }
 
@@ -181,7 +181,7 @@ async fn a_run_that_is_broken_off_anywhere_goes_on_with_the_same_mark() {
         expected.sort();
         assert_eq!(found, expected, "broken at request {broken_at}");
         let asked = good.urls();
-        assert!(asked[0].contains("since=2026-05-17T10%3A00%3A04Z"), "the mark has not moved: {}", asked[0]);
+        assert!(asked[0].contains("since=2026-05-16T10%3A00%3A04Z"), "the mark has not moved: {}", asked[0]);
     }
 }
 
@@ -303,8 +303,8 @@ async fn each_part_of_a_source_has_a_mark_of_its_own() {
     let firsts: Vec<String> =
         api.urls()[before..].iter().filter(|url| url.contains("offset=0")).cloned().collect();
     let since = |shop: &str| firsts.iter().find(|url| url.contains(&format!("/shops/{shop}/"))).unwrap();
-    assert!(since("0").contains("since=2026-05-17T10%3A01%3A44Z"), "{firsts:?}");
-    assert!(since("1").contains("since=2026-05-17T10%3A00%3A12Z"), "{firsts:?}");
+    assert!(since("0").contains("since=2026-05-16T10%3A01%3A44Z"), "{firsts:?}");
+    assert!(since("1").contains("since=2026-05-16T10%3A00%3A12Z"), "{firsts:?}");
     assert!(!since("2").contains("since"), "it had none yet: {firsts:?}");
     assert_eq!(run(&sink, source()).await.unwrap(), 0, "and the marks go on from run to run");
 }
@@ -360,4 +360,37 @@ async fn what_changes_behind_the_page_that_is_read_comes_with_the_next_run() {
     assert!(asked[3].contains("since=2026-05-17T10%3A00%3A00Z"), "from when the run began: {}", asked[3]);
     assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 0);
     assert!(api.urls()[5].contains("since=2026-05-17T10%3A00%3A18Z"), "a list in order: {}", api.urls()[5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_record_from_a_wrong_clock_hides_nothing_whatever_the_servers_clock_says() {
+    for date in [
+        None,
+        Some("Sun, 17 May 2026 10:00:00 GMT"),
+        Some("Thu, 01 Jan 1970 00:00:00 GMT"),
+        Some("Fri, 01 Jan 2100 00:00:00 GMT"),
+    ] {
+        let page = move |items: &str| {
+            let page = Reply::json(format!(r#"{{"data":[{items}]}}"#)).delay(Duration::from_secs(10));
+            date.map_or_else(|| page.clone(), |date| page.clone().header("date", date))
+        };
+        let wrong = r#"{"id":"wrong","at":"2099-01-01T00:00:00Z"}"#;
+        let (a, b) =
+            (r#"{"id":"a","at":"2026-05-17T09:59:00Z"}"#, r#"{"id":"b","at":"2026-05-17T10:00:15Z"}"#);
+        let api = Scripted::new([
+            page(&format!("{a},{wrong}")),
+            page(""),
+            page(&format!("{b},{wrong}")),
+            page(""),
+            page(&format!("{b},{wrong}")),
+            page(""),
+        ]);
+        let sink = Memory::new();
+        assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 2);
+        assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 1, "{date:?}");
+        assert_eq!(ids(&sink, "events"), ["b"]);
+        let second = &api.urls()[2];
+        assert!(second.contains("since=2026-05-17T"), "{date:?}: {second}");
+        assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 0, "{date:?}");
+    }
 }

@@ -18,11 +18,6 @@ pub(crate) struct HighWater {
     /// When the run began, by the server's clock, if the value is a time: in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) began: Option<i64>,
-    /// The value that came last, and whether one came below it: then the list is in no order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) last: Option<Value>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) unordered: bool,
 }
 
 /// A value, and the records at it that have been pulled.
@@ -39,15 +34,37 @@ impl HighWater {
     /// What the run after this one, which is finished, begins with.
     pub(crate) fn next_run(&self) -> Self {
         let mut since = self.top.clone().or_else(|| self.since.clone());
-        // Of a list in no order, a record may have changed behind the page that was read, and another, read later, may lie
-        // above it. What has changed since the run began is asked for again; what is known of it is left out.
-        if let (true, Some(began), Some(level)) = (self.unordered, self.began, &mut since)
-            && Timestamp::read(&level.value).is_some_and(|top| top.0 > began)
-        {
-            level.value = Timestamp(began).like(&level.value);
+        if let Some(level) = &mut since {
+            let first = self.since.as_ref().map(|level| &level.value);
+            if let Some(earlier) = capped(&level.value, self.began, first) {
+                level.value = earlier;
+            }
         }
         Self { since, ..Self::default() }
     }
+}
+
+/// Where the next run begins, if that is before the highest value: a time is no mark that lies behind the moment at
+/// which the run began, by the server's clock.
+///
+/// A record may have changed behind the page that was read, and one that was read later lie above it. And one record with
+/// a wrong time, far in the future, would hide all that comes after it. What has changed since the run began is asked for
+/// again; what is known of it is left out. The moment is rounded down to whole seconds, and to what the form of the values
+/// can say; but the mark never goes back.
+pub(crate) fn capped(top: &Value, began: Option<i64>, since: Option<&Value>) -> Option<Value> {
+    const SECOND: i64 = 1_000_000;
+    // No form is coarser than a day.
+    const COARSE: i64 = 2 * 86_400 * SECOND;
+    let (began, high) = (began?, Timestamp::read(top)?.0);
+    if high < began.saturating_sub(COARSE) {
+        return None;
+    }
+    let cap = Timestamp(began.div_euclid(SECOND).saturating_mul(SECOND)).like(top);
+    let at = Timestamp::read(&cap)?.0;
+    if let Some(since) = since.filter(|since| Timestamp::read(since).is_some_and(|since| since.0 > at)) {
+        return Some(since.clone());
+    }
+    (at < high).then_some(cap)
 }
 
 #[allow(clippy::ptr_arg, reason = "serde gives a reference to the field")]

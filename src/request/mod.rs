@@ -29,7 +29,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 pub use bindings::Bindings;
-pub(crate) use high_water::{HighWater, Level};
+pub(crate) use high_water::{HighWater, Level, capped};
 pub(crate) use kept::Kept;
 pub(crate) use mark::Mark;
 pub use origin::Origin;

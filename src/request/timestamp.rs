@@ -1,6 +1,6 @@
 //! Points in time, in the forms that APIs write them.
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat};
 use serde_json::Value;
 
 use crate::hints::point;
@@ -51,15 +51,19 @@ impl Timestamp {
 
     /// Writes it as RFC 3339 in UTC, with a fraction only if it has one.
     pub(crate) fn rfc3339(self) -> String {
-        DateTime::from_timestamp_micros(self.0)
-            .map_or_else(String::new, |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        let time = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
+        time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
     }
 
-    /// Writes it in the form that a value of the same list has.
+    /// Writes it in the form that a value of the same list has, as finely as that does: the server, which may compare
+    /// texts, knows no other.
     pub(crate) fn like(self, example: &Value) -> Value {
         let number = match example {
             Value::Number(number) => Self::epoch(&number.to_string()).map(|_| number.to_string()),
-            Value::String(text) => Self::epoch(text).map(|_| text.clone()),
+            Value::String(text) => match Self::epoch(text.trim()) {
+                Some(_) => Some(text.trim().to_owned()),
+                None => return Value::String(self.written_like(text.trim())),
+            },
             _ => None,
         };
         let Some(number) = number else { return Value::String(self.rfc3339()) };
@@ -67,9 +71,50 @@ impl Timestamp {
         let written = match seconds.len() {
             ..=11 => self.0.div_euclid(1_000_000),
             12..=14 => self.0.div_euclid(1000),
-            _ => self.0,
+            15..=17 => self.0,
+            _ => self.0.saturating_mul(1000),
         };
         if example.is_string() { Value::String(written.to_string()) } else { written.into() }
+    }
+
+    fn written_like(self, example: &str) -> String {
+        let utc = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
+        if DateTime::parse_from_str(example, "%a %b %d %H:%M:%S %z %Y").is_ok() {
+            return utc.format("%a %b %d %H:%M:%S +0000 %Y").to_string();
+        }
+        if httpdate::parse_http_date(example).is_ok() {
+            return utc.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        }
+        self.iso_like(example).unwrap_or_else(|| self.rfc3339())
+    }
+
+    /// The same, where a date comes first: with what stands between it and the time, as many digits, and the offset.
+    fn iso_like(self, example: &str) -> Option<String> {
+        let date = NaiveDate::parse_from_str(example.get(..10)?, "%Y-%m-%d").ok()?;
+        let rest = example.get(10..)?;
+        let Some(separator) = rest.chars().next() else {
+            return Some(DateTime::from_timestamp_micros(self.0)?.format("%Y-%m-%d").to_string());
+        };
+        let rest = rest.get(separator.len_utf8()..)?;
+        let end = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
+        let (clock, offset) = rest.split_at(end);
+        let (form, digits) = match (clock.split_once('.'), clock.matches(':').count()) {
+            (Some((_, fraction)), 2) => ("%H:%M:%S", fraction.len()),
+            (None, 2) => ("%H:%M:%S", 0),
+            (None, 1) => ("%H:%M", 0),
+            _ => return None,
+        };
+        let time = NaiveTime::parse_from_str(clock, if digits > 0 { "%H:%M:%S%.f" } else { form }).ok()?;
+        // What it shows, less what it means, is its offset.
+        let ahead = date.and_time(time).and_utc().timestamp_micros().checked_sub(Self::parse(example)?.0)?;
+        let shown = DateTime::from_timestamp_micros(self.0.checked_add(ahead)?)?;
+        let mut text = format!("{}{separator}{}", shown.format("%Y-%m-%d"), shown.format(form));
+        if digits > 0 {
+            let micros = format!("{:06}", shown.timestamp_subsec_micros());
+            text.push('.');
+            text.extend(micros.chars().chain(std::iter::repeat('0')).take(digits.min(9)));
+        }
+        Some(text + offset)
     }
 }
 
@@ -122,12 +167,22 @@ mod tests {
     fn a_time_is_written_like_its_example() {
         let time = Timestamp::read(&json!("2026-05-17T09:55:00Z")).unwrap();
         for (example, written) in [
-            (json!("2026-05-17T10:00:00+02:00"), json!("2026-05-17T09:55:00Z")),
+            (json!("2026-05-17T10:00:00Z"), json!("2026-05-17T09:55:00Z")),
+            (json!("2026-05-17T10:00:00+02:00"), json!("2026-05-17T11:55:00+02:00")),
+            (json!("2026-05-17T10:00:00.000+0000"), json!("2026-05-17T09:55:00.000+0000")),
+            (json!("2026-05-17T10:00:00.1234567"), json!("2026-05-17T09:55:00.0000000")),
+            (json!("2026-05-17 10:00:00"), json!("2026-05-17 09:55:00")),
+            (json!("2026-05-17T10:00Z"), json!("2026-05-17T09:55Z")),
+            (json!("2026-05-16"), json!("2026-05-17")),
+            (json!("Sat, 16 May 2026 10:00:00 GMT"), json!("Sun, 17 May 2026 09:55:00 GMT")),
+            (json!("Sat May 16 10:00:00 +0000 2026"), json!("Sun May 17 09:55:00 +0000 2026")),
             (json!(1_779_012_000), json!(1_779_011_700)),
             (json!("1779012000"), json!("1779011700")),
             (json!(1_779_012_000_000_u64), json!(1_779_011_700_000_u64)),
+            (json!(1_779_012_000_000_000_000_u64), json!(1_779_011_700_000_000_000_u64)),
         ] {
             assert_eq!(time.like(&example), written);
+            assert!(Timestamp::read(&written).is_some_and(|read| read <= time), "{written}");
         }
     }
 }

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Incremental, Kind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::{HighWater, Level, Timestamp};
+use crate::request::{HighWater, Level, Timestamp, capped};
 
 /// So many records are remembered at the mark, and a lookback below it.
 const MOST_SEEN: usize = 1_000_000;
@@ -52,8 +52,8 @@ pub(super) struct Tide {
     since: Option<Level>,
     top: Option<Value>,
     began: Option<i64>,
-    last: Option<Value>,
-    unordered: bool,
+    /// Where the next run begins, as things stand.
+    floor: Option<i64>,
     /// What this run has seen near the top, and more, which is dropped from time to time.
     seen: Vec<(i64, u64)>,
     /// The same, to be looked up.
@@ -68,15 +68,26 @@ impl Tide {
         let known = water.since.iter().flat_map(|level| level.seen.iter().map(|(_, hash)| *hash)).collect();
         let (top, seen) = water.top.map_or((None, Vec::new()), |top| (Some(top.value), top.seen.to_vec()));
         let here = seen.iter().map(|(_, hash)| *hash).collect();
-        let HighWater { since, began, last, unordered, .. } = water;
-        Self { rules, since, top, began, last, unordered, kept: seen.len(), seen, here, known }
+        let HighWater { since, began, .. } = water;
+        let mut tide = Self { rules, since, top, began, floor: None, kept: seen.len(), seen, here, known };
+        tide.settle();
+        tide
     }
 
     /// Notes when the run began, by the server's clock, unless that is known.
     pub(super) fn begins(&mut self, at: Timestamp) {
         if self.rules.kind == Kind::Timestamp {
             self.began.get_or_insert(at.0);
+            self.settle();
         }
+    }
+
+    /// Finds where the next run begins.
+    fn settle(&mut self) {
+        let since = self.since.as_ref().map(|since| &since.value);
+        self.floor = self.top.as_ref().and_then(|top| {
+            capped(top, self.began, since).map_or_else(|| self.rules.order(top), |cap| self.rules.order(&cap))
+        });
     }
 
     /// Whether a value lies below all that the run is about.
@@ -89,9 +100,6 @@ impl Tide {
     /// # Errors
     /// `Record` if more would have to be remembered than there is room for.
     pub(super) fn take(&mut self, value: &Value, identity: &str) -> Result<bool> {
-        let before = self.last.replace(value.clone());
-        let is_lower = |before: &Value| self.rules.compare(value, before) == Ordering::Less;
-        self.unordered |= !self.rules.descending && before.as_ref().is_some_and(is_lower);
         let is_beyond = |until: &Value| self.rules.compare(value, until) != Ordering::Less;
         if self.is_below(value) || self.rules.until.as_ref().is_some_and(is_beyond) {
             return Ok(false);
@@ -109,7 +117,13 @@ impl Tide {
         if self.rules.key.is_some() && self.here.contains(&hash) {
             return Ok(false);
         }
-        if self.is_near(self.rules.order(value), Some(value)) {
+        let order = self.rules.order(value);
+        // What lies at a mark that no later moment caps does not come again.
+        let is_mark = order == self.floor && self.top.as_ref() == Some(value);
+        if self.rules.exclusive && self.rules.lookback == 0 && is_mark {
+            return Ok(true);
+        }
+        if self.is_near(order, Some(value)) {
             self.seen.push((self.rules.order(value).unwrap_or_default(), hash));
             self.here.insert(hash);
             self.tidy()?;
@@ -117,16 +131,22 @@ impl Tide {
         Ok(true)
     }
 
-    /// Moves the top up to a value.
+    /// Moves the top up to a value. It is never below where the run began: with a lookback, all that comes may be.
     fn rise(&mut self, value: &Value) {
+        let since = self.since.as_ref().map(|since| &since.value);
         let is_higher = |top: &Value| self.rules.compare(value, top) == Ordering::Greater;
-        if self.top.as_ref().is_none_or(is_higher) {
-            self.top = Some(value.clone());
-            if self.rules.kind == Kind::Text {
-                self.seen.clear();
-                self.here.clear();
+        match (&self.top, since) {
+            (None, Some(since)) if !is_higher(since) => self.top = Some(since.clone()),
+            (Some(top), _) if !is_higher(top) => return,
+            _ => {
+                self.top = Some(value.clone());
+                if self.rules.kind == Kind::Text {
+                    self.seen.clear();
+                    self.here.clear();
+                }
             }
         }
+        self.settle();
     }
 
     /// Whether the next run asks for it again, as things stand. Strings have no distance: they are near if they are the
@@ -136,10 +156,8 @@ impl Tide {
             (Kind::Text, Some(top), _) => {
                 value.is_none_or(|value| self.rules.compare(value, top) == Ordering::Equal)
             }
-            (_, Some(top), Some(order)) => {
-                let top = self.rules.order(top).unwrap_or(i64::MIN);
-                let floor = self.began.map_or(top, |began| began.min(top));
-                order >= floor.saturating_sub(self.rules.lookback)
+            (_, Some(_), Some(order)) => {
+                order >= self.floor.unwrap_or(i64::MIN).saturating_sub(self.rules.lookback)
             }
             _ => false,
         }
@@ -157,16 +175,16 @@ impl Tide {
         if self.kept < MOST_SEEN {
             return Ok(());
         }
-        let what = format!("{} records are at the mark, or less than the lookback below", self.kept);
+        let what =
+            format!("{} records are at the mark, above it, or less than the lookback below", self.kept);
         Err(Error::new(ErrorKind::Record, what).advice(
-            "take a finer field or a shorter lookback; if the API leaves out what is at the mark, say `exclusive()`",
+            "take a finer field or a shorter lookback, and none whose times lie in the future; if the API leaves out what is at the mark, say `exclusive()`",
         ))
     }
 
     /// What stands behind the page.
     pub(super) fn water(&self) -> HighWater {
-        let (since, began, last) = (self.since.clone(), self.began, self.last.clone());
-        let water = HighWater { since, top: None, began, last, unordered: self.unordered };
+        let water = HighWater { since: self.since.clone(), top: None, began: self.began };
         let Some(top) = self.top.clone() else { return water };
         // What earlier runs have seen stays known, as far as the next one asks for it again.
         let before = self.since.iter().flat_map(|since| {
@@ -190,8 +208,20 @@ mod tests {
 
     /// What of a list is taken by a run, and what the next one begins with.
     fn run(rules: &Incremental, water: HighWater, list: &[(Value, &str)]) -> (Vec<String>, HighWater) {
+        run_at(None, rules, water, list)
+    }
+
+    fn run_at(
+        began: Option<&str>,
+        rules: &Incremental,
+        water: HighWater,
+        list: &[(Value, &str)],
+    ) -> (Vec<String>, HighWater) {
         let mark = Mark { high: Some(water), ..Mark::start() };
         let mut tide = Tide::new(rules.clone(), rules.begin(&mark));
+        if let Some(began) = began {
+            tide.begins(Timestamp::read(&json!(began)).unwrap());
+        }
         let taken = list.iter().filter(|(value, key)| tide.take(value, key).unwrap());
         let taken = taken.map(|(_, key)| (*key).to_owned()).collect();
         // As a checkpoint keeps it.
@@ -248,6 +278,89 @@ mod tests {
         assert_eq!(run(&rules, water, &[(at(100), "c"), (at(130), "d"), (at(130), "e")]).0, ["e"]);
     }
 
+    /// Where the next run begins.
+    fn mark(water: &HighWater) -> &Value {
+        &water.since.as_ref().unwrap().value
+    }
+
+    #[test]
+    fn a_time_far_in_the_future_moves_the_mark_no_further_than_the_run() {
+        let noon = |minute: u32| json!(format!("2026-05-17T12:{minute:02}:00Z"));
+        let wrong = (json!("2099-01-01T00:00:00Z"), "wrong clock");
+        for rules in [
+            Incremental::by("at").key("id"),
+            Incremental::by("at").key("id").exclusive(),
+            Incremental::by("at").key("id").descending(),
+            Incremental::by("at").lookback(std::time::Duration::from_secs(60)),
+        ] {
+            let mut first = vec![(noon(1), "a"), (noon(9), "b"), wrong.clone()];
+            let mut second = vec![(noon(15), "c"), (noon(25), "d"), wrong.clone()];
+            if rules.descending {
+                first.reverse();
+                second.reverse();
+            }
+            let (taken, water) = run_at(Some("2026-05-17T12:10:00.7Z"), &rules, HighWater::default(), &first);
+            assert_eq!(taken.len(), 3);
+            assert_eq!(mark(&water), &noon(10), "{rules:?}");
+            let (mut taken, water) = run_at(Some("2026-05-17T12:20:00Z"), &rules, water, &second);
+            taken.sort();
+            assert_eq!(taken, ["c", "d"], "nothing is lost, and the wrong one is known: {rules:?}");
+            assert_eq!(mark(&water), &noon(20));
+            let again = [(noon(25), "d"), wrong.clone()];
+            let again: Vec<_> =
+                if rules.descending { again.into_iter().rev().collect() } else { again.into() };
+            let (taken, water) = run_at(Some("2026-05-17T12:30:00Z"), &rules, water, &again);
+            assert!(taken.is_empty(), "{rules:?}: {taken:?}");
+            // Once it is mended at the source, the mark is that of the list again.
+            let (_, water) = run_at(Some("2026-05-17T12:40:00Z"), &rules, water, &[(noon(31), "e")]);
+            assert_eq!(mark(&water), &noon(31));
+        }
+    }
+
+    #[test]
+    fn what_is_known_reaches_down_to_the_mark_however_coarse_the_times_are() {
+        let began = "2026-05-17T12:10:00.7Z";
+        for (today, later) in [
+            (json!(1_779_019_800), json!(1_779_019_803)),
+            (json!("2026-05-17"), json!("2026-05-18")),
+            (json!("2026-05-17 12:10"), json!("2026-05-17 12:11")),
+            (json!("2026-05-17T12:10:00.5Z"), json!("2026-05-17T12:10:03Z")),
+        ] {
+            let rules = Incremental::by("at").key("id");
+            let list = [(today.clone(), "a"), (later.clone(), "b")];
+            let (taken, water) = run_at(Some(began), &rules, HighWater::default(), &list);
+            assert_eq!(taken, ["a", "b"]);
+            assert!(rules.compare(mark(&water), &today).is_le(), "{water:?}");
+            let (taken, _) = run_at(Some("2026-05-19"), &rules, water, &[(today, "a"), (later, "b")]);
+            assert!(taken.is_empty(), "{taken:?}");
+        }
+    }
+
+    #[test]
+    fn times_that_lie_in_the_future_by_right_are_asked_for_until_they_are_past() {
+        let rules = Incremental::by("due").key("id").since("2030-01-01");
+        let due = |day: &str| json!(format!("2030-01-{day}"));
+        let (taken, water) =
+            run_at(Some("2026-05-17"), &rules, HighWater::default(), &[(due("05"), "a"), (due("09"), "b")]);
+        assert_eq!(taken, ["a", "b"]);
+        assert_eq!(mark(&water), &json!("2030-01-01"), "never before the first beginning");
+        let list =
+            [(due("05"), "a"), (due("07"), "new"), (due("09"), "b"), (json!("2029-01-01"), "too early")];
+        assert_eq!(run_at(Some("2026-06-17"), &rules, water, &list).0, ["new"]);
+    }
+
+    #[test]
+    fn a_mark_never_goes_back() {
+        let rules = Incremental::by("n").integer().key("id").lookback_by(60);
+        let first = [(json!(0), "a"), (json!(50), "b"), (json!(100), "c")];
+        let (_, water) = run(&rules, HighWater::default(), &first);
+        // What was there has gone, and all that comes is late.
+        let (taken, water) = run(&rules, water, &[(json!(45), "late")]);
+        assert_eq!(taken, ["late"]);
+        assert_eq!(mark(&water), &json!(100));
+        assert!(run(&rules, water, &[(json!(0), "a"), (json!(45), "late"), (json!(50), "b")]).0.is_empty());
+    }
+
     #[test]
     fn strings_rise_byte_by_byte() {
         let rules = Incremental::by("id").string();
@@ -269,5 +382,9 @@ mod tests {
         assert_eq!(tide.water().top.unwrap().seen.len(), 1);
         let full = (0..).find_map(|number| tide.take(&json!(100_000), &number.to_string()).err()).unwrap();
         assert_eq!(full.kind(), ErrorKind::Record);
+        let mut after = Tide::new(Incremental::by("at").exclusive(), HighWater::default());
+        after.begins(Timestamp(i64::MAX));
+        assert!((0..3000).all(|number| after.take(&json!("2026-05-17"), &number.to_string()).unwrap()));
+        assert!(after.seen.is_empty(), "what does not come again need not be known");
     }
 }

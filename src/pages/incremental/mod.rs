@@ -25,11 +25,14 @@ use crate::request::{Bindings, HighWater, Level, Mark, Timestamp};
 /// [`key`](Self::key) and their value, and left out. [`lookback`](Self::lookback) asks for a while before the mark as
 /// well, for records that arrive late; of those, too, only what is new is taken.
 ///
-/// The mark is the highest value that was *seen*. In a list that is in the order of the field that is enough. In any
-/// other, which is noticed, a record may change while the run is under way, after its page was read, and a later one may
-/// lie above it: so the next run asks for all that has changed since this one began, by the server's `Date`, and leaves
-/// out what is known of it. Numbers and strings have no such time: there only a [`lookback_by`](Self::lookback_by), or
-/// the order of the field, finds that change.
+/// The mark is the highest value that was *seen*; of times, it is no later than the moment at which the run asked for its
+/// first page, by the server's `Date` (by our clock, where there is none, or where the two are more than a day apart). For
+/// in a list that is not in the order of the field a record may change after its page was read, and a later one may lie
+/// above it; and one record with a wrong clock, far in the future, would hide all that comes after it. So the next run asks
+/// for all that has changed since this one began, and leaves out what is known of it: nothing is lost, and nothing comes
+/// twice. The mark never goes back. Of a field whose times lie in the future by right, up to a million records above that
+/// moment are remembered. Numbers and strings have no such moment: there only a [`lookback_by`](Self::lookback_by), or the
+/// order of the field, finds what has changed behind the page that is read.
 ///
 /// ```
 /// use std::time::Duration;
@@ -143,7 +146,7 @@ impl Incremental {
         self
     }
 
-    /// Says that the API means "after": records at the mark do not come again, and none has to be known.
+    /// Says that the API means "after": records at the mark do not come again, and of those none has to be known.
     pub fn exclusive(mut self) -> Self {
         self.exclusive = true;
         self
