@@ -216,3 +216,150 @@ async fn a_kept_token_that_leads_nowhere_is_not_past_the_end() {
         "an empty run that is finished would lose what is new: {error}"
     );
 }
+
+/// A list with a token, and a mark as well: without the token it gives all, with one that has expired nothing.
+fn list_with_a_token(expired: &Arc<Mutex<bool>>) -> Scripted {
+    let is_expired = expired.clone();
+    Scripted::from_fn(move |request, _| {
+        let has_token = request.url().query().is_some_and(|query| query.contains("sync"));
+        match request.url().path() {
+            "/parents" => Reply::json(r#"{"data":[{"id":1},{"id":2}]}"#),
+            "/1" if has_token && *is_expired.lock().unwrap() => Reply::status(410),
+            _ if has_token => Reply::json(r#"{"data":[{"id":3,"n":3}],"sync":"T"}"#),
+            _ => Reply::json(r#"{"data":[{"id":1,"n":1},{"id":2,"n":2},{"id":3,"n":3}],"sync":"T"}"#),
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_survives_the_token_that_has_expired() {
+    let expired = Arc::new(Mutex::new(false));
+    let api = list_with_a_token(&expired);
+    let both = |url: &str| {
+        let source = list(&api, "s", url).records("data").paginate(delta()).incremental(by_number());
+        source.rule(When::status(410).means(Verdict::Expired)).restart_on_expiry()
+    };
+    let parents = || list(&api, "parents", "https://h.example/parents").records("data");
+    let whole = || both("https://h.example/1");
+    let parts = || both("https://h.example/{id}").fanout(Fanout::over(parents()).bind("id", "id"));
+    let (of_whole, of_parts) = (Memory::new(), Memory::new());
+    assert_eq!(run(&of_whole, whole()).await.unwrap(), 3);
+    assert_eq!(run(&of_parts, parts()).await.unwrap(), 6);
+    *expired.lock().unwrap() = true;
+    assert_eq!(run(&of_whole, whole()).await.unwrap(), 0, "what earlier runs have pulled is known");
+    assert_eq!(run(&of_parts, parts()).await.unwrap(), 0);
+    *expired.lock().unwrap() = false;
+    assert_eq!(run(&of_whole, whole()).await.unwrap(), 0);
+    assert!(api.urls().last().unwrap().contains("sync=T"), "{:?}", api.urls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_whose_slice_has_expired_goes_on_from_where_the_last_run_ended() {
+    let expires = Arc::new(Mutex::new(0));
+    let left = expires.clone();
+    let api = Scripted::from_fn(move |request, _| {
+        let query: std::collections::BTreeMap<_, _> = request.url().query_pairs().into_owned().collect();
+        let start: u64 = query["start"].parse().unwrap();
+        let mut left = left.lock().unwrap();
+        match query.get("cursor") {
+            Some(_) if *left > 0 => {
+                *left -= 1;
+                Reply::status(410)
+            }
+            Some(_) => Reply::json(format!(r#"{{"data":[{{"id":{}}}]}}"#, start + 1)),
+            None => Reply::json(format!(r#"{{"data":[{{"id":{start}}}],"next":"c"}}"#)),
+        }
+    });
+    let source = |end: i64, ceiling: u64| {
+        list(&api, "s", "https://h.example/items?start={start}&end={end}")
+            .records("data")
+            .paginate(Cursor::body("next").into_query("cursor").missing_ends())
+            .rule(When::status(410).means(Verdict::Expired))
+            .restart_on_expiry()
+            .window(Window::ids(0..end).every(10).ceiling(ceiling).continue_from_end())
+    };
+    for ceiling in [5, 2000] {
+        let sink = Memory::new();
+        // Nothing leaves a slice that is held back before it is whole.
+        *expires.lock().unwrap() = 1;
+        assert_eq!(run(&sink, source(20, ceiling)).await.unwrap(), 4);
+        assert_eq!(sink.lines("s").len(), 4);
+        *expires.lock().unwrap() = 2;
+        // (A window of ids ends where it ends: there is nothing new.)
+        assert_eq!(run(&sink, source(20, ceiling)).await.unwrap(), 0);
+        *expires.lock().unwrap() = 9;
+        let error = run(&Memory::new(), source(20, ceiling)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CursorExpired, "again and again leads nowhere");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_whose_first_page_has_expired_does_not_begin_at_its_start() {
+    let expired = Arc::new(Mutex::new(false));
+    let is_expired = expired.clone();
+    let api = Scripted::from_fn(move |_, _| match *is_expired.lock().unwrap() {
+        true => Reply::status(410),
+        false => Reply::json(r#"[{"id":1}]"#),
+    });
+    let day = |number: u64| std::time::UNIX_EPOCH + std::time::Duration::from_secs(86_400 * number);
+    let source = |today: u64| {
+        let window = Window::time("1970-01-01", "now").as_of(day(today)).continue_from_end();
+        let source = list(&api, "s", "https://h.example/items?start={start}&end={end}").window(window);
+        source.rule(When::status(410).means(Verdict::Expired)).restart_on_expiry()
+    };
+    let sink = Memory::new();
+    run(&sink, source(1)).await.unwrap();
+    *expired.lock().unwrap() = true;
+    assert_eq!(run(&sink, source(2)).await.unwrap_err().kind(), ErrorKind::CursorExpired);
+    *expired.lock().unwrap() = false;
+    run(&sink, source(3)).await.unwrap();
+    let starts: Vec<String> = api.urls().iter().map(|url| url[31..48].to_owned()).collect();
+    assert!(starts[1..].iter().all(|start| !start.contains("1970-01-01")), "{starts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_parent_that_is_listed_twice_nothing_is_lost_whichever_child_ends_last() {
+    // The same child for two parents; while one is read, another record comes.
+    for (broken, concurrency) in [(false, 1), (false, 2), (true, 1)] {
+        for late_is_first in [false, true] {
+            let (asked, fails) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(broken)));
+            let (count, failing) = (asked.clone(), fails.clone());
+            let api = Scripted::from_fn(move |request, _| {
+                if request.url().path() == "/members" {
+                    return Reply::json(r#"[{"user":7,"org":"a"},{"user":7,"org":"b"}]"#);
+                }
+                let mut count = count.lock().unwrap();
+                if *count == 1 && std::mem::take(&mut *failing.lock().unwrap()) {
+                    return Reply::status(403);
+                }
+                *count += 1;
+                let is_early = (*count == 1) != late_is_first && *count <= 2;
+                Reply::json(if is_early {
+                    r#"[{"id":1,"n":1}]"#
+                } else {
+                    r#"[{"id":1,"n":1},{"id":2,"n":2}]"#
+                })
+            });
+            let source = || {
+                let members = list(&api, "members", "https://h.example/members");
+                let fanout = Fanout::over(members).bind("user", "user").copy("org", "org");
+                list(&api, "s", "https://h.example/users/{user}/events?since={since}")
+                    .incremental(by_number())
+                    .fanout(fanout.concurrency(concurrency))
+            };
+            let sink = Memory::new();
+            let mut all = std::collections::BTreeSet::new();
+            for round in 0..3 {
+                if run(&sink, source()).await.is_err() {
+                    run(&sink, source()).await.unwrap();
+                }
+                for line in sink.lines("s") {
+                    let line: Value = serde_json::from_str(&line).unwrap();
+                    all.insert((line["org"].as_str().unwrap().to_owned(), line["id"].as_u64().unwrap()));
+                }
+                assert!(round < 2 || sink.lines("s").is_empty(), "then all is known");
+            }
+            assert_eq!(all.len(), 4, "broken {broken}, late first {late_is_first}: {all:?}");
+        }
+    }
+}

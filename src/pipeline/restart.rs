@@ -27,7 +27,7 @@ impl Run<'_> {
             self.failed(name, error);
             return Ok(());
         }
-        match self.begins_anew(name) {
+        match self.begins_anew(name, &error) {
             Some((state, mark)) => self.begin_anew(name, state, mark, merge).await,
             None => {
                 self.failed(name, error);
@@ -37,16 +37,17 @@ impl Run<'_> {
     }
 
     /// What a source begins anew with; `None` if that would lead nowhere.
-    fn begins_anew(&self, name: &Arc<str>) -> Option<(State, Mark)> {
+    fn begins_anew(&self, name: &Arc<str>, error: &Error) -> Option<(State, Mark)> {
         let known = self.states.get(name)?;
         if known.restarts >= MOST {
             return None;
         }
-        let mark = match (&known.mark.began, known.mark.pages) {
+        // Of a slice that is held back, pages may have come that nobody has seen.
+        let is_first = known.mark.pages == 0 && error.context().page.is_none_or(|page| page <= 1);
+        let mark = match is_first {
             // What the last run has kept is what has expired: from the very beginning then.
-            (Some(_), 0) => known.mark.without_token(),
-            (None, 0) => return None,
-            _ => known.mark.anew(),
+            true => known.mark.without_token()?,
+            false => known.mark.anew(),
         };
         let emptied = self.sink.emptied(&known.sink)?;
         Some((known.anew(mark.clone(), emptied), mark))

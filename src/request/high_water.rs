@@ -1,5 +1,6 @@
 //! How far a source that grows has been pulled: the value of its records that only rises.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,34 @@ impl HighWater {
             }
         }
         Self { since, ..Self::default() }
+    }
+
+    /// The lower of two beginnings, with what both have seen: from there on, both are complete.
+    pub(super) fn lower(one: &Self, other: &Self) -> Option<Self> {
+        let (one, other) = (one.since.as_ref()?, other.since.as_ref()?);
+        let (low, high) = if order(&one.value, &other.value).is_gt() { (other, one) } else { (one, other) };
+        // Below what the higher one remembers it asks for nothing again.
+        let is_remembered = |entry: &(i64, u64)| high.seen.first().is_some_and(|first| entry.0 >= first.0);
+        let is_of_both =
+            |entry: &&(i64, u64)| !is_remembered(entry) || high.seen.binary_search(entry).is_ok();
+        let seen = low.seen.iter().filter(is_of_both).copied().collect();
+        let level = Level { value: low.value.clone(), seen: Arc::new(seen) };
+        Some(Self { since: Some(level), ..Self::default() })
+    }
+}
+
+/// Which of two marks of one list is lower.
+fn order(one: &Value, other: &Value) -> Ordering {
+    let number = |value: &Value| match value {
+        Value::Number(number) => number.as_i64(),
+        value => value.as_str()?.trim().parse::<i64>().ok(),
+    };
+    match (number(one), number(other)) {
+        (Some(one), Some(other)) => one.cmp(&other),
+        _ => match (Timestamp::read(one), Timestamp::read(other)) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            _ => one.as_str().cmp(&other.as_str()),
+        },
     }
 }
 

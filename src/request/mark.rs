@@ -101,15 +101,19 @@ impl Mark {
     /// Where the run after this one, which is finished, begins: with what was kept for it, or at the start.
     pub fn next_run(&self) -> Self {
         let begin = Self::at(self.after.clone().unwrap_or_default());
-        let high = self.high.as_ref().map(HighWater::next_run);
+        let high = self.high.as_ref().map(HighWater::next_run).filter(|high| high.since.is_some());
         Self { began: self.after.clone(), validators: self.validators.clone(), high, ..begin }
     }
 
     /// Where the run began, before its first page.
     pub(crate) fn anew(&self) -> Self {
-        let high =
-            self.high.as_ref().map(|high| HighWater { since: high.since.clone(), ..HighWater::default() });
-        Self { began: self.began.clone(), high, ..Self::at(self.first()) }
+        Self { began: self.began.clone(), high: self.high_at_first(), ..Self::at(self.first()) }
+    }
+
+    /// How far earlier runs have come.
+    pub(super) fn high_at_first(&self) -> Option<HighWater> {
+        let since = self.high.as_ref()?.since.clone()?;
+        Some(HighWater { since: Some(since), ..HighWater::default() })
     }
 
     /// Where the run began.

@@ -30,7 +30,7 @@ use url::Url;
 
 pub use bindings::Bindings;
 pub(crate) use high_water::{HighWater, Level, capped};
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Keeper, Kept};
 pub(crate) use mark::Mark;
 pub use origin::Origin;
 pub use path::JsonPath;

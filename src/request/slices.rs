@@ -162,16 +162,20 @@ impl<'de> Deserialize<'de> for Pending {
 pub(crate) const PARENTS: u64 = 0;
 
 impl Mark {
-    /// The beginning of a run that goes on without the token of an earlier one. What the children of a fan-out have kept
-    /// stands, for the token that is asked for first is their parent's.
-    pub(crate) fn without_token(&self) -> Self {
-        let Some(Position::Slices(progress)) = &self.began else { return Self::start() };
-        let Ahead::Parents(ahead) = &progress.ahead else { return Self::start() };
-        let parent = Arc::new(ahead.parent.without_token());
+    /// The beginning of a run that goes on without the token of an earlier one; `None` if it had none. How far that one has
+    /// come stands, and what the children of a fan-out have kept, for the token that is asked for first is their parent's.
+    pub(crate) fn without_token(&self) -> Option<Self> {
+        let high = self.high_at_first();
+        let Position::Slices(progress) = self.began.as_ref()? else {
+            return Some(Self { high, ..Self::start() });
+        };
+        // A window has no token; it may begin where the last run ended.
+        let Ahead::Parents(ahead) = &progress.ahead else { return None };
+        let parent = Arc::new(ahead.parent.without_token()?);
         let ahead = Ahead::Parents(ParentsAhead { parent, pending: Pending::default() });
         let begin = Progress { ahead, open: Vec::new(), kept: progress.kept.clone() };
         let begin = Position::Slices(Arc::new(begin));
-        Self { began: Some(begin.clone()), ..Self::at(begin) }
+        Some(Self { began: Some(begin.clone()), high, ..Self::at(begin) })
     }
 
     /// Notes the position that closed a circle, in the slice that went round: given by the keys of the slices around

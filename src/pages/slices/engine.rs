@@ -15,7 +15,7 @@ use crate::page::Page;
 use crate::page::selection::Selected;
 use crate::paginate::foreign;
 use crate::request::slices::{Ahead, Open, Piece, Progress};
-use crate::request::{Bindings, Kept, Position};
+use crate::request::{Bindings, Keeper, Kept, Position};
 
 /// What gives the slices that have not begun.
 pub(super) trait Feed: Send {
@@ -76,7 +76,7 @@ pub(super) struct Engine {
     /// Whose turn it is to give a page.
     turn: usize,
     mark: Mark,
-    kept: Kept,
+    kept: Keeper,
 }
 
 /// A slice that is being pulled.
@@ -99,6 +99,7 @@ impl Engine {
         let opening = Opening { ahead: progress.as_ref().map(|progress| &progress.ahead), given: &given };
         let (feed, limit) = feed(&opening)?;
         let kept = progress.as_ref().map(|progress| progress.kept.clone()).unwrap_or_default();
+        let kept = Keeper::new(kept);
         let parked = progress.map(|progress| progress.open.iter().cloned().collect()).unwrap_or_default();
         let (slots, turn, failed) = (Vec::new(), 0, None);
         Ok(Self { feed, failed, make, given, around, concurrency, limit, slots, parked, turn, mark, kept })
@@ -126,12 +127,14 @@ impl Engine {
             match event {
                 Some(Event::Page(page)) => return Poll::Ready(self.take(at, *page)),
                 Some(Event::Full(why)) => self.halve(at, &why)?,
-                Some(Event::Failed(error)) if self.has_lost_its_token(at, &error) => {
-                    let slot = self.slots.remove(at);
-                    tracing::warn!(slice = %describe(&slot.bindings), "what it has kept has expired: the slice begins anew");
-                    self.begin(Arc::new(Open { slice: slot.open.slice.clone(), mark: Mark::start() }))?;
-                }
-                Some(Event::Failed(error)) => return Poll::Ready(Err(self.place(at, error))),
+                Some(Event::Failed(error)) => match self.without_its_token(at, &error) {
+                    Some(mark) => {
+                        let slot = self.slots.remove(at);
+                        tracing::warn!(slice = %describe(&slot.bindings), "what it has kept has expired: the slice begins anew");
+                        self.begin(Arc::new(Open { slice: slot.open.slice.clone(), mark }))?;
+                    }
+                    None => return Poll::Ready(Err(self.place(at, error))),
+                },
                 Some(Event::Ended) => {
                     let what = "the stream of a slice ended before its last page";
                     let error = Error::new(ErrorKind::Truncated, what)
@@ -158,7 +161,7 @@ impl Engine {
             }
             match self.feed.poll_next(cx) {
                 Poll::Ready(Ok(Fed::Slice(slice))) => {
-                    let mark = self.feed.lasting_key(&slice).and_then(|key| self.kept.begin(key));
+                    let mark = self.feed.lasting_key(&slice).and_then(|key| self.kept.kept().begin(key));
                     self.begin(Arc::new(Open { slice, mark: mark.unwrap_or_else(Mark::start) }))?;
                 }
                 Poll::Ready(Ok(Fed::Page(page))) => {
@@ -199,12 +202,13 @@ impl Engine {
         })
     }
 
-    /// Whether a slice must begin without what it has kept, and may. None of its pages has left.
-    fn has_lost_its_token(&self, at: usize, error: &Error) -> bool {
+    /// Where a slice begins without the token that it has kept, if that has expired. None of its pages has left.
+    fn without_its_token(&self, at: usize, error: &Error) -> Option<Mark> {
         let mark = &self.slots[at].open.mark;
-        let began_with_it =
-            mark.pages == 0 && matches!(&mark.began, Some(began) if !matches!(began, Position::Slices(_)));
-        error.kind() == ErrorKind::CursorExpired && began_with_it && self.feed.restarts_on_expiry()
+        let has_expired = error.kind() == ErrorKind::CursorExpired && mark.pages == 0;
+        // Within parts of its own, it is another one's.
+        let is_its_own = !matches!(mark.began, Some(Position::Slices(_)));
+        (has_expired && is_its_own && self.feed.restarts_on_expiry()).then(|| mark.without_token())?
     }
 
     /// Takes a page of a slice, and moves the slice on.
@@ -238,9 +242,9 @@ impl Engine {
             self.slots.iter().map(|slot| slot.open.clone()).chain(self.parked.iter().cloned()).collect();
         let is_end = open.is_empty() && self.feed.is_done() && self.failed.is_none();
         if is_end {
-            (self.mark.next, self.mark.after) = (None, self.feed.after(&self.kept));
+            (self.mark.next, self.mark.after) = (None, self.feed.after(self.kept.kept()));
         } else {
-            let progress = Progress { ahead: self.feed.ahead(), open, kept: self.kept.clone() };
+            let progress = Progress { ahead: self.feed.ahead(), open, kept: self.kept.kept().clone() };
             self.mark.next = Some(Position::Slices(Arc::new(progress)));
         }
         page.number = self.mark.pages;

@@ -117,7 +117,9 @@ impl Parts {
         };
         let fanout = match fanout {
             Some(fanout) => {
-                let (parent, fanout) = fanout.split();
+                let (mut parent, fanout) = fanout.split();
+                // Where the parents come from a fan-out, its children begin anew by themselves.
+                parent.restart_on_expiry |= restarts_on_expiry;
                 fanout.check()?;
                 fanout.placeholders().try_for_each(stands)?;
                 let name = parent.name.as_str().into();
