@@ -287,7 +287,11 @@ impl Parts {
         let ceiling = self.window.as_ref().and_then(|range| range.ceiling);
         // The page that ends it, and whether the library is going to ask for so much.
         let last = found.len().saturating_sub(1) / size * size;
-        let counts = ceiling.is_none_or(|ceiling| found.len() < ceiling && last + size <= ceiling);
+        // Where no total tells, one that ends with a full page may have been cut before the next.
+        let tells = self.window.as_ref().is_some_and(|range| range.says_total);
+        let is_full = found.len() >= 2 * size && found.len().is_multiple_of(size) && !tells;
+        let reaches = if is_full { found.len() + size } else { last + size };
+        let counts = ceiling.is_none_or(|ceiling| found.len() < ceiling && reaches <= ceiling);
         let ids: Vec<usize> = found.iter().map(|row| row + 1).collect();
         let cut = paging.cut(&ids, size, query)?;
         let key = format!("{lane}{}", cut.place);
