@@ -1,5 +1,9 @@
 //! Tokens that have an end: fetched once, renewed early, renewed when they are refused, and never shown.
 
+#[path = "auth/hostile.rs"]
+mod hostile;
+#[path = "auth/stores.rs"]
+mod stores;
 #[path = "support/pulled.rs"]
 mod pulled;
 
@@ -77,7 +81,8 @@ impl Service {
             let sent = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
             if sent != Some(format!("Bearer {}", service.newest())) {
                 return Reply::status(401)
-                    .body(format!("{{\"error\":\"{} is not valid\"}}", sent.unwrap_or_default()));
+                    .body(format!("{{\"error\":\"{} is not valid\"}}", sent.unwrap_or_default()))
+                    .delay(Duration::from_secs(1));
             }
             let page = request.url().query_pairs().find(|(name, _)| name == "cursor");
             let page: u64 = page.map_or(0, |(_, value)| value.parse().unwrap());
@@ -250,9 +255,37 @@ async fn an_endpoint_that_is_down_is_asked_again() {
 
 #[test]
 fn tokens_are_only_asked_for_over_https() {
-    assert!(OAuth2::client_credentials("http://login.example.com/token", "id", SECRET).is_err());
-    let auth = OAuth2::client_credentials("http://127.0.0.1:8080/token", "id", SECRET).unwrap();
-    assert!(!format!("{auth:?}").contains("s3cret"));
+    let key = include_str!("auth/service_account.pem");
+    let ways: [(&str, fn(&str, &str) -> headwater::Result<()>); 4] = [
+        ("client", |url, _| OAuth2::client_credentials(url, "id", SECRET).map(drop)),
+        ("refresh", |url, _| OAuth2::refresh_token(url, "id", SECRET, SECRET).map(drop)),
+        ("assertion", |url, key| JwtGrant::new(url, "me", key).map(drop)),
+        ("login", |url, _| {
+            let login = Request::post(url).unwrap().json(json!({"password": SECRET}));
+            SessionToken::login(login).map(drop)
+        }),
+    ];
+    for (name, way) in ways {
+        for url in [
+            "http://login.example.com/token",
+            "http://10.0.0.1/",
+            "http://127.0.0.1.example.com/",
+            "http://[::2]/",
+        ] {
+            let error = way(url, key).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{name} {url}");
+            assert!(error.help().is_some_and(|help| help.contains("https")), "{error}");
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+        for url in [
+            "https://login.example.com/token",
+            "http://127.0.0.1:8080/",
+            "http://[::1]/",
+            "http://localhost/",
+        ] {
+            way(url, key).unwrap_or_else(|error| panic!("{name} {url}: {error}"));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,6 +310,7 @@ async fn a_session_is_opened_once_and_again_when_it_is_refused() {
         )
     });
     let auth = SessionToken::login(Request::post("https://api.example.com/login").unwrap())
+        .unwrap()
         .login_with(Basic::new("me", "password").unwrap())
         .token_at("data.session")
         .transport(login.clone())

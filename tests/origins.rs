@@ -3,6 +3,8 @@
 //! `cargo test --test origins -- --nocapture` prints the table.
 
 mod adversarial_input;
+#[path = "origins/kinds.rs"]
+mod kinds;
 
 use adversarial_input::next_url::{Way, pages, pointing};
 use futures::StreamExt;

@@ -1,18 +1,16 @@
 //! Service accounts: an assertion signed with a private key is exchanged for a token (RFC 7523 §2.1).
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
-use http::header::AUTHORIZATION;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::{Deserialize, Serialize};
 
 use super::Auth;
-use super::oauth2::endpoint;
-use super::renewing::{EARLY, Renewing, Token};
-use super::token_endpoint::{Reached, ask};
+use super::grant::{Grant, Tokens};
+use super::renewing::Token;
+use super::token_endpoint::{Reached, ask, endpoint};
 use crate::error::{Error, Result};
 use crate::request::{Request, Secret};
 use crate::transport::Transport;
@@ -32,7 +30,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// # Ok::<(), headwater::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct JwtGrant {
+pub struct JwtGrant(Tokens<Assertion>);
+
+/// Who asks, and for what.
+#[derive(Clone)]
+struct Assertion {
     endpoint: Request,
     issuer: String,
     subject: Option<String>,
@@ -43,7 +45,6 @@ pub struct JwtGrant {
     key: EncodingKey,
     pem: Secret,
     reached: Reached,
-    renewing: Arc<OnceLock<Renewing>>,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +71,7 @@ impl JwtGrant {
     /// Takes the endpoint, who asks (`iss`), and an RSA private key in PEM (PKCS #1 or #8).
     ///
     /// # Errors
-    /// `Config` if the URL cannot be read or is not https, or the key is not an RSA private key. It is not quoted.
+    /// `Config` if the URL cannot be read, or is neither https nor on this machine, or the key is not an RSA private key. It is not quoted.
     pub fn new(
         token_url: impl AsRef<str>,
         issuer: impl Into<String>,
@@ -79,8 +80,8 @@ impl JwtGrant {
         let pem = key.into();
         let key = EncodingKey::from_rsa_pem(pem.expose().as_bytes())
             .map_err(|_| Error::config("the private key is not an RSA key in PEM"))?;
-        Ok(Self {
-            endpoint: endpoint(token_url.as_ref())?,
+        Ok(Self(Tokens::new(Assertion {
+            endpoint: endpoint(Request::post(token_url.as_ref())?)?,
             issuer: issuer.into(),
             subject: None,
             audience: token_url.as_ref().to_owned(),
@@ -90,8 +91,7 @@ impl JwtGrant {
             key,
             pem,
             reached: Reached::default(),
-            renewing: Arc::default(),
-        })
+        })))
     }
 
     /// Takes the key file of a Google service account, as it was downloaded.
@@ -102,75 +102,52 @@ impl JwtGrant {
         let file: KeyFile = serde_json::from_str(key_file)
             .map_err(|_| Error::config("this is not the key file of a Google service account"))?;
         let grant = Self::new(&file.token_uri, file.client_email, file.private_key)?;
-        Ok(Self { key_id: file.private_key_id, ..grant })
+        Ok(grant.with(|asked| asked.key_id = file.private_key_id))
     }
 
     /// Asks for a scope: names with blanks between them.
     #[must_use]
-    pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.scope = Some(scope.into());
-        self.apart()
+    pub fn scope(self, scope: impl Into<String>) -> Self {
+        self.with(|asked| asked.scope = Some(scope.into()))
     }
 
     /// Asks on behalf of a user (`sub`).
     #[must_use]
-    pub fn subject(mut self, subject: impl Into<String>) -> Self {
-        self.subject = Some(subject.into());
-        self.apart()
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        self.with(|asked| asked.subject = Some(subject.into()))
     }
 
     /// Sets who the assertion is for (`aud`). The default is the URL of the endpoint.
     #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audience = audience.into();
-        self.apart()
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        self.with(|asked| asked.audience = audience.into())
     }
 
     /// Names the key (`kid`).
     #[must_use]
-    pub fn key_id(mut self, id: impl Into<String>) -> Self {
-        self.key_id = Some(id.into());
-        self.apart()
+    pub fn key_id(self, id: impl Into<String>) -> Self {
+        self.with(|asked| asked.key_id = Some(id.into()))
     }
 
     /// Sets how long an assertion is valid. The default is an hour, which is Google's most.
     #[must_use]
-    pub fn lifetime(mut self, time: Duration) -> Self {
-        self.lifetime = time;
-        self.apart()
+    pub fn lifetime(self, time: Duration) -> Self {
+        self.with(|asked| asked.lifetime = time)
     }
 
     /// Asks for tokens over this transport. The default is an [`Http`](crate::Http) client of its own.
     #[must_use]
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.reached = Reached::by(transport);
-        self.apart()
+    pub fn transport(self, transport: impl Transport) -> Self {
+        self.with(|asked| asked.reached = Reached::by(transport))
     }
 
-    /// With other settings it shares no token with those that it was cloned from.
-    fn apart(mut self) -> Self {
-        self.renewing = Arc::default();
-        self
+    fn with(self, change: impl FnOnce(&mut Assertion)) -> Self {
+        Self(self.0.change(change))
     }
+}
 
-    fn renewing(&self) -> &Renewing {
-        self.renewing.get_or_init(|| {
-            let settings = Self { renewing: Arc::default(), ..self.clone() };
-            Renewing::new(AUTHORIZATION, "Bearer ", EARLY, move || {
-                let settings = settings.clone();
-                Box::pin(async move { settings.fetch().await })
-            })
-        })
-    }
-
-    async fn fetch(&self) -> Result<Token> {
-        let assertion = self.assertion(SystemTime::now())?;
-        let secrets = [self.pem.clone(), Secret::from(assertion.clone())];
-        let request = self.endpoint.clone().with_form("grant_type", GRANT).with_form("assertion", assertion);
-        ask(&self.reached, &request, &secrets).await.map(|granted| granted.token)
-    }
-
-    fn assertion(&self, now: SystemTime) -> Result<String> {
+impl Assertion {
+    fn signed(&self, now: SystemTime) -> Result<String> {
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
             iss: &self.issuer,
@@ -186,30 +163,46 @@ impl JwtGrant {
     }
 }
 
-impl Auth for JwtGrant {
-    fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { self.renewing().authorize(request).await })
-    }
+impl Grant for Assertion {
+    const NAME: &'static str = "jwt";
 
-    fn renew<'a>(&'a self, refused: &'a Request) -> BoxFuture<'a, Result<bool>> {
-        self.renewing().refused(refused);
-        Box::pin(async { Ok(true) })
+    fn fetch(self) -> BoxFuture<'static, Result<Token>> {
+        Box::pin(async move {
+            let signed = self.signed(SystemTime::now())?;
+            let secrets = [self.pem.clone(), Secret::from(signed.clone())];
+            let request = self.endpoint.clone().with_form("grant_type", GRANT).with_form("assertion", signed);
+            ask(&self.reached, &request, &secrets).await.map(|granted| granted.token)
+        })
     }
 
     fn secrets(&self) -> Vec<Secret> {
-        [self.pem.clone()].into_iter().chain(self.renewing().secrets()).collect()
+        vec![self.pem.clone()]
+    }
+}
+
+impl Auth for JwtGrant {
+    fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
+        self.0.authorize(request)
+    }
+
+    fn renew<'a>(&'a self, refused: &'a Request) -> BoxFuture<'a, Result<bool>> {
+        self.0.renew(refused)
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        self.0.secrets()
     }
 
     fn sent(&self) -> Vec<(&'static str, Secret)> {
-        self.renewing().current().map(|token| ("jwt", token)).into_iter().collect()
+        self.0.sent()
     }
 }
 
 impl fmt::Debug for JwtGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtGrant")
-            .field("issuer", &self.issuer)
-            .field("scope", &self.scope)
+            .field("issuer", &self.0.grant().issuer)
+            .field("scope", &self.0.grant().scope)
             .finish_non_exhaustive()
     }
 }

@@ -9,9 +9,11 @@
 mod api_key;
 mod basic;
 mod bearer;
+mod grant;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod oauth2;
+mod refresh_token;
 mod renewing;
 mod session;
 #[cfg(feature = "sigv4")]

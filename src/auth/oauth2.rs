@@ -1,17 +1,17 @@
 //! OAuth 2.0: client credentials, and a refresh token (RFC 6749 §4.4, §6).
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::header::AUTHORIZATION;
 use url::form_urlencoded::byte_serialize;
 
-use super::renewing::{EARLY, Renewing, Token};
-use super::token_endpoint::{Reached, ask};
+use super::grant::{Grant, Tokens};
+use super::refresh_token::RefreshToken;
+use super::renewing::{EARLY, Token};
+use super::token_endpoint::{Reached, ask, endpoint, written};
 use super::{Auth, Basic, TokenStore};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::request::{Request, Secret};
 use crate::transport::Transport;
 
@@ -31,35 +31,19 @@ use crate::transport::Transport;
 /// # Ok::<(), headwater::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct OAuth2 {
-    settings: Settings,
-    grant: Grant,
-    running: Arc<Running>,
-}
+pub struct OAuth2(Tokens<Client>);
 
-/// What is made at the first use, and shared from then on.
-#[derive(Default)]
-struct Running {
-    renewing: Mutex<Option<Renewing>>,
-    /// The refresh token of the moment, and those before.
-    refresh: Arc<Mutex<Vec<Secret>>>,
-}
-
+/// Who asks, and how.
 #[derive(Clone)]
-struct Settings {
+struct Client {
     endpoint: Request,
     id: String,
     secret: Secret,
     in_body: bool,
     early: Duration,
     reached: Reached,
-    store: Option<Arc<dyn TokenStore>>,
-}
-
-#[derive(Clone)]
-enum Grant {
-    ClientCredentials,
-    RefreshToken(Secret),
+    /// The token that a person has granted; without one the client asks for itself.
+    refresh: Option<RefreshToken>,
 }
 
 impl OAuth2 {
@@ -72,7 +56,7 @@ impl OAuth2 {
         id: impl Into<String>,
         secret: impl Into<Secret>,
     ) -> Result<Self> {
-        Self::new(token_url.as_ref(), id.into(), secret.into(), Grant::ClientCredentials)
+        Self::new(token_url.as_ref(), id.into(), secret.into(), None)
     }
 
     /// Gets tokens with a refresh token that a person has granted (RFC 6749 §6).
@@ -85,21 +69,14 @@ impl OAuth2 {
         secret: impl Into<Secret>,
         refresh_token: impl Into<Secret>,
     ) -> Result<Self> {
-        Self::new(token_url.as_ref(), id.into(), secret.into(), Grant::RefreshToken(refresh_token.into()))
+        let refresh = RefreshToken::granted(refresh_token.into());
+        Self::new(token_url.as_ref(), id.into(), secret.into(), Some(refresh))
     }
 
-    fn new(token_url: &str, id: String, secret: Secret, grant: Grant) -> Result<Self> {
-        let endpoint = endpoint(token_url)?;
-        let settings = Settings {
-            endpoint,
-            id,
-            secret,
-            in_body: false,
-            early: EARLY,
-            reached: Reached::default(),
-            store: None,
-        };
-        Ok(Self { settings, grant, running: Arc::default() })
+    fn new(token_url: &str, id: String, secret: Secret, refresh: Option<RefreshToken>) -> Result<Self> {
+        let endpoint = endpoint(Request::post(token_url)?)?;
+        let (in_body, early, reached) = (false, EARLY, Reached::default());
+        Ok(Self(Tokens::new(Client { endpoint, id, secret, in_body, early, reached, refresh })))
     }
 
     /// Asks for a scope: names with blanks between them.
@@ -110,156 +87,119 @@ impl OAuth2 {
 
     /// Sends another parameter with the request for a token (`audience`, `resource`).
     #[must_use]
-    pub fn param(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.settings.endpoint = self.settings.endpoint.with_form(name, value);
-        self.apart()
+    pub fn param(self, name: &str, value: impl Into<String>) -> Self {
+        self.with(|client| client.endpoint = client.endpoint.clone().with_form(name, value))
     }
 
     /// Sends id and secret in the body (`client_secret_post`). The default is the header (`client_secret_basic`,
     /// RFC 6749 §2.3.1).
     #[must_use]
-    pub fn credentials_in_body(mut self) -> Self {
-        self.settings.in_body = true;
-        self.apart()
+    pub fn credentials_in_body(self) -> Self {
+        self.with(|client| client.in_body = true)
     }
 
     /// Sets how long before its end a token is renewed. The default is a minute.
     #[must_use]
-    pub fn early(mut self, time: Duration) -> Self {
-        self.settings.early = time;
-        self.apart()
+    pub fn early(self, time: Duration) -> Self {
+        self.with(|client| client.early = time)
     }
 
     /// Keeps refresh tokens that the server replaces.
     #[must_use]
-    pub fn store(mut self, store: impl TokenStore) -> Self {
-        self.settings.store = Some(Arc::new(store));
-        self.apart()
+    pub fn store(self, store: impl TokenStore) -> Self {
+        self.with(|client| {
+            if let Some(refresh) = &mut client.refresh {
+                refresh.keep_in(store);
+            }
+        })
     }
 
     /// Asks for tokens over this transport. The default is an [`Http`](crate::Http) client of its own.
     #[must_use]
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.settings.reached = Reached::by(transport);
-        self.apart()
+    pub fn transport(self, transport: impl Transport) -> Self {
+        self.with(|client| client.reached = Reached::by(transport))
     }
 
-    /// With other settings it shares no token with those that it was cloned from.
-    fn apart(mut self) -> Self {
-        self.running = Arc::default();
-        self
-    }
-
-    fn renewing(&self) -> Renewing {
-        let mut renewing = self.running.renewing.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = renewing.get_or_insert_with(|| {
-            let (settings, grant, refresh) =
-                (self.settings.clone(), self.grant.clone(), self.running.refresh.clone());
-            Renewing::new(AUTHORIZATION, "Bearer ", self.settings.early, move || {
-                Box::pin(fetch(settings.clone(), grant.clone(), refresh.clone()))
-            })
-        });
-        made.clone()
+    fn with(self, change: impl FnOnce(&mut Client)) -> Self {
+        Self(self.0.change(|client| {
+            change(client);
+            client.refresh = client.refresh.take().map(RefreshToken::apart);
+        }))
     }
 }
 
-/// A request for a token: only to https, or to this machine.
-pub(super) fn endpoint(url: &str) -> Result<Request> {
-    let request = Request::post(url)?.repeatable().header("Accept", "application/json")?;
-    let is_here = match request.url().host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if request.url().scheme() == "https" || is_here {
-        return Ok(request);
-    }
-    Err(Error::config("tokens are only asked for over https (RFC 6749 §3.2)"))
-}
-
-async fn fetch(settings: Settings, grant: Grant, known: Arc<Mutex<Vec<Secret>>>) -> Result<Token> {
-    let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut request = settings.endpoint.clone();
-    let mut secrets = vec![settings.secret.clone()];
-    if settings.in_body {
-        request =
-            request.with_form("client_id", &settings.id).with_form("client_secret", settings.secret.expose());
-    } else {
+impl Client {
+    /// The request for a token, by whom it is.
+    async fn identified(&self) -> Result<Request> {
+        let request = self.endpoint.clone();
+        if self.in_body {
+            return Ok(request
+                .with_form("client_id", &self.id)
+                .with_form("client_secret", self.secret.expose()));
+        }
+        let mut request = request;
         // RFC 6749 §2.3.1: both are form-encoded first.
         let coded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-        Basic::new(coded(&settings.id), coded(settings.secret.expose()))?.authorize(&mut request).await?;
+        Basic::new(coded(&self.id), coded(self.secret.expose()))?.authorize(&mut request).await?;
+        Ok(request)
     }
-    let given = match &grant {
-        Grant::ClientCredentials => None,
-        Grant::RefreshToken(given) => Some(given),
-    };
-    let Some(given) = given else {
-        let request = request.with_form("grant_type", "client_credentials");
-        return ask(&settings.reached, &request, &secrets).await.map(|granted| granted.token);
-    };
-    let newest = lock().last().cloned();
-    let refresh = match (newest, &settings.store) {
-        (Some(newest), _) => newest,
-        (None, Some(store)) => store.load(given).await?.unwrap_or_else(|| given.clone()),
-        (None, None) => given.clone(),
-    };
-    if lock().last().is_none_or(|last| last.expose() != refresh.expose()) {
-        lock().push(refresh.clone());
+}
+
+impl Grant for Client {
+    const NAME: &'static str = "oauth";
+
+    fn fetch(self) -> BoxFuture<'static, Result<Token>> {
+        Box::pin(async move {
+            let request = self.identified().await?;
+            let ask = async |request: Request| ask(&self.reached, &request, &self.secrets()).await;
+            match &self.refresh {
+                None => Ok(ask(request.with_form("grant_type", "client_credentials")).await?.token),
+                Some(refresh) => {
+                    refresh
+                        .exchange(async |token| {
+                            let request = request.with_form("grant_type", "refresh_token");
+                            ask(request.with_form("refresh_token", token.expose())).await
+                        })
+                        .await
+                }
+            }
+        })
     }
-    secrets.extend(lock().iter().cloned());
-    let request =
-        request.with_form("grant_type", "refresh_token").with_form("refresh_token", refresh.expose());
-    let granted = ask(&settings.reached, &request, &secrets).await?;
-    if let Some(next) = granted.refresh.filter(|next| next.expose() != refresh.expose()) {
-        {
-            // The last few: what was replaced must still be wiped from texts.
-            let mut known = lock();
-            known.push(next.clone());
-            let surplus = known.len().saturating_sub(8);
-            known.drain(..surplus);
-        }
-        if let Some(store) = &settings.store {
-            store.save(given, &next).await?;
-        }
+
+    fn secrets(&self) -> Vec<Secret> {
+        let refresh = self.refresh.iter().flat_map(RefreshToken::secrets);
+        written(&self.endpoint).into_iter().chain([self.secret.clone()]).chain(refresh).collect()
     }
-    Ok(granted.token)
+
+    fn early(&self) -> Duration {
+        self.early
+    }
 }
 
 impl Auth for OAuth2 {
     fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
-        let renewing = self.renewing();
-        Box::pin(async move { renewing.authorize(request).await })
+        self.0.authorize(request)
     }
 
     fn renew<'a>(&'a self, refused: &'a Request) -> BoxFuture<'a, Result<bool>> {
-        self.renewing().refused(refused);
-        Box::pin(async { Ok(true) })
+        self.0.renew(refused)
     }
 
     fn secrets(&self) -> Vec<Secret> {
-        let given = match &self.grant {
-            Grant::ClientCredentials => None,
-            Grant::RefreshToken(given) => Some(given.clone()),
-        };
-        let refresh = self.running.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let fixed = [self.settings.secret.clone()].into_iter().chain(given);
-        fixed.chain(refresh).chain(self.renewing().secrets()).collect()
+        self.0.secrets()
     }
 
     fn sent(&self) -> Vec<(&'static str, Secret)> {
-        self.renewing().current().map(|token| ("oauth", token)).into_iter().collect()
+        self.0.sent()
     }
 }
 
 impl fmt::Debug for OAuth2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let grant = match self.grant {
-            Grant::ClientCredentials => "client_credentials",
-            Grant::RefreshToken(_) => "refresh_token",
-        };
+        let client = self.0.grant();
+        let grant = if client.refresh.is_some() { "refresh_token" } else { "client_credentials" };
         f.debug_struct("OAuth2")
-            .field("endpoint", &self.settings.endpoint.url().host_str())
+            .field("endpoint", &client.endpoint.url().host_str())
             .field("grant", &grant)
             .finish_non_exhaustive()
     }

@@ -19,6 +19,9 @@ pub(super) const EARLY: Duration = Duration::from_secs(60);
 /// So many tokens that were replaced are still wiped from texts: an answer that repeats one may yet come in.
 const EARLIER: usize = 8;
 
+/// No server takes a header of more.
+const LONGEST: usize = 64 * 1024;
+
 /// A token as it was handed out.
 #[derive(Debug, Clone)]
 pub(super) struct Token {
@@ -137,8 +140,9 @@ impl State {
 }
 
 fn fetch(inner: Arc<Inner>) -> Fetching {
+    let fetching = inner.clone();
     let task = tokio::spawn(async move {
-        let fetched = (inner.fetch)().await;
+        let fetched = (inner.fetch)().await.and_then(usable);
         let mut state = inner.state();
         state.fetching = None;
         let Token { access, lifetime } = fetched.map_err(Arc::new)?;
@@ -149,10 +153,23 @@ fn fetch(inner: Arc<Inner>) -> Fetching {
         state.current = Some(Current { access: access.clone(), renew_at });
         Ok(access)
     });
-    let lost = |_| {
+    let lost = move |_| {
+        // With its runtime, or by a panic of a transport. The next one who asks begins anew.
+        fetching.state().fetching = None;
         Err(Arc::new(Error::new(ErrorKind::Interrupted, "the task that gets a token was lost").transient()))
     };
     async move { task.await.unwrap_or_else(lost) }.boxed().shared()
+}
+
+/// Accepts a token of the characters that there are in tokens (RFC 6749, appendix A.12), and of a length that a
+/// server takes.
+fn usable(token: Token) -> Result<Token> {
+    let access = token.access.expose();
+    if access.len() <= LONGEST && access.bytes().all(|byte| matches!(byte, 0x20..=0x7E)) {
+        return Ok(token);
+    }
+    let what = "the token that was handed out has a character in it that no token can have, or is too long";
+    Err(Error::new(ErrorKind::Unauthorized, what))
 }
 
 /// The same error, for another who waited.

@@ -8,8 +8,9 @@ use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderName};
 
 use super::Auth;
-use super::renewing::{EARLY, Renewing, Token};
-use super::token_endpoint::Reached;
+use super::grant::{Grant, Tokens};
+use super::renewing::Token;
+use super::token_endpoint::{Reached, endpoint, written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::page::JsonPath;
@@ -18,25 +19,28 @@ use crate::request::{Request, Secret};
 use crate::transport::{Response, Transport};
 
 /// A session token: one request logs in, its answer gives a token, and that goes along with every request until it is
-/// refused or its time is over; then the login is sent again, once.
+/// refused or its time is over; then the login is sent again, once. The login must be https, or on this machine.
 ///
 /// ```
 /// use headwater::{Request, auth::SessionToken};
 /// let login = Request::post("https://api.example.com/login")?
 ///     .json(serde_json::json!({"username": "me", "password": "s3cret"}));
-/// let auth = SessionToken::login(login).token_at("data.token").header("X-Auth-Token")?;
+/// let auth = SessionToken::login(login)?.token_at("data.token").header("X-Auth-Token")?;
 /// # Ok::<(), headwater::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct SessionToken {
-    login: Request,
-    basic: Option<Arc<dyn Auth>>,
+pub struct SessionToken(Tokens<Login>);
+
+/// How the token is got, and where it goes.
+#[derive(Clone)]
+struct Login {
+    request: Request,
+    with: Option<Arc<dyn Auth>>,
     from: From,
     header: HeaderName,
     prefix: &'static str,
     lifetime: Option<Duration>,
     reached: Reached,
-    renewing: Arc<std::sync::OnceLock<Renewing>>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,85 +52,71 @@ enum From {
 impl SessionToken {
     /// Logs in by this request. The token is taken from `token` of its JSON answer, and goes along as
     /// `Authorization: Bearer <token>`, unless said otherwise. Redirects are not followed.
-    pub fn login(request: Request) -> Self {
-        Self {
-            login: request,
-            basic: None,
+    ///
+    /// # Errors
+    /// `Config` if the URL is neither https nor on this machine.
+    pub fn login(request: Request) -> Result<Self> {
+        Ok(Self(Tokens::new(Login {
+            request: endpoint(request)?,
+            with: None,
             from: From::Body("token".into()),
             header: AUTHORIZATION,
             prefix: "Bearer ",
             lifetime: None,
             reached: Reached::default(),
-            renewing: Arc::default(),
-        }
+        })))
     }
 
     /// Logs in with other credentials, [`Basic`](super::Basic) say.
     #[must_use]
-    pub fn login_with(mut self, auth: impl Auth + 'static) -> Self {
-        self.basic = Some(Arc::new(auth));
-        self.apart()
+    pub fn login_with(self, auth: impl Auth + 'static) -> Self {
+        self.with(|login| login.with = Some(Arc::new(auth)))
     }
 
     /// Takes the token at a path of the JSON answer.
     #[must_use]
-    pub fn token_at(mut self, path: impl Into<String>) -> Self {
-        self.from = From::Body(path.into());
-        self.apart()
+    pub fn token_at(self, path: impl Into<String>) -> Self {
+        self.with(|login| login.from = From::Body(path.into()))
     }
 
     /// Takes the token from a header of the answer.
     #[must_use]
-    pub fn token_in_header(mut self, name: impl Into<String>) -> Self {
-        self.from = From::Header(name.into());
-        self.apart()
+    pub fn token_in_header(self, name: impl Into<String>) -> Self {
+        self.with(|login| login.from = From::Header(name.into()))
     }
 
     /// Sends the token in a header of its own, as it is.
     ///
     /// # Errors
     /// `Config` if that is not the name of a header.
-    pub fn header(mut self, name: &str) -> Result<Self> {
-        self.header = HeaderName::from_bytes(name.as_bytes())
+    pub fn header(self, name: &str) -> Result<Self> {
+        let header = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| Error::config(format!("{name:?} is not a header name")))?;
-        self.prefix = "";
-        Ok(self.apart())
+        Ok(self.with(|login| (login.header, login.prefix) = (header, "")))
     }
 
     /// Says how long a token is valid: it is renewed a minute before. The default is until it is refused.
     #[must_use]
-    pub fn lifetime(mut self, time: Duration) -> Self {
-        self.lifetime = Some(time);
-        self.apart()
+    pub fn lifetime(self, time: Duration) -> Self {
+        self.with(|login| login.lifetime = Some(time))
     }
 
     /// Logs in over this transport. The default is an [`Http`](crate::Http) client of its own.
     #[must_use]
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.reached = Reached::by(transport);
-        self.apart()
+    pub fn transport(self, transport: impl Transport) -> Self {
+        self.with(|login| login.reached = Reached::by(transport))
     }
 
-    /// With other settings it shares no token with those that it was cloned from.
-    fn apart(mut self) -> Self {
-        self.renewing = Arc::default();
-        self
+    fn with(self, change: impl FnOnce(&mut Login)) -> Self {
+        Self(self.0.change(change))
     }
+}
 
-    fn renewing(&self) -> &Renewing {
-        self.renewing.get_or_init(|| {
-            let settings = Self { renewing: Arc::default(), ..self.clone() };
-            Renewing::new(self.header.clone(), self.prefix, EARLY, move || {
-                let settings = settings.clone();
-                Box::pin(async move { settings.fetch().await })
-            })
-        })
-    }
-
-    async fn fetch(&self) -> Result<Token> {
-        let mut request = self.login.clone();
-        if let Some(basic) = &self.basic {
-            basic.authorize(&mut request).await?;
+impl Login {
+    async fn log_in(&self) -> Result<Token> {
+        let mut request = self.request.clone();
+        if let Some(with) = &self.with {
+            with.authorize(&mut request).await?;
         }
         let response = self.reached.send(&request).await?;
         let status = response.status;
@@ -166,30 +156,45 @@ impl SessionToken {
     }
 }
 
-impl Auth for SessionToken {
-    fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { self.renewing().authorize(request).await })
-    }
+impl Grant for Login {
+    const NAME: &'static str = "session";
 
-    fn renew<'a>(&'a self, refused: &'a Request) -> BoxFuture<'a, Result<bool>> {
-        self.renewing().refused(refused);
-        Box::pin(async { Ok(true) })
+    fn fetch(self) -> BoxFuture<'static, Result<Token>> {
+        Box::pin(async move { self.log_in().await })
     }
 
     fn secrets(&self) -> Vec<Secret> {
-        let login = self.login.sensitive_body().into_iter().chain(self.login.sensitive_headers());
-        let query = self.login.sensitive_query().into_iter().map(|(_, value)| Secret::from(value));
-        let basic = self.basic.iter().flat_map(|basic| basic.secrets());
-        login.chain(query).chain(basic).chain(self.renewing().secrets()).collect()
+        let written = written(&self.request);
+        written.into_iter().chain(self.with.iter().flat_map(|with| with.secrets())).collect()
+    }
+
+    fn header(&self) -> (HeaderName, &'static str) {
+        (self.header.clone(), self.prefix)
+    }
+}
+
+impl Auth for SessionToken {
+    fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
+        self.0.authorize(request)
+    }
+
+    fn renew<'a>(&'a self, refused: &'a Request) -> BoxFuture<'a, Result<bool>> {
+        self.0.renew(refused)
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        self.0.secrets()
     }
 
     fn sent(&self) -> Vec<(&'static str, Secret)> {
-        self.renewing().current().map(|token| ("session", token)).into_iter().collect()
+        self.0.sent()
     }
 }
 
 impl fmt::Debug for SessionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionToken").field("login", &self.login).finish_non_exhaustive()
+        f.debug_struct("SessionToken")
+            .field("login", &self.0.grant().request.url().host_str())
+            .finish_non_exhaustive()
     }
 }

@@ -3,19 +3,26 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Disk, Fs, OpenMode, blocking};
+use crate::fs::{Disk, Fs, Locked, OpenMode, blocking};
 use crate::request::Secret;
 
 /// A place for the refresh token that has taken the place of a given one.
 ///
 /// `given` is the token of the configuration: when a person grants a new one, what was kept for the old one no longer
 /// counts.
+///
+/// A server that replaces a refresh token takes the old one no more. So it is stored before the access token that came
+/// with it is used; if that fails, the source ends with an error, the new token is kept in memory, and it is stored
+/// before anything else when it is needed again. What no store can help against is a crash between the server's answer
+/// and the end of [`save`](Self::save): a person must then grant a new token.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The token that has taken the place of `given`, if any has.
     ///
@@ -28,9 +35,25 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Checkpoint` if it cannot be kept.
     fn save<'a>(&'a self, given: &'a Secret, token: &'a Secret) -> BoxFuture<'a, Result<()>>;
+
+    /// Keeps everybody else out, other processes too, from before the token is loaded until what has taken its place is
+    /// stored: of two who use one token, the second is refused, and many servers then take back all of them (RFC 9700
+    /// §4.14.2). It lasts until it is dropped. The default keeps nobody out.
+    ///
+    /// # Errors
+    /// `Locked` if it is not to be had; `Checkpoint` if there is no place for it.
+    fn lock(&self) -> BoxFuture<'_, Result<Box<dyn fmt::Debug + Send + Sync>>> {
+        Box::pin(async { Ok(Box::new(()) as Box<dyn fmt::Debug + Send + Sync>) })
+    }
 }
 
-/// A file that only its owner can read. It is replaced as a whole: written beside, synced, renamed.
+/// So long another process may take to get a token; its endpoint has two minutes.
+const PATIENCE: Duration = Duration::from_secs(150);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A file that only its owner can read. It is replaced as a whole: written beside, synced, renamed. A lock file beside it
+/// keeps other processes out while a token is exchanged; a folder that cannot be written is found out by it, before the
+/// server replaces anything.
 ///
 /// ```
 /// use headwater::auth::{FileTokenStore, OAuth2};
@@ -90,12 +113,30 @@ fn load(fs: &dyn Fs, path: &Path, given: &str) -> Result<Option<String>> {
     Ok((kept.given == given).then_some(kept.refresh_token))
 }
 
-fn save(fs: &dyn Fs, path: &Path, kept: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs.create_dir_all(dir)?;
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let beside = PathBuf::from(name);
+    name.push(suffix);
+    name.into()
+}
+
+fn try_lock(fs: &dyn Fs, path: &Path) -> std::io::Result<Locked> {
+    fs.create_dir_all(folder(path))?;
+    fs.try_lock(&beside(path, ".lock"), &format!("process {}", std::process::id()))
+}
+
+fn save(fs: &dyn Fs, path: &Path, kept: &[u8]) -> std::io::Result<()> {
+    let dir = folder(path);
+    fs.create_dir_all(dir)?;
+    let beside = beside(path, ".new");
+    // One that is there already may be open to others.
+    match fs.remove(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = fs.open(&beside, OpenMode::Private)?;
     file.append(kept)?;
     file.sync()?;
@@ -125,9 +166,29 @@ impl TokenStore for FileTokenStore {
                 Err(error) => Err(error),
             };
             saved.map_err(|error| {
+                // The one in memory is still good: asking again stores it.
                 failed(&self.path, "stored", error)
                     .advice("the server has replaced it: if it is lost, a person must grant a new one")
+                    .transient()
             })
+        })
+    }
+
+    fn lock(&self) -> BoxFuture<'_, Result<Box<dyn fmt::Debug + Send + Sync>>> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            loop {
+                let path = self.path.clone();
+                let locked = blocking(&self.fs, move |fs| try_lock(fs, &path)).await;
+                match locked.and_then(|locked| locked).map_err(|error| failed(&self.path, "locked", error))? {
+                    Locked::Held(held) => return Ok(held),
+                    Locked::Busy(_) if begun.elapsed() < PATIENCE => sleep(LOOK_AGAIN).await,
+                    Locked::Busy(holder) => {
+                        let what = format!("{} is in use by {}", self.path.display(), holder.escape_debug());
+                        return Err(Error::new(ErrorKind::Locked, what).transient());
+                    }
+                }
+            }
         })
     }
 }

@@ -143,7 +143,9 @@ impl Exchange {
             );
         }
         let mut url = hop.url().clone();
-        if let Some(query) = hop.url().query() {
+        // The server's links have been through this. What a paginator adds has not.
+        place::take_out(&mut url, &self.sent(), false);
+        if let Some(query) = url.query().map(str::to_owned) {
             let is_place = |pair: &&str| pair.split_once('=').is_some_and(|(_, value)| place::is_word(value));
             let kept: Vec<&str> = query.split('&').filter(|pair| !is_place(pair)).collect();
             let kept = kept.join("&");
@@ -170,7 +172,11 @@ impl Exchange {
             return Ok(response);
         };
         let renewed = auth.renew(&sent).await;
-        if !renewed.map_err(|error| self.place(error, hop, Some(&response), Hints::default()))? {
+        let place = |error: Error| {
+            let hints = *error.hints();
+            self.place(error, hop, Some(&response), hints)
+        };
+        if !renewed.map_err(place)? {
             return Ok(response);
         }
         self.once(hop, away).await.map(|(response, _)| response)
@@ -178,7 +184,11 @@ impl Exchange {
 
     /// One exchange, and the request as it was sent.
     async fn once(&self, hop: &Request, away: bool) -> Result<(Response, Request)> {
-        let place = |error| self.place(error, hop, None, Hints::default());
+        // A token endpoint, too, says how long to wait.
+        let place = |error: Error| {
+            let hints = *error.hints();
+            self.place(error, hop, None, hints)
+        };
         let mut outgoing = hop.clone();
         if !away {
             if let Some(auth) = &self.auth {

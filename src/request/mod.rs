@@ -25,7 +25,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::Method;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 pub use bindings::Bindings;
@@ -36,6 +36,7 @@ pub use origin::Origin;
 pub use path::JsonPath;
 pub(crate) use plain_value::{is_same, text_of};
 pub use position::Position;
+pub(crate) use reach::is_loopback;
 pub use secret::Secret;
 pub use slices::Progress;
 pub use target::Target;
@@ -136,6 +137,12 @@ impl Request {
         value.set_sensitive(is_sensitive_header(name.as_str()));
         self.headers.append(name, value);
         Ok(self)
+    }
+
+    /// Asks for a media type, unless another one was asked for.
+    pub(crate) fn accepting(mut self, media_type: &'static str) -> Self {
+        self.headers.entry(ACCEPT).or_insert(HeaderValue::from_static(media_type));
+        self
     }
 
     /// Declares that sending this request twice does no harm, so that it may be retried: a POST that only

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use url::Host;
+use url::{Host, Url};
 
 /// How far from the public internet a host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,16 @@ impl Reach {
             Host::Ipv4(address) => of_v4(*address),
             Host::Ipv6(address) => of_v6(*address),
         }
+    }
+}
+
+/// Whether a URL is of this machine itself, by a name or address that never leaves it (RFC 6761 §6.3).
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -72,7 +82,6 @@ fn of_v6(address: Ipv6Addr) -> Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use url::Url;
 
     #[test]
     fn an_address_is_known_in_every_coat() {

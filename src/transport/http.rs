@@ -7,13 +7,13 @@ use std::time::SystemTime;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
-use url::{Host, Url};
+use url::Url;
 
 use super::builder::{Clients, HttpBuilder};
 use super::failure::failure;
 use super::{Response, Transport, body};
 use crate::error::Result;
-use crate::request::Request;
+use crate::request::{Request, is_loopback};
 
 /// The HTTP client. A clone shares the connections.
 ///
@@ -83,6 +83,7 @@ impl Http {
         })
     }
 
+    /// A proxy elsewhere cannot reach this machine's loopback addresses (Go's `net/http` has the same rule).
     fn client_for(&self, url: &Url) -> reqwest::Client {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
         clients.direct.as_ref().filter(|_| is_loopback(url)).unwrap_or(&clients.client).clone()
@@ -112,15 +113,5 @@ impl Transport for Http {
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// A proxy elsewhere cannot reach this machine's loopback addresses (Go's `net/http` has the same rule).
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
