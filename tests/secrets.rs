@@ -4,7 +4,11 @@
 //! `cargo test --test secrets -- --nocapture` prints the table: place by place, how many hits where.
 
 mod adversarial_input;
+#[path = "secrets/places.rs"]
+mod more_places;
 mod parrot;
+#[path = "secrets/probes.rs"]
+mod probes;
 
 use std::fmt::Write as _;
 use std::io;
@@ -27,6 +31,7 @@ use parrot::{Api, Heard, Line, Said, Script};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
+use url::form_urlencoded::byte_serialize;
 
 const CANARY: &str = "c4n4ry/s3cr3t+v4lue==";
 /// The one that comes later.
@@ -89,10 +94,26 @@ fn spellings(secret: &str) -> Vec<String> {
     spellings
 }
 
+/// What is made at run time: signatures.
+static NOTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn note(word: &str) {
+    if word.len() >= 16 {
+        NOTED.lock().unwrap().push(word.to_owned());
+    }
+}
+
 /// How often a secret, in whatever spelling, or a part of it is in a text.
 fn hits(text: &str) -> usize {
     let mut words: Vec<String> = [CANARY, SECOND].iter().flat_map(|secret| spellings(secret)).collect();
     words.extend(["c4n4ry", "v4lue", "s3c0nd"].map(str::to_owned));
+    // A client's secret is form-encoded before it is Basic (RFC 6749 §2.3.1).
+    let coded = [CANARY, SECOND].map(|secret| byte_serialize(secret.as_bytes()).collect::<String>());
+    words.extend(coded.iter().flat_map(|coded| (0..3).map(|phase| within_base64(coded, phase))));
+    // What every assertion begins with, and every line of the key behind it.
+    words.push("eyJ0eXAiOiJKV1Qi".to_owned());
+    words.extend(more_places::KEY_FILE.lines().filter(|line| line.len() > 40).map(str::to_owned));
+    words.extend(NOTED.lock().unwrap().iter().cloned());
     words.sort();
     words.dedup();
     words.iter().map(|word| text.matches(word.as_str()).count()).sum()
@@ -528,7 +549,7 @@ fn places() -> Vec<Place> {
 fn no_canary_is_seen_in_any_place_by_any_line() {
     let mut leaks = Vec::new();
     println!("{:<40}{:<10}{}", "place", "line", SURFACES.map(|surface| format!("{surface:>13}")).concat());
-    for place in places() {
+    for place in places().into_iter().chain(more_places::places()) {
         for line in [Line::Scripted, Line::Http1, Line::Http2] {
             let seen = seen(&place, line);
             let hits = seen.hits();

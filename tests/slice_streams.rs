@@ -15,7 +15,7 @@ use headwater::sink::Memory;
 use headwater::testing::{Reply, Scripted};
 use headwater::{
     Error, ErrorKind, Limiter, Mark, Pages, PagesExt, Pipeline, RecordsExt, Request, RetryPolicy, Shutdown,
-    Source,
+    Source, SourceBuilder,
 };
 use serde_json::{Value, json};
 use sliced_world::{Table, Tree, World, in_paused_time};
@@ -383,8 +383,8 @@ async fn a_child_that_fails_ends_the_source_and_its_error_names_it_and_no_secret
     assert_eq!(records.len(), 1);
     assert!(text.starts_with("children: slice id = \"two\": page 1 (start): unexpected status"), "{text}");
 
-    let api = family(json!([{"id": "one", "secret": "hunter2"}]), |_| Some(Reply::status(404)));
-    let source = children(&api, |fanout| fanout.bind("access_token", "secret")).query("q", "{access_token}");
+    let api = family(json!([{"id": "one", "code": "hunter2"}]), |_| Some(Reply::status(404)));
+    let source = children(&api, |fanout| fanout.bind("access_token", "code")).query("q", "{access_token}");
     let text = all(source).await.1.unwrap().to_string();
     assert!(text.contains("access_token = ***") && !text.contains("access_token = \"hunter2"), "{text}");
 }
@@ -396,6 +396,33 @@ async fn a_field_that_repeats_a_credential_is_not_stored() {
     let (_, error) = all(children(&api, |fanout| fanout).bearer(token)).await;
     let text = error.unwrap().to_string();
     assert!(text.contains("repeats a credential") && !text.contains(token), "{text}");
+}
+
+#[test]
+fn a_credential_of_a_parent_s_record_cannot_be_bound_for_it_would_be_stored() {
+    let api = family(json!([]), |_| None);
+    let refused = |fanout: fn(Fanout<SourceBuilder>) -> Fanout<SourceBuilder>, query: &str, header: &str| {
+        let source = children(&api, fanout).query(query, "{t}").header(header, "Bearer {t}");
+        source.build().map_err(|error| (error.kind(), error.to_string())).err()
+    };
+    for (kind, text) in [
+        refused(|fanout| fanout.bind("t", "access_token"), "q", "X-A"),
+        refused(|fanout| fanout.bind("t", "page.accessToken"), "q", "X-A"),
+        refused(|fanout| fanout.bind("t", "code"), "q", "Authorization"),
+        refused(|fanout| fanout.bind("t", "code"), "access_token", "X-A"),
+    ]
+    .map(Option::unwrap)
+    {
+        assert!(kind == ErrorKind::Config && text.contains("is a credential"), "{text}");
+    }
+    // The id of one, or a token of a page, is none.
+    for fanout in [
+        |fanout: Fanout<SourceBuilder>| fanout.bind("t", "access_key_id"),
+        |fanout: Fanout<SourceBuilder>| fanout.bind("t", "key"),
+        |fanout: Fanout<SourceBuilder>| fanout.bind("t", "nextPageToken"),
+    ] {
+        assert_eq!(refused(fanout, "token", "X-A"), None);
+    }
 }
 
 #[tokio::test(start_paused = true)]

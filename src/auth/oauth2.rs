@@ -138,11 +138,14 @@ impl Client {
                 .with_form("client_secret", self.secret.expose()));
         }
         let mut request = request;
-        // RFC 6749 §2.3.1: both are form-encoded first.
-        let coded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
         Basic::new(coded(&self.id), coded(self.secret.expose()))?.authorize(&mut request).await?;
         Ok(request)
     }
+}
+
+/// RFC 6749 §2.3.1: id and secret are form-encoded before they are Basic.
+fn coded(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
 }
 
 impl Grant for Client {
@@ -168,7 +171,9 @@ impl Grant for Client {
 
     fn secrets(&self) -> Vec<Secret> {
         let refresh = self.refresh.iter().flat_map(RefreshToken::secrets);
-        written(&self.endpoint).into_iter().chain([self.secret.clone()]).chain(refresh).collect()
+        // Within base64, the two have nothing in common.
+        let secret = [self.secret.clone(), coded(self.secret.expose()).into()];
+        written(&self.endpoint).into_iter().chain(secret).chain(refresh).collect()
     }
 
     fn early(&self) -> Duration {

@@ -1,6 +1,8 @@
 //! AWS Signature Version 4.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
@@ -12,6 +14,8 @@ use aws_sigv4::sign::v4;
 use futures::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, dispatcher};
 
 use super::Auth;
 use crate::error::{Error, Result};
@@ -19,8 +23,9 @@ use crate::request::{Request, Secret};
 
 /// Signs each request for AWS (Signature Version 4): method, URL, headers and body.
 ///
-/// A signature is worth nothing after minutes, and for no other request; what must be kept is the key, which never goes
-/// out.
+/// The key never goes out. A signature is worth nothing after minutes, and for no other request; the last ones are wiped
+/// from texts all the same. What `aws-sigv4` traces of the request that it signs, headers and session token in it, is
+/// not heard.
 ///
 /// ```
 /// use headwater::auth::SigV4;
@@ -33,7 +38,11 @@ pub struct SigV4 {
     session: Option<Secret>,
     region: String,
     service: String,
+    signed: Arc<Mutex<VecDeque<Secret>>>,
 }
+
+/// So many signatures are kept in mind: an answer that repeats one may yet come in.
+const EARLIER: usize = 16;
 
 impl SigV4 {
     /// Takes the id and the secret of an access key, the region, and the service as the signature names it (`s3`,
@@ -50,6 +59,7 @@ impl SigV4 {
             session: None,
             region: region.into(),
             service: service.into(),
+            signed: Arc::default(),
         }
     }
 
@@ -90,7 +100,12 @@ impl SigV4 {
             SignableBody::Bytes(body.as_bytes()),
         )
         .map_err(|_| failed())?;
-        let (instructions, _) = sign(signable, &params.into()).map_err(|_| failed())?.into_parts();
+        let output = unheard(|| sign(signable, &params.into())).map_err(|_| failed())?;
+        let (instructions, signature) = output.into_parts();
+        let mut earlier = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.push_front(signature.into());
+        earlier.truncate(EARLIER);
+        drop(earlier);
         let signed: Vec<(String, String)> =
             instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for (name, value) in signed {
@@ -101,6 +116,12 @@ impl SigV4 {
         }
         Ok(())
     }
+}
+
+/// Does something without a trace: it goes to no subscriber. Where there is none, there is none to be kept from it.
+fn unheard<T>(work: impl FnOnce() -> T) -> T {
+    let is_heard = dispatcher::get_default(|current| !current.is::<NoSubscriber>());
+    if is_heard { dispatcher::with_default(&Dispatch::none(), work) } else { work() }
 }
 
 /// What AWS leaves as it is in a query ("Create a signed AWS API request", `UriEncode`).
@@ -131,7 +152,9 @@ impl Auth for SigV4 {
     }
 
     fn secrets(&self) -> Vec<Secret> {
-        [self.secret.clone()].into_iter().chain(self.session.clone()).collect()
+        let signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        let fixed = [self.secret.clone()].into_iter().chain(self.session.clone());
+        fixed.chain(signed.iter().cloned()).collect()
     }
 }
 

@@ -38,6 +38,9 @@ const EXCERPT_CHARS: usize = 200;
 /// So much of a body is read for it.
 const EXCERPT_BYTES: usize = 16 * 1024;
 
+/// Credentials, as they are at the moment.
+pub(crate) type Secrets = Arc<dyn Fn() -> Vec<Secret> + Send + Sync>;
+
 /// Everything that stays the same from page to page.
 #[derive(Clone)]
 pub(crate) struct Exchange {
@@ -46,6 +49,8 @@ pub(crate) struct Exchange {
     pub(crate) origins: Origins,
     /// The credentials that stand in the template: in its query, and in headers with telling names.
     pub(crate) written: Vec<Named>,
+    /// The credentials of other sources, the parents', which are not sent and must not be shown.
+    pub(crate) hidden: Option<Secrets>,
     /// What answers mean where their status does not say.
     pub(crate) rules: Rules,
     pub(crate) meter: Meter,
@@ -276,7 +281,8 @@ impl Exchange {
 
     fn all_secrets(&self) -> Vec<Secret> {
         let given = self.auth.iter().flat_map(|auth| auth.secrets());
-        given.chain(self.written.iter().map(|(_, secret)| secret.clone())).collect()
+        let hidden = self.hidden.iter().flat_map(|secrets| secrets());
+        given.chain(self.written.iter().map(|(_, secret)| secret.clone())).chain(hidden).collect()
     }
 
     /// Says where an error happened.

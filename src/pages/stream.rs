@@ -11,7 +11,7 @@ use super::fetch::{Fetch, Step};
 use super::{PageStream, Paged, Slice};
 use crate::auth::Auth;
 use crate::error::Result;
-use crate::exchange::{Exchange, Rule, Rules, Signals};
+use crate::exchange::{Exchange, Rule, Rules, Secrets, Signals};
 use crate::hints::Signal;
 use crate::mark::Mark;
 use crate::meter::Meter;
@@ -82,6 +82,7 @@ impl Pages {
             // A template has an origin: `Request` sees to that.
             origins: Origins::home(home.unwrap_or_else(|_| unreachable!("a request has an origin"))),
             written: written_credentials(&template),
+            hidden: None,
             rules: Rules::default(),
             meter: meter.clone(),
             signals: Signals::default(),
@@ -158,6 +159,11 @@ impl Pages {
             }
             Err(error) => fetch.wrong = Some(error),
         })
+    }
+
+    /// Keeps the credentials of others out of sight.
+    pub(crate) fn hiding(self, secrets: Secrets) -> Self {
+        self.change(|fetch| fetch.exchange.hidden = Some(secrets))
     }
 
     /// Says where the records are. [`records`](crate::RecordsExt::records) does this by itself, unless

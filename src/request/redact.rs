@@ -187,6 +187,23 @@ pub(crate) fn is_sensitive(name: &str) -> bool {
     WHOLE.contains(&plain.as_str()) || PART.iter().any(|part| plain.contains(part))
 }
 
+/// Whether a field of this name holds a credential, and not the id of one, nor a key of the data.
+pub(crate) fn is_credential(name: &str) -> bool {
+    const LAST: [&str; 9] = [
+        "secret",
+        "password",
+        "apikey",
+        "accesstoken",
+        "authtoken",
+        "refreshtoken",
+        "sessiontoken",
+        "privatekey",
+        "accesskey",
+    ];
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    LAST.iter().any(|last| plain.to_ascii_lowercase().ends_with(last))
+}
+
 /// Whether a header of this name usually holds a secret. The position of a page never stands in a header of the
 /// request, so any token or key is one: `PRIVATE-TOKEN`, `X-Auth-Key`, `DD-APPLICATION-KEY`.
 pub(crate) fn is_sensitive_header(name: &str) -> bool {

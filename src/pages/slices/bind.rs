@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, not_json};
 use crate::request::slices::Parent;
-use crate::request::{Bindings, Request, text_of};
+use crate::request::{Bindings, Request, redact, text_of};
 
 /// How values of several records become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,14 @@ impl Binds {
             return Err(Error::config("a fan-out binds nothing: each child would be asked for the same")
                 .advice("say what is taken from the parent with `.bind(\"placeholder\", \"field\")`"));
         }
+        if let Some(bind) = self.binds.iter().find(|bind| self.is_credential(bind)) {
+            let what = format!(
+                "the field \"{}\" of the parent's record, for {{{}}}, is a credential, and what is bound stands in the checkpoint",
+                bind.field, bind.name
+            );
+            return Err(Error::config(what)
+                .advice("make a source for each credential: `.bearer(…)`, `.api_key_query(…)`, `.auth(…)`"));
+        }
         let joined = || self.binds.iter().filter_map(|bind| bind.joined.as_ref());
         if joined().any(|joined| joined.most == 0) {
             return Err(Error::config("a fan-out that joins no values at all"));
@@ -80,6 +88,25 @@ impl Binds {
             self.binds.iter().map(|bind| &bind.field).chain(self.copies.iter().map(|(field, _)| field));
         let paths = fields.map(|field| JsonPath::parse(field)).collect::<Result<Vec<_>>>()?;
         Ok(Reader { plan: Plan::new(&paths), most, binds: self })
+    }
+}
+
+impl Binds {
+    /// Whether what is bound is a credential: by the name of its field, or by where it goes.
+    fn is_credential(&self, bind: &Bind) -> bool {
+        const FILLED: &str = "headwater-fills-this";
+        let field = bind.field.rsplit(['.', '/']).next().unwrap_or_default();
+        if redact::is_credential(field) {
+            return true;
+        }
+        let Some(template) = &self.template else { return false };
+        let Ok(filled) = (**template).clone().fill(&Bindings::new().with(&bind.name, FILLED)) else {
+            return false;
+        };
+        let mut headers = filled.sensitive_headers();
+        let query = filled.sensitive_query();
+        headers.any(|value| value.expose().contains(FILLED))
+            || query.iter().any(|(name, value)| redact::is_credential(name) && value.contains(FILLED))
     }
 }
 

@@ -63,6 +63,10 @@ impl<P> Fanout<P> {
 
     /// Binds a placeholder to a field of the parent's record: a string, a number or a boolean, at a dotted path; `""` is
     /// the record itself. A parent without it is an error of kind `Record`.
+    ///
+    /// What is bound stands in the checkpoint until the child is pulled. So it cannot be a credential: a field called
+    /// `access_token`, `api_key`, `secret` and the like, or a value for an `Authorization` header, is an error of kind
+    /// `Config`.
     pub fn bind(mut self, placeholder: impl Into<String>, field: impl Into<String>) -> Self {
         self.binds.binds.push(Bind { name: placeholder.into(), field: field.into(), joined: None });
         self

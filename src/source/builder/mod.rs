@@ -21,8 +21,7 @@ use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
 use crate::checkpoint::{Definition, RANGE};
 use crate::error::{Error, Result};
-use crate::exchange::Rule;
-use crate::exchange::Signals;
+use crate::exchange::{Rule, Secrets, Signals};
 use crate::limit::Limiter;
 use crate::mark::Mark;
 use crate::page::Select;
@@ -34,7 +33,7 @@ use crate::request::Request;
 use crate::request::redact::is_sensitive;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
-use slices::{Make, Parts, Secrets};
+use slices::{Make, Parts};
 use streams::{Settings, Streams};
 
 /// The definition of a [`Source`]. Whatever is wrong with a part comes out of [`build`](Self::build).
@@ -186,6 +185,7 @@ impl SourceBuilder {
             request,
             paginator,
             auth,
+            hidden: composition.hidden(),
             limiter: self.limiter,
             retry: self.retry,
             limit: composition.limit.clone(),

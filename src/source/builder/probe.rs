@@ -31,7 +31,9 @@ impl SourceBuilder {
         let page =
             page.ok_or_else(|| Error::new(ErrorKind::Empty, "the stream ended before its first page"))??;
         let Some(request) = request else { return Err(Error::config("there is no request")) };
-        let shown = Redactor::new(&(prepared.secrets)()).url(request.url());
-        Probe::of(&page, request.url(), &shown, &name)
+        let redactor = Redactor::new(&(prepared.secrets)());
+        let probe = Probe::of(&page, request.url(), &redactor.url(request.url()), &name)?;
+        // A server repeats what it was sent: in links, in headers, in the names of fields.
+        Ok(probe.wiped(|text| redactor.text(text)))
     }
 }

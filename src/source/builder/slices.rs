@@ -6,6 +6,7 @@ use super::{BoxPages, Prepared, SourceBuilder};
 use crate::auth::Auth;
 use crate::checkpoint::Definition;
 use crate::error::{Error, Result};
+use crate::exchange::Secrets;
 use crate::mark::Mark;
 use crate::page::JsonPath;
 use crate::pages::{Fanout, Limit, Slice, Window, parent_of};
@@ -30,9 +31,6 @@ pub(super) struct Composition {
     /// Of each stream, where it is not the window's.
     pub(super) limit: Option<Limit>,
 }
-
-/// The credentials of a source, and of its parents, as they are at the moment.
-pub(super) type Secrets = Arc<dyn Fn() -> Vec<Secret> + Send + Sync>;
 
 /// Makes the pages of one slice.
 pub(super) type Make = Arc<dyn Fn(&Slice) -> BoxPages + Send + Sync>;
@@ -120,13 +118,11 @@ impl Parts {
                 let (mut parent, fanout) = fanout.split();
                 // Where the parents come from a fan-out, its children begin anew by themselves.
                 parent.restart_on_expiry |= restarts_on_expiry;
+                let fanout = fanout.asked_by(template.clone()).restarts_on_expiry(restarts_on_expiry);
                 fanout.check()?;
                 fanout.placeholders().try_for_each(stands)?;
                 let name = parent.name.as_str().into();
-                Some((
-                    parent.prepare(name, transport.cloned())?,
-                    fanout.asked_by(template.clone()).restarts_on_expiry(restarts_on_expiry),
-                ))
+                Some((parent.prepare(name, transport.cloned())?, fanout))
             }
             None => None,
         };
@@ -179,12 +175,17 @@ impl Composition {
         self.fanout.as_ref().map_or(own, |(parent, _)| own.weaker(parent.consistency))
     }
 
+    /// The credentials of the parents.
+    pub(super) fn hidden(&self) -> Option<Secrets> {
+        self.fanout.as_ref().map(|(parent, _)| parent.secrets.clone())
+    }
+
     /// The credentials of all its parts.
     pub(super) fn secrets(&self, auth: Option<Arc<dyn Auth>>, template: &Request) -> Secrets {
         let mut written: Vec<Secret> =
             template.sensitive_headers().chain(template.sensitive_body()).collect();
         written.extend(template.sensitive_query().into_iter().map(|(_, value)| Secret::from(value)));
-        let parent = self.fanout.as_ref().map(|(parent, _)| parent.secrets.clone());
+        let parent = self.hidden();
         Arc::new(move || {
             let parents = parent.iter().flat_map(|secrets| secrets());
             auth.iter()

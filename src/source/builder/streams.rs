@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::BoxPages;
 use crate::auth::Auth;
-use crate::exchange::Rule;
+use crate::exchange::{Rule, Secrets};
 use crate::hints::Signal;
 use crate::limit::Limiter;
 use crate::page::Format;
@@ -22,6 +22,7 @@ pub(super) struct Streams {
     pub(super) request: Request,
     pub(super) paginator: Arc<dyn Paginate>,
     pub(super) auth: Option<Arc<dyn Auth>>,
+    pub(super) hidden: Option<Secrets>,
     pub(super) limiter: Limiter,
     pub(super) retry: RetryPolicy,
     pub(super) limit: Option<Limit>,
@@ -72,6 +73,9 @@ impl Streams {
         pages = pages.named(self.name.clone()).within(slice).rules(settings.rules.iter().cloned());
         if let Some(auth) = &self.auth {
             pages = pages.shared_auth(auth.clone());
+        }
+        if let Some(secrets) = &self.hidden {
+            pages = pages.hiding(secrets.clone());
         }
         for url in &settings.allowed {
             pages = pages.allow_origin(url);

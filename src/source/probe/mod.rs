@@ -21,6 +21,8 @@ use tree::arrays;
 
 /// So many records are looked at.
 const MOST: usize = 1_000;
+/// So much is shown of a header.
+const LONGEST_LIMIT: usize = 100;
 
 /// What was seen on the first page of an API, with the evidence, and the builder code for it.
 ///
@@ -123,10 +125,34 @@ impl Probe {
     }
 }
 
+impl Probe {
+    /// Without the credentials that the server may have repeated.
+    pub(super) fn wiped(mut self, wipe: impl Fn(&str) -> String) -> Self {
+        let Self { url, status: _, records, size, dialects, limits, schema, code } = &mut self;
+        let texts = [url, code].into_iter().chain(records.iter_mut().map(|(path, _)| path));
+        let sizes = size.iter_mut().flat_map(|size| [&mut size.parameter, &mut size.evidence]);
+        let dialects = dialects.iter_mut().flat_map(|found| {
+            [&mut found.paginator, &mut found.evidence].into_iter().chain(&mut found.doubt)
+        });
+        let limits = limits.iter_mut().flat_map(|(name, value)| [name, value]);
+        let fields = schema.fields.iter_mut().map(|field| &mut field.path);
+        let keys = [&mut schema.key, &mut schema.changed].into_iter().flatten();
+        for text in texts.chain(sizes).chain(dialects).chain(limits).chain(fields).chain(keys) {
+            *text = wipe(text);
+        }
+        for (_, value) in &mut self.limits {
+            // Cut behind the wiping: half a credential is one still.
+            *value = value.chars().take(LONGEST_LIMIT).collect();
+        }
+        self
+    }
+}
+
 fn size(url: &Url, body: &Value, rows: usize) -> Option<Size> {
     let is_size = |name: &str| SIZES.contains(&name.to_ascii_lowercase().as_str());
     if let Some((name, value)) = url.query_pairs().find(|(name, _)| is_size(name)) {
-        let evidence = format!("the URL says {name}={value:.20}, and {rows} records came");
+        let number = value.parse().map_or_else(|_| String::new(), |size: u64| format!("={size}"));
+        let evidence = format!("the URL says {name}{number}, and {rows} records came");
         return Some(Size { parameter: name.into_owned(), evidence });
     }
     // Many APIs repeat what was asked, or what they took for it.
@@ -158,9 +184,7 @@ fn limits(headers: &HeaderMap) -> Vec<(String, String)> {
         .any(|part| name.contains(part))
     };
     let found = headers.iter().filter(|(name, _)| speaks(name.as_str()));
-    found
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("…").chars().take(100).collect()))
-        .collect()
+    found.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("…").to_owned())).collect()
 }
 
 fn code(
