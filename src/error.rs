@@ -162,6 +162,8 @@ pub struct Context {
     pub(crate) trap: Option<Trap>,
     /// Whether less would have to be asked for at once.
     pub(crate) is_too_many: bool,
+    /// Whether it failed before the request was sent: without a token there is nothing to send.
+    pub(crate) is_unsent: bool,
 }
 
 /// What must not be walked into again.

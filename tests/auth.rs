@@ -2,10 +2,10 @@
 
 #[path = "auth/hostile.rs"]
 mod hostile;
-#[path = "auth/stores.rs"]
-mod stores;
 #[path = "support/pulled.rs"]
 mod pulled;
+#[path = "auth/stores.rs"]
+mod stores;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -198,7 +198,9 @@ impl Exchange {
         if !away {
             if let Some(auth) = &self.auth {
                 // First, for it may bring credentials that are to be put in.
-                auth.authorize(&mut outgoing).await.map_err(place)?;
+                let authorized = auth.authorize(&mut outgoing).await;
+                let unsent = |error: Error| error.at(|context| context.is_unsent = true);
+                authorized.map_err(|error| place(unsent(error)))?;
             }
             let mut url = outgoing.url().clone();
             place::put_in(&mut url, || self.sent());

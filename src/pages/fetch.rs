@@ -322,6 +322,9 @@ fn repeated() -> Error {
 /// A failure of a request that must not be sent twice: whether the server acted on it cannot be known (RFC 9110
 /// §9.2.2), unless it was not reached, or says that it has done nothing.
 fn unrepeatable(error: Error) -> Error {
+    if error.context().is_unsent {
+        return error;
+    }
     let refused = match error.context().status.map(|status| status.as_u16()) {
         // RFC 9110 §15.5.20, RFC 8470 §5.2, RFC 9110 §15.6.4.
         Some(421 | 425) => true,

@@ -2,6 +2,7 @@
 
 use super::*;
 
+use futures::StreamExt;
 use headwater::exchange::{Verdict, When};
 use headwater::pages::PagesExt;
 use headwater::{Limiter, Pages};
@@ -162,7 +163,6 @@ async fn a_token_is_renewed_in_the_middle_of_a_run_that_is_limited() {
     let service = Service::new();
     let endpoint = service.endpoint(3600);
     let revoked = service.clone();
-    let inner = service.api();
     let api = Scripted::from_fn(move |request, number| {
         if number == 3 {
             revoked.revoke();
@@ -175,12 +175,10 @@ async fn a_token_is_renewed_in_the_middle_of_a_run_that_is_limited() {
         let page: u64 = page.map_or(0, |(_, value)| value.parse().unwrap());
         Reply::json(json!({"data": [page], "next": (page < 4).then(|| (page + 1).to_string())}).to_string())
     });
-    drop(inner);
     let source = items(&api, by_client(&endpoint)).rate_limit(Limiter::per_second(1.0).burst(1));
     let (records, error) = pulled(source).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!((records, api.requests().len(), endpoint.requests().len()), (5, 6, 2));
-    println!("{:?}", api.times());
 }
 
 /// A transport may panic, and a runtime may end; whoever asks next is not served that forever.
@@ -223,4 +221,21 @@ async fn an_endpoint_that_hangs_is_the_transport_s_to_time_out_and_asked_again()
     let pages = Pages::new(open_api(), first, Cursor::body("next")).auth(by_client(&endpoint));
     let pages: Vec<_> = pages.retry(RetryPolicy::exponential().max_attempts(2)).collect().await;
     assert!(pages.iter().all(Result::is_ok) && pages.len() == 5, "{pages:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_must_not_be_sent_twice_may_wait_for_its_token() {
+    let endpoint = Scripted::new([
+        Reply::status(503),
+        Reply::error(ErrorKind::Timeout).transient(),
+        Reply::json(r#"{"access_token":"t0k3n"}"#),
+    ]);
+    let api = Scripted::from_fn(|_, _| Reply::json(r#"{"data":[1]}"#));
+    let post = Request::post("https://api.example.com/items").unwrap().json(json!({}));
+    let source = Source::request("items", post).transport(api.clone()).auth(by_client(&endpoint));
+    let source = source.records("data").paginate(headwater::paginate::Single);
+    let source = source.retry(RetryPolicy::exponential().base(Duration::ZERO).max_attempts(3));
+    let (records, error) = pulled(source).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((records, api.requests().len(), endpoint.requests().len()), (1, 1, 3));
 }

@@ -55,7 +55,7 @@ async fn a_token_that_could_not_be_stored_is_stored_before_it_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_disk_refuses_is_tried_again_and_said() {
+async fn a_store_that_cannot_be_used_is_found_out_before_the_server_replaces_anything() {
     let service = Service::new();
     let (api, endpoint) = (service.api(), service.endpoint(3600));
     let dir = tempfile::tempdir().unwrap();

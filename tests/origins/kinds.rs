@@ -2,9 +2,9 @@
 
 use super::*;
 
-use headwater::Mark;
 use headwater::auth::{Basic, JwtGrant, OAuth2, SessionToken, SigV4};
 use headwater::paginate::{Cursor, Delta, FollowUp, LinkHeader, Paginate};
+use headwater::{Mark, SourceBuilder};
 
 const SECRETS: [&str; 3] = ["c4nary", "h4nd", "k3y"];
 const LOGIN: &str = "https://login.example.com/token";
@@ -218,4 +218,55 @@ async fn no_kind_of_credential_goes_along_by_any_way() {
     }
     println!("{runs} runs, {refused} refused, {asked} requests to an allowed origin, no credential on any");
     assert!(runs > 1000 && asked > 100 && refused > 300, "{runs} {asked} {refused}");
+}
+
+#[tokio::test]
+async fn a_value_from_a_record_cannot_choose_the_host() {
+    let child = |url: &str| Source::get("items", url).records("").paginate(headwater::paginate::Single);
+    let parents = |value: &str, child: SourceBuilder| {
+        let body = json!([{"v": value}]).to_string();
+        let api = Scripted::from_fn(move |request, _| match request.url().path() {
+            "/parents" => Reply::json(body.clone()),
+            _ => Reply::json("[]"),
+        });
+        let parents = Source::get("parents", "https://api.example.com/parents").records("");
+        let parents = parents.paginate(headwater::paginate::Single).transport(api.clone());
+        let fanout = headwater::pages::Fanout::over(parents).bind("v", "v");
+        (api.clone(), child.transport(api).bearer(TOKEN).fanout(fanout))
+    };
+    for url in [
+        "https://{v}/items",
+        "https://{v}.example.com/items",
+        "https://api.example.com:{v}/",
+        "{v}",
+        "//{v}/",
+    ] {
+        assert_eq!(
+            parents("evil.example", child(url)).1.build().unwrap_err().kind(),
+            ErrorKind::Config,
+            "{url}"
+        );
+    }
+    for value in [
+        "//evil.example/x",
+        "..//evil.example",
+        "\\\\evil.example",
+        "@evil.example",
+        "#@evil.example",
+        "?x",
+        "%2f%2fevil.example",
+        "https://evil.example/",
+        "\u{2f}\u{2f}evil",
+        "a@b:c",
+    ] {
+        let (api, source) = parents(value, child("https://api.example.com/{v}").header("X-Value", "v={v}"));
+        let out = headwater::sink::Memory::new();
+        Pipeline::new().source(source.build().unwrap()).sink(out).run().await.unwrap();
+        let seen = api.requests();
+        assert_eq!(seen.len(), 2, "{value}");
+        let url = Url::parse(&seen[1].url).unwrap();
+        assert_eq!(url.origin(), Url::parse(HOME).unwrap().origin(), "{value}: {url}");
+        assert_eq!(url.path_segments().unwrap().count(), 1, "{value}: {url}");
+        assert_eq!(seen[1].header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
+    }
 }

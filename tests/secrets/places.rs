@@ -304,5 +304,28 @@ pub(crate) fn places() -> Vec<Place> {
                 .query("api_key", SECOND)
                 .incremental(headwater::pages::Incremental::by("updated_at"))
         }),
+        place(
+            "a record whose time is our token",
+            script(|_| {
+                status(200, json!({"data": [{"id": 1, "updated_at": CANARY}], "next": null}).to_string())
+            }),
+            |api| items(api).bearer(CANARY).incremental(headwater::pages::Incremental::by("updated_at")),
+        ),
+        place(
+            "a record whose fields are our token",
+            script(|heard| match &*heard.target {
+                "/parents" => status(200, json!({"data": [{CANARY: 1}], "next": null}).to_string()),
+                _ => page(Value::Null),
+            }),
+            |api| {
+                let parents = with_parts(api, Source::get("parents", format!("{}/parents", api.home)));
+                at(api, "/items/{id}").fanout(Fanout::over(parents.bearer(CANARY)).bind("id", "id"))
+            },
+        ),
+        place(
+            "a window's total is our token",
+            script(|_| status(200, json!({"data": [1, 2], "total": CANARY, "next": null}).to_string())),
+            |api| items(api).bearer(CANARY).ceiling(1).total_at("total"),
+        ),
     ]
 }

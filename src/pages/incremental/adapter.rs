@@ -19,7 +19,7 @@ use crate::meter::Meter;
 use crate::page::walk::Plan;
 use crate::page::{JsonPath, Page, Select};
 use crate::pages::Paged;
-use crate::request::{Mark, Timestamp, redact};
+use crate::request::{Mark, Timestamp};
 
 /// The stream of [`PagesExt::incremental`](crate::PagesExt::incremental).
 #[pin_project]
@@ -110,9 +110,8 @@ fn sift(page: &mut Page, rules: &Incremental, reads: &Reads, tide: &mut Tide) ->
                 .advice("say `pass_missing()` if such records are to be taken each time"));
         };
         if rules.order(&value).is_none() {
-            let shown = redact::Redactor::default().text(&value.to_string());
-            let what =
-                format!("{shown:.100} at \"{}\", the field of the mark, is not {}", rules.by, rules.kind);
+            let shown = shown(&value);
+            let what = format!("{shown} at \"{}\", the field of the mark, is not {}", rules.by, rules.kind);
             return Err(Error::new(ErrorKind::Record, what));
         }
         if rules.descending && before.as_ref().is_some_and(|before| rules.compare(&value, before).is_gt()) {
@@ -129,6 +128,20 @@ fn sift(page: &mut Page, rules: &Incremental, reads: &Reads, tide: &mut Tide) ->
     selected.spans = kept;
     page.selected = Some(selected);
     Ok(rules.descending && before.is_some_and(|last| tide.is_below(&last)))
+}
+
+/// A value that is no mark: as it is if it looks like a time or a number, which no credential does.
+fn shown(value: &Value) -> String {
+    const LONGEST: usize = 40;
+    let is_of_time = |c: char| c.is_ascii_digit() || " TZ:+-./,".contains(c);
+    match value {
+        Value::String(text) if text.len() > LONGEST || !text.chars().all(is_of_time) => {
+            format!("a text of {} characters", text.chars().count())
+        }
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 impl<S: Paged> Stream for NewRecords<S> {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
@@ -30,7 +30,7 @@ use crate::pages::{Paged, PagesExt};
 use crate::paginate::{Consistency, Paginate};
 use crate::records::RecordsExt;
 use crate::request::Request;
-use crate::request::redact::is_sensitive;
+use crate::request::redact::{Redactor, is_sensitive};
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
 use slices::{Make, Parts};
@@ -115,11 +115,18 @@ impl SourceBuilder {
     fn put_together(self, name: Arc<str>) -> Result<Source> {
         let label = self.label.as_deref().map_or_else(|| name.clone(), Arc::from);
         let restarts_on_expiry = self.restart_on_expiry;
-        let Prepared { definition, consistency, records, open, .. } = self.prepare(name.clone(), None)?;
+        let Prepared { definition, consistency, records, secrets, open } =
+            self.prepare(name.clone(), None)?;
         let start: Start = Box::new(move |mark, shared| {
             let pages = open(mark, shared)?;
             let meter = pages.meter();
-            Ok(Started { batches: pages.batches(&records).boxed(), meter })
+            let secrets = secrets.clone();
+            // What stands around the pages quotes records.
+            let wiped = move |error: Error| {
+                let redactor = Redactor::new(&secrets());
+                error.redacted(|text| redactor.text(text))
+            };
+            Ok(Started { batches: pages.batches(&records).map_err(wiped).boxed(), meter })
         });
         Ok(Source { name, label, definition, consistency, restarts_on_expiry, start })
     }
