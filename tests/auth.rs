@@ -256,7 +256,8 @@ async fn an_endpoint_that_is_down_is_asked_again() {
 #[test]
 fn tokens_are_only_asked_for_over_https() {
     let key = include_str!("auth/service_account.pem");
-    let ways: [(&str, fn(&str, &str) -> headwater::Result<()>); 4] = [
+    type Way = fn(&str, &str) -> headwater::Result<()>;
+    let ways: [(&str, Way); 4] = [
         ("client", |url, _| OAuth2::client_credentials(url, "id", SECRET).map(drop)),
         ("refresh", |url, _| OAuth2::refresh_token(url, "id", SECRET, SECRET).map(drop)),
         ("assertion", |url, key| JwtGrant::new(url, "me", key).map(drop)),

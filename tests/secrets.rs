@@ -204,25 +204,10 @@ fn files(dir: &Path, seen: &mut Seen) {
 }
 
 async fn stream(api: &Api, auth: Box<dyn Auth>, seen: &mut Seen) {
-    #[derive(Debug)]
-    struct Boxed(Box<dyn Auth>);
-    impl Auth for Boxed {
-        fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
-            self.0.authorize(request)
-        }
-        fn secrets(&self) -> Vec<Secret> {
-            self.0.secrets()
-        }
-        fn sent(&self) -> Vec<(&'static str, Secret)> {
-            self.0.sent()
-        }
-        fn query_parameters(&self) -> Vec<String> {
-            self.0.query_parameters()
-        }
-    }
     let first = Request::get(format!("{}/items", api.home)).unwrap();
     seen.add("Debug", format_args!("{first:?} {auth:?} {auth:#?}"));
-    let pages = Pages::new(api.transport.clone(), first, NextUrl::body("next")).auth(Boxed(auth));
+    let pages =
+        Pages::new(api.transport.clone(), first, NextUrl::body("next")).auth(Arc::<dyn Auth>::from(auth));
     seen.add("Debug", format_args!("{pages:?} {pages:#?}"));
     let mut pages = std::pin::pin!(pages.rate_limit(Limiter::unlimited()).retry(patient()));
     while let Some(page) = pages.next().await {
@@ -425,23 +410,10 @@ fn place(name: &'static str, script: Script, source: impl Fn(&Api) -> SourceBuil
 }
 
 fn with_auth(name: &'static str, auth: fn() -> Box<dyn Auth>) -> Place {
-    #[derive(Debug)]
-    struct Shared(Arc<dyn Auth>);
-    impl Auth for Shared {
-        fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
-            self.0.authorize(request)
-        }
-        fn secrets(&self) -> Vec<Secret> {
-            self.0.secrets()
-        }
-        fn sent(&self) -> Vec<(&'static str, Secret)> {
-            self.0.sent()
-        }
-        fn query_parameters(&self) -> Vec<String> {
-            self.0.query_parameters()
-        }
+    Place {
+        auth: Some(auth),
+        ..place(name, parrot(), move |api| items(api).auth(Arc::<dyn Auth>::from(auth())))
     }
-    Place { auth: Some(auth), ..place(name, parrot(), move |api| items(api).auth(Shared(auth().into()))) }
 }
 
 fn places() -> Vec<Place> {

@@ -22,6 +22,7 @@ mod token_endpoint;
 mod token_store;
 
 use std::fmt;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
@@ -80,5 +81,27 @@ pub trait Auth: fmt::Debug + Send + Sync {
     /// which repeats them there does not put them into a checkpoint.
     fn query_parameters(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+impl<A: Auth + ?Sized> Auth for Arc<A> {
+    fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
+        (**self).authorize(request)
+    }
+
+    fn renew<'a>(&'a self, refused: &'a Request) -> BoxFuture<'a, Result<bool>> {
+        (**self).renew(refused)
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        (**self).secrets()
+    }
+
+    fn sent(&self) -> Vec<(&'static str, Secret)> {
+        (**self).sent()
+    }
+
+    fn query_parameters(&self) -> Vec<String> {
+        (**self).query_parameters()
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+use std::sync::Arc;
+
 use headwater::auth::{Basic, JwtGrant, OAuth2, SessionToken, SigV4};
 use headwater::paginate::{Cursor, Delta, FollowUp, LinkHeader, Paginate};
 use headwater::{Mark, SourceBuilder};
@@ -31,10 +33,12 @@ fn kinds() -> Vec<(&'static str, Box<dyn Auth>)> {
     ]
 }
 
+type MakePages = dyn Fn(&str, Scripted, Request) -> Pages;
+
 /// A way to lead a source to a URL: its pages, and what the first answer is.
 struct Lead {
     name: &'static str,
-    pages: Box<dyn Fn(&str, Scripted, Request) -> Pages>,
+    pages: Box<MakePages>,
     answer: Box<dyn Fn(&str) -> Reply>,
 }
 
@@ -128,27 +132,11 @@ async fn led(lead: &Lead, auth: Box<dyn Auth>, url: &str) -> (Vec<Seen>, Option<
     let last = json!({"next": null, "delta": "/delta?token=1", "base": "/"});
     let api =
         Scripted::from_fn(move |_, number| if number == 1 { answer.clone() } else { said(last.clone()) });
-    let auth: std::sync::Arc<dyn Auth> = std::sync::Arc::from(auth);
-    #[derive(Debug)]
-    struct Shared(std::sync::Arc<dyn Auth>);
-    impl Auth for Shared {
-        fn authorize<'a>(&'a self, request: &'a mut Request) -> BoxFuture<'a, Result<()>> {
-            self.0.authorize(request)
-        }
-        fn secrets(&self) -> Vec<Secret> {
-            self.0.secrets()
-        }
-        fn sent(&self) -> Vec<(&'static str, Secret)> {
-            self.0.sent()
-        }
-        fn query_parameters(&self) -> Vec<String> {
-            self.0.query_parameters()
-        }
-    }
+    let auth: Arc<dyn Auth> = Arc::from(auth);
     let pages = |mark: Mark| {
         let first = Request::get(HOME).unwrap().query("api_key", "k3y").query("sig", "k3y/short");
         let first = first.header("X-By-Hand", BY_HAND).unwrap();
-        let pages = (lead.pages)(url, api.clone(), first).auth(Shared(auth.clone()));
+        let pages = (lead.pages)(url, api.clone(), first).auth(auth.clone());
         pages.allow_origin(FILES).allow_origin("https://xn--bcher-kva.example").resume(mark)
     };
     let mut error = None;
@@ -184,10 +172,9 @@ async fn no_kind_of_credential_goes_along_by_any_way() {
             ("https://xn--pi-7kc.example.com/", false),
             ("https://evil.example/a", false),
         ] {
-            if lead.name.starts_with("header") || lead.name.starts_with("redirect") {
-                if !url.is_ascii() {
-                    continue;
-                }
+            let is_header = lead.name.starts_with("header") || lead.name.starts_with("redirect");
+            if is_header && !url.is_ascii() {
+                continue;
             }
             for (kind, auth) in kinds() {
                 let (seen, error) = led(&lead, auth, url).await;

@@ -25,7 +25,8 @@ fn a_probe_shows_no_credential() {
         ];
         Said { status: 200, headers, body: body.to_string() }
     });
-    let ways: [(&str, fn(SourceBuilder) -> SourceBuilder); 4] = [
+    type Way = fn(SourceBuilder) -> SourceBuilder;
+    let ways: [(&str, Way); 4] = [
         ("bearer", |source| source.bearer(CANARY)),
         ("key", |source| source.api_key_query("limit", CANARY)),
         ("by hand", |source| source.query("api_key", CANARY)),
