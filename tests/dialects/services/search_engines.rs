@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::sync::Mutex;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Limit, ok, page, place, refuse, serve, token};
+use super::server::{Limit, ok, page, place, refuse, serve, serve_once, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![search_after(), from_size(), scroll(), algolia()]
@@ -81,7 +81,7 @@ fn scroll() -> Row {
     let limit = Limit::untold(3, 0);
     let hit = limit.clone();
     let place = Mutex::new(0_u64);
-    let server = serve(move |asked| {
+    let server = serve_once(move |asked| {
         asked.authorized("ApiKey VnVhQ2Z")?;
         limit.pass(asked, |_| too_many())?;
         let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
