@@ -29,6 +29,7 @@ pub(crate) use judge::Rules;
 pub(crate) use meaning::Meaning;
 pub use rule::{Rule, Verdict, When};
 pub(crate) use signals::Signals;
+pub(crate) use status::START_AFRESH;
 
 /// RFC 9110 §15.4 asks a client to detect loops; ten hops is what browsers and curl's users allow.
 const MOST_REDIRECTS: usize = 10;

@@ -7,7 +7,7 @@ use crate::hints::Hints;
 use crate::transport::Response;
 
 pub(super) const CHECK_THE_TOKEN: &str = "check that the token is valid and is sent the way the API wants it";
-pub(super) const START_AFRESH: &str =
+pub(crate) const START_AFRESH: &str =
     "start this source afresh (`restart_on_expiry()` does so by itself): its old position cannot be resumed";
 
 /// Accepts a successful answer, or says what the status means. `resumable` is whether a position other

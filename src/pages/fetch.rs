@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::ACCEPT;
 
+use super::again;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::{Answered, Exchange, Meaning, Rule, Signals, Standing};
 use crate::hints::Signal;
@@ -34,6 +35,9 @@ pub(super) struct Fetch {
     pub(super) signals: Vec<Signal>,
     pub(super) mark: Mark,
     pub(super) guard: Option<Guard>,
+    /// Whether the server keeps the place, and whether this stream has asked for the first page.
+    pub(super) scrolls: bool,
+    pub(super) is_open: bool,
     pub(super) no_content_ends: bool,
     pub(super) format: Format,
     pub(super) conditional: bool,
@@ -79,10 +83,14 @@ impl Fetch {
     /// Asks for the page at the mark, and moves the mark on if it comes.
     async fn page(&mut self) -> Result<Page> {
         self.prepare()?;
+        if self.scrolls && !self.is_open && self.is_behind_first() {
+            return Err(again::begun_before());
+        }
         let position = self.mark.next.clone().unwrap_or_default();
         let _in_flight = self.exchange.meter.fetching();
         let page = self.ask(position).await?;
         self.mark = page.mark();
+        self.is_open = true;
         Ok(page)
     }
 
@@ -126,14 +134,27 @@ impl Fetch {
             is_behind_first: *position != self.mark.first(),
         };
         let answered = self.exchange.send(request.clone(), standing).await;
-        answered.map_err(|error| if request.is_repeatable() { error } else { unrepeatable(error) })
+        answered.map_err(|error| self.again(error, request))
     }
 
     /// Says where an error in an answer happened.
     fn placed(&self, error: Error, request: &Request, answered: &Answered) -> Error {
         let asked = request.clone().at_url(answered.url.clone());
         let error = self.exchange.place(error, &asked, Some(&answered.response), answered.hints);
-        if request.is_repeatable() { error } else { unrepeatable(error) }
+        self.again(error, request)
+    }
+
+    /// Says of a failure whether the request may be sent again.
+    fn again(&self, error: Error, request: &Request) -> Error {
+        match request.is_repeatable() {
+            _ if self.scrolls && self.is_behind_first() => again::lost(error),
+            true => error,
+            false => again::unrepeatable(error),
+        }
+    }
+
+    fn is_behind_first(&self) -> bool {
+        self.mark.next.as_ref().is_some_and(|next| *next != self.mark.first())
     }
 
     /// Turns an answer into a page: complete, valid, walked once.
@@ -317,19 +338,4 @@ fn repeated() -> Error {
     let what = "the next position repeats a credential where it cannot be kept out of the checkpoint";
     Error::new(ErrorKind::Cursor, what)
         .advice("ask the API for links without it, or put it where `Auth::sent` names it")
-}
-
-/// A failure of a request that must not be sent twice: whether the server acted on it cannot be known (RFC 9110
-/// §9.2.2), unless it was not reached, or says that it has done nothing.
-fn unrepeatable(error: Error) -> Error {
-    if error.context().is_unsent {
-        return error;
-    }
-    let refused = match error.context().status.map(|status| status.as_u16()) {
-        // RFC 9110 §15.5.20, RFC 8470 §5.2, RFC 9110 §15.6.4.
-        Some(421 | 425) => true,
-        Some(503) => error.hints().retry_after.is_some(),
-        _ => matches!(error.kind(), ErrorKind::Connect | ErrorKind::RateLimited),
-    };
-    if refused { error } else { error.not_again() }
 }

@@ -19,6 +19,7 @@
 //! The other order, `.retry(policy).rate_limit(limiter)`, would let retries pass without a permit. It does
 //! not compile: [`Retry`] does not implement [`PageStream`].
 
+mod again;
 mod fetch;
 pub mod incremental;
 mod prefetch;

@@ -99,6 +99,8 @@ impl Pages {
             signals: Vec::new(),
             mark: Mark::start(),
             guard: Some(Guard::default()),
+            scrolls: false,
+            is_open: false,
             no_content_ends: false,
             format: Format::Json,
             conditional: false,
@@ -210,6 +212,21 @@ impl Pages {
     /// Switches off the guard against repeated positions, identical pages and endless empty ones.
     pub fn allow_repeats(self) -> Self {
         self.change(|fetch| fetch.guard = None)
+    }
+
+    /// Declares that the server keeps the place and moves it on with each request, be its token the same or another: a
+    /// scroll. Repeated positions are allowed. A page is then asked for once only, for behind a lost answer would come
+    /// the page after the next; and another stream's place is not gone on with. Either is an error of kind
+    /// `CursorExpired`, and so is a 404 behind the first page.
+    ///
+    /// Elasticsearch's scroll, Intercom's list of companies.
+    pub fn scrolls(self) -> Self {
+        self.change(|fetch| {
+            fetch.scrolls = true;
+            if let Some(guard) = &mut fetch.guard {
+                guard.allow_repeated_positions();
+            }
+        })
     }
 
     /// Says what the bodies are written in, whatever their `Content-Type` says. The default is [`Format::Json`].

@@ -31,6 +31,7 @@ pub(crate) struct Guard {
     steps: u64,
     lap: u64,
     identical_pages: bool,
+    repeated_positions: bool,
     /// How many of the last pages had no records, and how many may.
     empty: u64,
     most_empty: u64,
@@ -46,6 +47,7 @@ impl Default for Guard {
             steps: 0,
             lap: 1,
             identical_pages: false,
+            repeated_positions: false,
             empty: 0,
             most_empty: EMPTY,
             trail: Trail::default(),
@@ -68,7 +70,7 @@ impl Guard {
 
     /// Accepts the next position unless it was there before.
     pub(crate) fn position(&mut self, position: &Position) -> Result<()> {
-        if self.note(position) {
+        if !self.repeated_positions && self.note(position) {
             let what = format!("the next position ({position}) was there before");
             let trap = Trap { position: hash(position), within: Vec::new() };
             return Err(Error::new(ErrorKind::Cycle, what)
@@ -81,6 +83,11 @@ impl Guard {
     /// Accepts pages that are the same as those before; positions are watched all the same.
     pub(crate) fn allow_identical_pages(&mut self) {
         self.identical_pages = true;
+    }
+
+    /// Accepts positions that were there before; pages are watched all the same.
+    pub(crate) fn allow_repeated_positions(&mut self) {
+        self.repeated_positions = true;
     }
 
     /// Sets how many pages without records may follow one another.

@@ -1,10 +1,13 @@
 //! Intercom.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::account::Account;
 use crate::auth::Bearer;
 use crate::error::Result;
+use crate::exchange::{Verdict, When};
 use crate::limit::Limiter;
 use crate::paginate::{Cursor, End};
 use crate::request::Secret;
@@ -51,12 +54,20 @@ impl Intercom {
             .paginate(token.missing_ends())
     }
 
-    /// All companies, by a scroll: one at a time for each app, and its token is the same on every page.
+    /// All companies, by a scroll: one at a time for each app, and its token is the same on every page. Intercom keeps the
+    /// place, so a lost answer or a run that broke off makes the source begin anew. The scroll that was open ends when
+    /// nobody has used it for a minute; until then another one is refused (`scroll_exists`), and waited for.
     pub fn companies(&self, name: &str) -> SourceBuilder {
         Self::versioned(self.0.get(name, "/companies/scroll"))
             .records("data")
             .paginate(Cursor::body("scroll_param").into_query("scroll_param").until(End::empty_page()))
-            .allow_repeats()
+            .scrolls()
+            .restart_on_expiry()
+            .rule(
+                When::status(400)
+                    .body_contains("scroll_exists")
+                    .means(Verdict::WaitFor(Duration::from_secs(60))),
+            )
     }
 
     fn versioned(source: SourceBuilder) -> SourceBuilder {

@@ -50,6 +50,27 @@ impl SourceBuilder {
         self
     }
 
+    /// Declares that the server keeps the place of the list and moves it on with each request: a scroll. With
+    /// [`restart_on_expiry`](Self::restart_on_expiry), a lost answer, or a run that broke off, makes the source begin anew;
+    /// otherwise it is an error. See [`Pages::scrolls`].
+    ///
+    /// ```
+    /// # use headwater::{Source, paginate::{Cursor, End}};
+    /// let companies = Source::get("companies", "https://api.intercom.io/companies/scroll")
+    ///     .records("data")
+    ///     .paginate(Cursor::body("scroll_param").into_query("scroll_param").until(End::empty_page()))
+    ///     .scrolls()
+    ///     .restart_on_expiry()
+    ///     .build()?;
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    ///
+    /// [`Pages::scrolls`]: crate::Pages::scrolls
+    pub fn scrolls(mut self) -> Self {
+        self.settings.scrolls = true;
+        self
+    }
+
     /// Declares that an answer without a body is the end.
     pub fn no_content_ends(mut self) -> Self {
         self.settings.no_content_ends = true;

@@ -40,6 +40,7 @@ pub(super) struct Settings {
     pub(super) allow_identical_pages: bool,
     pub(super) allow_empty_pages: Option<u64>,
     pub(super) allow_repeats: bool,
+    pub(super) scrolls: bool,
     pub(super) no_content_ends: bool,
     pub(super) format: Format,
     pub(super) conditional: bool,
@@ -57,6 +58,7 @@ impl Default for Settings {
             allow_identical_pages: false,
             allow_empty_pages: None,
             allow_repeats: false,
+            scrolls: false,
             no_content_ends: false,
             format: Format::Json,
             conditional: false,
@@ -91,6 +93,9 @@ impl Streams {
         }
         if settings.allow_repeats {
             pages = pages.allow_repeats();
+        }
+        if settings.scrolls {
+            pages = pages.scrolls();
         }
         if settings.conditional {
             pages = pages.conditional();

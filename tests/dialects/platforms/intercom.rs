@@ -1,12 +1,17 @@
 //! Intercom.
 
+use std::sync::Mutex;
+use std::time::Duration;
+
 use headwater::Source;
+use headwater::exchange::{Verdict, When};
 use headwater::paginate::{Cursor, End};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Asked, Limit, answer, made, ok, page, place, require, serve, slice, token};
+use super::server::{Asked, Limit, answer, made, ok, page, place, require, serve, serve_once, slice, token};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![lists(), search()]
@@ -20,6 +25,10 @@ fn limited(asked: &Asked<'_>, limit: &Limit) -> Result<(), Reply> {
         .header("x-ratelimit-limit", "1000")
         .header("x-ratelimit-remaining", "0")
         .header("x-ratelimit-reset", &limit.after(wait).to_string()))
+}
+
+fn problem(status: u16, code: &str) -> Reply {
+    answer(status, json!({ "type": "error.list", "errors": [{ "code": code }] }))
 }
 
 fn contact(number: u64) -> Value {
@@ -38,7 +47,9 @@ fn contacts(at: u64, size: u64) -> Value {
 
 /// The cursor stands inside `pages.next`, which is null at the end. Companies can be listed up to 10,000 only, and are
 /// refused behind (400, "page limit reached, please use scroll API"); the scroll goes on by the same parameter, until a
-/// page is empty (developers.intercom.com, "Pagination", "Scroll over all companies"; 20, at most 150 a page).
+/// page is empty. "It is not possible to continue from a specific point when using scroll": what is lost on the way makes it
+/// begin anew, when the one that is open has ended (developers.intercom.com, "Pagination", "Scroll over all companies"; 20,
+/// at most 150 a page).
 fn lists() -> Row {
     let (listed, scrolled) = (Limit::told(3, 10), Limit::told(3, 10));
     let (list_kept, scroll_kept) = (listed.clone(), scrolled.clone());
@@ -49,26 +60,29 @@ fn lists() -> Row {
         require(size <= 150, "per_page must be 150 at most")?;
         ok(contacts(asked.query("starting_after").map_or(Ok(0), place)?, size))
     });
-    // A scroll stands on the server: one at a time, and each request moves it on.
-    let scroll = std::sync::Mutex::new(None);
-    let companies = serve(move |asked| {
+    // A scroll stands on the server: one at a time, and each request moves it on. A minute without one ends it.
+    let scroll = Mutex::new(None::<(u64, Instant)>);
+    let companies = serve_once(move |asked| {
         limited(asked, &scrolled)?;
         asked.at("GET", "/companies/scroll")?;
         asked.only(&["scroll_param"])?;
         let mut scroll = scroll.lock().expect("no request panics");
-        let at = match asked.query("scroll_param") {
-            None => {
-                let free = scroll.is_none();
-                require(free, "scroll already exists for this workspace")?;
-                0
-            }
-            Some(parameter) => {
-                require(parameter == "25b649f7-4d33-4ef6-88f5-60e5b8244309", "scroll parameter not found")?;
-                scroll.unwrap_or(0)
-            }
+        let now = Instant::now();
+        let open = scroll.filter(|(_, used)| now - *used < Duration::from_secs(60)).map(|(at, _)| at);
+        let at = match (asked.query("scroll_param"), open) {
+            (None, None) => 0,
+            (None, Some(_)) => return Err(problem(400, "scroll_exists")),
+            (Some("25b649f7-4d33-4ef6-88f5-60e5b8244309"), Some(at)) => at,
+            (Some(_), _) => return Err(problem(404, "not_found")),
         };
         let end = slice(at, 100).end;
-        *scroll = Some(end);
+        *scroll = Some((end, now));
+        if asked.nth == 6 {
+            return Err(problem(
+                500,
+                "Request failed due to an internal network error. Please restart the scroll operation.",
+            ));
+        }
         let data = page(at, 100, |n| json!({ "n": n, "type": "company", "id": format!("co{n}") }));
         ok(json!({
             "type": "list", "data": data, "pages": null, "total_count": null,
@@ -86,12 +100,19 @@ fn lists() -> Row {
         .header("Intercom-Version", "2.13")
         .records("data")
         .paginate(Cursor::body("scroll_param").into_query("scroll_param").until(End::empty_page()))
-        .allow_repeats();
+        .scrolls()
+        .restart_on_expiry()
+        .rule(
+            When::status(400).body_contains("scroll_exists").means(Verdict::WaitFor(Duration::from_secs(60))),
+        );
     Row::new(
         "Intercom lists",
         [
             Way::new("C", list, by_cursor).named("starting_after").checked(move || list_kept.kept()),
-            Way::new("C", companies, by_scroll).named("scroll").checked(move || scroll_kept.kept()),
+            Way::new("C", companies, by_scroll)
+                .named("scroll")
+                .in_a_run()
+                .checked(move || scroll_kept.kept()),
         ],
     )
 }

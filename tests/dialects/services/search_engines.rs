@@ -75,8 +75,8 @@ fn algolia() -> Row {
 }
 
 /// Elasticsearch, scroll (the same page): the next page is asked of another path, with `scroll` and `scroll_id` only. The id
-/// is mostly the same again and again. The server keeps the place, so a page is gone once it was given: it must not be
-/// asked for twice.
+/// is mostly the same again and again. The server keeps the place, so a page is gone once it was given: where its answer is
+/// lost, the list is read anew.
 fn scroll() -> Row {
     let limit = Limit::untold(3, 0);
     let hit = limit.clone();
@@ -103,6 +103,10 @@ fn scroll() -> Row {
         }
         let found: Vec<u64> = (*place..RECORDS).collect();
         *place = (*place + 200).min(RECORDS);
+        // Whoever asked for it again would miss a page.
+        if asked.nth == 5 {
+            return Err(refuse(502, "the answer is lost"));
+        }
         ok(json!({"_scroll_id": "DXF1ZXJ5==", "hits": hits(&found, 200, false)}))
     });
     let body = json!({"size": 200, "query": {"match_all": {}}});
@@ -114,10 +118,11 @@ fn scroll() -> Row {
                 .follow(FollowUp::at("/_search/scroll").only().json(json!({"scroll": "1m"})))
                 .until(End::empty_page()),
         )
-        .allow_repeats();
+        .scrolls()
+        .restart_on_expiry();
     Row::new(
         "Elasticsearch scroll",
-        [Way::new("C", server, source).number("_source.n").checked(move || hit.kept())],
+        [Way::new("C", server, source).number("_source.n").in_a_run().checked(move || hit.kept())],
     )
 }
 
