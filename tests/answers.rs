@@ -174,7 +174,12 @@ async fn refused_credentials_are_renewed_once() {
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_cannot_be_read_is_refused_before_anything_is_sent() {
     let api = Scripted::new([]);
-    for rule in [When::any().body("a..b", 1), When::any().header_present("no header")] {
+    for rule in [
+        When::any().body("a..b", 1),
+        When::any().header_present("no header"),
+        When::status(0),
+        When::status_in(std::ops::RangeInclusive::new(599, 500)),
+    ] {
         let error = by_cursor(&api).rule(rule.means(Verdict::Fail)).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt;
 use headwater::error::ErrorKind;
+use headwater::page::Select;
 use headwater::paginate::{Cursor, End, LinkHeader, NextUrl, Offset, PageNumber, Paginate};
 use headwater::request::Target;
 use headwater::testing::{Reply, Scripted};
@@ -332,4 +333,47 @@ async fn a_counter_that_cannot_grow_any_further_is_an_error() {
             assert_eq!((came.numbers.len() as u64, came.ended), (near, Err(ErrorKind::Cursor)), "{start}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_left_out_do_not_end_a_list_that_goes_on_from_its_rows() {
+    // Every seventh of 60 is one of ours; a page has three rows, and often none of ours.
+    let row = |id: u64| json!({"id": id, "kind": if id % 7 == 0 { "a" } else { "b" }});
+    let api = |is_backwards: bool| {
+        Scripted::from_fn(move |request, _| {
+            let rows: Vec<Value> = match (parameter(request, "after"), is_backwards) {
+                (after, false) => (after.map_or(0, |after| after + 1)..60).take(3).map(row).collect(),
+                // Read from the end, each page in ascending order.
+                (before, true) => {
+                    let end = before.unwrap_or(60);
+                    (end.saturating_sub(3)..end).map(row).collect()
+                }
+            };
+            Reply::json(json!({"data": rows}).to_string())
+        })
+    };
+    let pull = async |api: Scripted, select: Select, paginator: Cursor| {
+        let request = Request::get(ITEMS).unwrap();
+        let records = Pages::new(api, request, paginator.into_query("after")).records(select);
+        let records: Vec<_> = records.take(1000).collect().await;
+        let ended = records.last().and_then(|last| last.as_ref().err().map(headwater::Error::kind));
+        let ids = records
+            .iter()
+            .flatten()
+            .map(|record| serde_json::from_str::<Value>(record.as_str()).unwrap()["id"].as_u64().unwrap());
+        (ids.collect::<BTreeSet<u64>>(), ended)
+    };
+    let ours = || Select::path("data").only("kind", "a");
+    let expected = (0..60).filter(|id| id % 7 == 0).collect::<BTreeSet<u64>>();
+    for select in [ours(), ours().key_as("list")] {
+        let came = pull(api(false), select.clone(), Cursor::last_record("id")).await;
+        assert_eq!(came, (expected.clone(), None));
+        let came = pull(api(true), select, Cursor::first_record("id")).await;
+        assert_eq!(came, (expected.clone(), None));
+    }
+    // A page of nothing but `null` is not without rows, and there is nothing to go on from.
+    let nulls =
+        Scripted::new([Reply::json(r#"{"data":[{"id":1},null]}"#), Reply::json(r#"{"data":[null,null]}"#)]);
+    let came = pull(nulls, Select::path("data").skip_null(), Cursor::last_record("id")).await;
+    assert_eq!(came, (BTreeSet::from([1]), Some(ErrorKind::Cursor)));
 }

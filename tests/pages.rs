@@ -408,6 +408,7 @@ async fn prefetch_keeps_the_order_and_fetches_ahead() {
     // One after the other it would be 20 s.
     assert_eq!(start.elapsed(), Duration::from_secs(11));
     assert!(pages.next().await.is_none());
+    assert_eq!(listed(&api).prefetch(usize::MAX).count().await, 10, "as far ahead as there is");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,5 @@
 //! What is to be done with an answer: by the source's rules first, then by its status.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
@@ -34,8 +32,9 @@ impl Exchange {
         response: &Response,
         hints: &Hints,
         standing: Standing,
+        rule: Option<&Rule>,
     ) -> Result<Meaning> {
-        if let Some(rule) = self.rules.judge(response, standing.is_behind_first) {
+        if let Some(rule) = rule {
             return self.by_rule(rule, response);
         }
         let has_validators =
@@ -46,19 +45,15 @@ impl Exchange {
         status::check(response, hints, standing.has_position).map(|()| Meaning::Page)
     }
 
-    /// How long a rule says that the server wants to be left alone.
-    pub(super) fn least_wait(&self, response: &Response, standing: Standing) -> Option<Duration> {
-        match self.rules.judge(response, standing.is_behind_first)?.verdict() {
-            Verdict::WaitFor(wait) => Some(*wait),
-            _ => None,
-        }
-    }
-
     /// Whether the server does not accept the credentials.
     pub(super) fn is_refused(&self, response: &Response, standing: Standing) -> bool {
+        let is_unauthorized = response.status == StatusCode::UNAUTHORIZED;
+        if !is_unauthorized && !self.rules.iter().any(|rule| *rule.verdict() == Verdict::Renew) {
+            return false;
+        }
         match self.rules.judge(response, standing.is_behind_first) {
             Some(rule) => *rule.verdict() == Verdict::Renew,
-            None => response.status == StatusCode::UNAUTHORIZED,
+            None => is_unauthorized,
         }
     }
 

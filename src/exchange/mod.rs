@@ -98,9 +98,11 @@ impl Exchange {
             hints = self.signals.read(&response).behind(hints);
             let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
             if !response.status.is_redirection() || response.status == StatusCode::NOT_MODIFIED {
-                hints.retry_after = hints.retry_after.max(self.least_wait(&response, standing));
+                // Once: a rule may have to walk the body.
+                let rule = self.rules.judge(&response, standing.is_behind_first);
+                hints.retry_after = hints.retry_after.max(rule.and_then(Rule::least_wait));
                 let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
-                let meaning = self.meaning(&hop, &response, &hints, standing);
+                let meaning = self.meaning(&hop, &response, &hints, standing, rule);
                 let meaning = meaning.map_err(|error| failed(error, &hop))?;
                 return Ok(Answered { meaning, response, url: hop.url().clone(), hints });
             }

@@ -207,11 +207,14 @@ impl Rule {
     /// Looks whether it can be read.
     ///
     /// # Errors
-    /// `Config` if a path or the name of a header cannot be.
+    /// `Config` if a path or the name of a header cannot be, or there is no such status.
     pub(crate) fn check(&self) -> Result<()> {
         for part in &self.when.0 {
             match part {
                 Part::Body(path, _) => drop(JsonPath::parse(path)?),
+                Part::Status(low, high) if low > high || !(100..=999).contains(low) => {
+                    return Err(Error::config(format!("no answer has a status of {low} to {high}")));
+                }
                 Part::Header(name, _) if HeaderName::from_bytes(name.as_bytes()).is_err() => {
                     return Err(Error::config(format!("{name:?} is not a header name")));
                 }
@@ -238,6 +241,14 @@ impl Rule {
                 }
                 Part::Resumed => answer.resumed,
             })
+    }
+
+    /// How long it says that the server wants to be left alone.
+    pub(super) fn least_wait(&self) -> Option<Duration> {
+        match &self.verdict {
+            Verdict::WaitFor(wait) => Some(*wait),
+            _ => None,
+        }
     }
 
     /// Where it finds a new token.

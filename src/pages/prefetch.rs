@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures::stream::FusedStream;
 use futures::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::Paged;
@@ -38,7 +38,7 @@ struct Ahead {
 impl<S: Paged> Prefetch<S> {
     pub(super) fn new(inner: S, pages: usize) -> Self {
         let meter = inner.meter();
-        Self { stage: Stage::Idle(Box::new(inner), pages.max(1)), meter }
+        Self { stage: Stage::Idle(Box::new(inner), pages.clamp(1, Semaphore::MAX_PERMITS)), meter }
     }
 }
 

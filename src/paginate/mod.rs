@@ -232,6 +232,13 @@ impl<'a> Answer<'a> {
         Ok(self.selected()?.spans.first().map(|span| self.record(*span)))
     }
 
+    /// The first row of the page and the last, as they were sent: one that was left out for what it is
+    /// ([`Select::only`](crate::page::Select::only)) has its place in the list all the same. `null` has none.
+    pub(crate) fn edge_rows(&self) -> Result<[Option<RawJson<'a>>; 2]> {
+        let left_out = self.selected()?.left_out.map(|span| span.map(|span| RawJson(span.of(self.body))));
+        Ok([left_out[0].or(self.first_record()?), left_out[1].or(self.last_record()?)])
+    }
+
     /// How many records of the run lie before this page.
     pub fn rows_before(&self) -> u64 {
         self.rows_before

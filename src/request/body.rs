@@ -51,7 +51,7 @@ impl Request {
     /// Sets a JSON body, and `Content-Type: application/json` unless one was given.
     #[must_use]
     pub fn json(self, body: Value) -> Self {
-        self.carrying(Body::Json(body), "application/json")
+        self.carrying(Body::Json(body), JSON)
     }
 
     /// Adds a field to a form, which is sent as `application/x-www-form-urlencoded`. It takes the place of a JSON body.
@@ -80,7 +80,14 @@ impl Request {
 
     fn carrying(mut self, body: Body, kind: &'static str) -> Self {
         self.body = Some(body);
-        self.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
+        // That of a body whose place this one takes goes with it; any other was given by hand.
+        let is_of_other = self
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|known| known != kind && (known == FORM || known == JSON));
+        if is_of_other || !self.headers.contains_key(CONTENT_TYPE) {
+            self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
         self
     }
 
@@ -184,6 +191,7 @@ impl Request {
     }
 }
 
+const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 #[cfg(test)]
@@ -208,6 +216,13 @@ mod tests {
     fn a_type_of_ones_own_is_kept() {
         let request = post().header("Content-Type", "application/x-amz-json-1.1").unwrap().json(json!({}));
         assert_eq!(request.headers()["content-type"], "application/x-amz-json-1.1");
+    }
+
+    #[test]
+    fn a_body_that_takes_the_place_of_another_says_what_it_is() {
+        let form = post().json(json!({"q": 1})).form("q", "1");
+        assert_eq!(form.headers()["content-type"], FORM);
+        assert_eq!(form.json(json!({})).headers()["content-type"], JSON);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(crate) struct Selected {
     pub(crate) text: Option<Bytes>,
     /// How many items were no records.
     pub(crate) skipped: u64,
+    /// The first and the last row in the body, if that is one that was left out for what it is.
+    pub(crate) left_out: [Option<Span>; 2],
 }
 
 impl Selection {
@@ -60,7 +62,16 @@ impl Selection {
         shape: Shape,
         cap: usize,
     ) -> Result<Selected> {
-        let mut taken = Taken { body, shape, spans: Vec::new(), text: None, skipped: 0, only: None };
+        let mut taken = Taken {
+            body,
+            shape,
+            spans: Vec::new(),
+            text: None,
+            skipped: 0,
+            left_out: [None; 2],
+            has_any: false,
+            only: None,
+        };
         let places = self.select.places.as_slice();
         if places.iter().any(|place| place.key.is_some()) {
             taken.text = Some(Spliced::new(cap));
@@ -80,18 +91,19 @@ impl Selection {
                 taken.place(place, route, traced)?;
             }
         }
+        let (skipped, left_out) = (taken.skipped, taken.left_out);
         let (spans, text) = match taken.text {
             Some(text) => text.done(),
             None => (taken.spans, None),
         };
-        Ok(Selected { selection: self.clone(), spans, text, skipped: taken.skipped })
+        Ok(Selected { selection: self.clone(), spans, text, skipped, left_out })
     }
 }
 
 impl Selected {
     /// Has no records.
     pub(crate) fn none(selection: Arc<Selection>) -> Self {
-        Self { selection, spans: Vec::new(), text: None, skipped: 0 }
+        Self { selection, spans: Vec::new(), text: None, skipped: 0, left_out: [None; 2] }
     }
 
     /// How many rows the server has sent: those that are no records count too.
@@ -146,6 +158,8 @@ struct Taken<'a> {
     /// Where a key becomes a field.
     text: Option<Spliced>,
     skipped: u64,
+    left_out: [Option<Span>; 2],
+    has_any: bool,
     /// What the records of this place have to have.
     only: Option<&'a Only>,
 }
@@ -216,8 +230,14 @@ impl Taken<'_> {
         }
         if self.only.is_some_and(|only| !only.fits(record)) {
             self.skipped += 1;
+            if !self.has_any {
+                self.left_out[0].get_or_insert(span);
+            }
+            self.left_out[1] = Some(span);
             return Ok(());
         }
+        self.has_any = true;
+        self.left_out[1] = None;
         match &mut self.text {
             Some(text) => text.push(fields, record.as_bytes()),
             None => {

@@ -86,15 +86,13 @@ impl Token {
 
     /// Looks for it in an answer, where its paths are captured from this index on.
     pub(super) fn find(&self, answer: &Answer<'_>, index: usize) -> Result<Found> {
-        let captured = (index..index + self.captures()).find_map(|index| answer.value(index));
+        let values = || (index..index + self.captures()).filter_map(|index| answer.value(index));
+        // One that says that there is nothing is no token; another path may have it.
+        let captured = values().find(|value| !self.is_nothing(*value)).or(values().next());
         match &self.from {
             From::Header(name) if captured.is_none() => self.in_header(answer, name),
-            From::LastRecord(path) if captured.is_none() => {
-                self.in_record(answer.last_record()?, path, "last")
-            }
-            From::FirstRecord(path) if captured.is_none() => {
-                self.in_record(answer.first_record()?, path, "first")
-            }
+            From::LastRecord(path) if captured.is_none() => self.in_record(answer, 1, path, "last"),
+            From::FirstRecord(path) if captured.is_none() => self.in_record(answer, 0, path, "first"),
             _ => match captured {
                 None => Ok(Found::Missing),
                 Some(value) if self.is_nothing(value) => Ok(Found::Nothing),
@@ -122,8 +120,15 @@ impl Token {
         self.changed(Value::from(text)).map(Found::Value)
     }
 
-    fn in_record(&self, record: Option<RawJson<'_>>, path: &str, which: &str) -> Result<Found> {
-        let Some(record) = record else { return Ok(Found::NoRecord) };
+    fn in_record(&self, answer: &Answer<'_>, edge: usize, path: &str, which: &str) -> Result<Found> {
+        let Some(record) = answer.edge_rows()?[edge] else {
+            if answer.record_count()? == 0 {
+                return Ok(Found::NoRecord);
+            }
+            let what =
+                format!("no row of the page has a field \"{path}\" to go on from: they are all `null`");
+            return Err(Error::new(ErrorKind::Cursor, what));
+        };
         let field = JsonPath::parse(path)?;
         let value = find(&field, record.0).map_err(|error| {
             Error::new(ErrorKind::Cursor, format!("the {which} record cannot be read")).because(error)

@@ -52,8 +52,8 @@ impl SourceBuilder {
     }
 
     /// Declares how many records the source hands out, however many there are. With a window, a slice that reaches it is
-    /// halved ([`Window::ceiling`]). Without one, more than that is an error of kind `Truncated`, and so many at the
-    /// end are a warning in the report.
+    /// halved ([`Window::ceiling`]). Without one, it is an error of kind `Truncated` if there are more, by the
+    /// total or because the page beyond is refused; so many or more at the end are a warning in the report.
     pub fn ceiling(mut self, rows: u64) -> Self {
         self.parts.ceiling = Some(rows);
         self
