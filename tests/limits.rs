@@ -243,6 +243,18 @@ async fn a_header_that_a_signal_names_is_read_its_way() {
 // ---- Slowing down though all is well
 
 #[tokio::test(start_paused = true)]
+async fn of_several_waits_under_one_name_the_longest_is_kept() {
+    for order in [["5", "30"], ["30", "5"], ["soon", "30"]] {
+        let limited = Reply::status(429).header("x-wait", order[0]).header("x-wait", order[1]);
+        let replies = Mutex::new(vec![page(1, None), limited].into_iter());
+        let api = Scripted::from_fn(move |_, _| replies.lock().unwrap().next_back().unwrap());
+        let pages = listed(&api).signal(Signal::wait(At::header("x-wait"), Unit::Seconds));
+        pages.retry(at_once()).count().await;
+        assert_eq!(millis(&api), [0, 30_000], "{order:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_good_answer_that_asks_to_slow_down_is_obeyed() {
     for (api, headers, expected) in [
         ("Kinto: Backoff on a 200", &[("backoff", "3")][..], [0, 3000, 6000]),

@@ -507,6 +507,13 @@ fn what_is_sent_must_have_a_place_in_the_request_when_the_source_is_built() {
         ("pages of no rows", with(get("/x"), PageNumber::new().size("n", 0)), Some("0 rows")),
         ("no pages", with(get("/x"), PageNumber::new().most_pages(0)), Some("0 pages")),
         ("shorter than nothing", with(get("/x"), cursor().until(End::short_page(0))), Some("0 rows")),
+        ("two tokens for one place", with(get("/x"), cursor().and(Cursor::body("other"))), Some("cursor")),
+        (
+            "the size in the place of the number",
+            with(get("/x"), PageNumber::new().size("page", 9)),
+            Some("page"),
+        ),
+        ("the size in the place of the offset", with(get("/x"), offset(Target::query("n"))), Some("\"n\"")),
         ("a limit that is not sent", with(get("/x"), Offset::new(0).without_limit_param()), None),
     ];
     for (name, source, wrong) in rows {
@@ -564,6 +571,14 @@ fn a_name_in_the_request_that_nothing_gives_a_value_is_refused_when_the_source_i
                 .paginate(Cursor::last_record("id").into_target(Target::placeholder("since"))),
             None,
         ),
+        (
+            "another template's",
+            list("/{{key}}?q={{start}}")
+                .header("X-T", "{{end}}")
+                .json(json!({"source": "{{start}} {{ key }}"})),
+            None,
+        ),
+        ("one of each", list("/x").json(json!({"source": "{{start}}", "from": "{start}"})), Some("{start}")),
         ("nobody's", list("/x?q={other}&r={}&filter={a:{start:1}}").query("s", "{ start }"), None),
     ];
     for (name, source, wrong) in rows {

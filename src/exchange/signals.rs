@@ -21,7 +21,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// # Errors
-    /// `Config` if a path, or the name of a header, cannot be read.
+    /// `Config` if a path, or the name of a header, cannot be read, or a budget is 0.
     pub(crate) fn new(list: Vec<Signal>) -> Result<Self> {
         let (mut headers, mut paths) = (Vec::new(), Vec::<&str>::new());
         for place in list.iter().flat_map(Signal::places) {
@@ -34,6 +34,9 @@ impl Signals {
                     paths.push(path);
                 }
             }
+        }
+        if list.iter().any(Signal::is_of_nothing) {
+            return Err(Error::config("a signal declares a budget of 0, of which nothing is ever left"));
         }
         let paths = Paths::new(paths.into_iter());
         Ok(Self { list, headers, paths })
@@ -72,5 +75,6 @@ mod tests {
         for at in [At::header("retry after"), At::body("a..b")] {
             assert!(Signals::new(vec![Signal::wait(at, Unit::Seconds)]).is_err());
         }
+        assert!(Signals::new(vec![Signal::used(At::header("x-used"), 0)]).is_err());
     }
 }

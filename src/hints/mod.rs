@@ -164,7 +164,11 @@ fn retry_after(told: &Told<'_>) -> Option<Duration> {
     let seconds = ["retry-after", "x-retry-after"]
         .into_iter()
         .flat_map(|name| told.all(name))
-        .filter_map(|value| time::seconds(value).or_else(|| time::date(value, told.now)));
+        // Of two lines a proxy may have made one.
+        .filter_map(|value| {
+            let several = || value.split(',').filter_map(time::seconds).max();
+            time::seconds(value).or_else(|| time::date(value, told.now)).or_else(several)
+        });
     let millis = ["retry-after-ms", "x-ms-retry-after-ms"]
         .into_iter()
         .filter_map(|name| told.text(name))
@@ -246,6 +250,7 @@ mod tests {
     fn the_longest_of_several_waits_counts() {
         let hints = read(&[("Retry-After", "3"), ("Retry-After", "7"), ("retry-after-ms", "5000")]);
         assert_eq!(hints.wait(), Some(Duration::from_secs(7)));
+        assert_eq!(read(&[("Retry-After", "3, 7,5")]).wait(), Some(Duration::from_secs(7)));
     }
 
     #[test]

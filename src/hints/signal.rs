@@ -209,6 +209,11 @@ impl Signal {
         self
     }
 
+    /// Whether it declares a budget in which there is never anything.
+    pub(crate) fn is_of_nothing(&self) -> bool {
+        matches!(self.kind, Kind::Used(_, 0))
+    }
+
     /// The places that it reads.
     pub(crate) fn places(&self) -> Vec<&Place> {
         let first = match &self.kind {
@@ -222,7 +227,9 @@ impl Signal {
 
     /// Adds to the hints what it finds in an answer.
     pub(crate) fn read(&self, answer: &Found<'_>, hints: &mut Hints) {
-        let time = |at: &At, unit: Unit| unit.read(answer.text(at)?, answer.now);
+        // Of several waits, the longest.
+        let time =
+            |at: &At, unit: Unit| answer.texts(at).filter_map(|text| unit.read(text, answer.now)).max();
         match &self.kind {
             Kind::Wait(at, unit) => {
                 let wait = time(at, *unit);
@@ -296,11 +303,16 @@ impl<'a> Found<'a> {
     }
 
     fn text(&self, at: &At) -> Option<&str> {
-        match &at.0 {
-            Place::Header(name) => self.headers.get(name.as_str())?.to_str().ok(),
-            Place::Body(path) => {
-                self.body.iter().find(|(other, _)| other == path).map(|(_, value)| value.as_str())
-            }
-        }
+        self.texts(at).next()
+    }
+
+    fn texts(&self, at: &At) -> impl Iterator<Item = &str> {
+        let (header, path) = match &at.0 {
+            Place::Header(name) => (Some(name.as_str()), None),
+            Place::Body(path) => (None, Some(path.as_str())),
+        };
+        let headers = header.into_iter().flat_map(|name| self.headers.get_all(name));
+        let body = self.body.iter().filter(move |(name, _)| path == Some(*name));
+        headers.filter_map(|value| value.to_str().ok()).chain(body.map(|(_, value)| value.as_str()))
     }
 }

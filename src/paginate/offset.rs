@@ -196,6 +196,7 @@ impl Paginate for Offset {
     }
 
     fn check(&self, template: &Request) -> Result<()> {
+        Target::check_distinct(self.targets())?;
         self.targets().try_for_each(|target| target.check_in(template))
     }
 

@@ -60,6 +60,24 @@ impl Request {
         })
     }
 
+    /// The same, but not in double braces: those are some other template's (Mustache in Elasticsearch's search templates).
+    pub(crate) fn asks_for(&self, name: &str) -> bool {
+        const PROBE: &str = "value-that-stands-nowhere-else";
+        let probe = Bindings::new().with(name, PROBE);
+        let Ok(filled) = self.clone().fill(&probe) else { return true };
+        let url = percent_decode_str(filled.url.as_str()).decode_utf8_lossy().into_owned();
+        let headers =
+            filled.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let body = match &filled.body {
+            Some(Body::Json(body)) => vec![body.to_string()],
+            Some(Body::Form(fields)) => fields.iter().map(|(_, value)| value.clone()).collect(),
+            None => Vec::new(),
+        };
+        let braced = format!("{{{PROBE}}}");
+        let mut texts = std::iter::once(url).chain(headers).chain(body);
+        texts.any(|text| text.matches(PROBE).count() > text.matches(&braced).count())
+    }
+
     fn fill_path(&mut self, bindings: &Bindings) -> Result<()> {
         let mut segments = Vec::new();
         let mut is_changed = false;

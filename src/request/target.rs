@@ -180,6 +180,27 @@ impl Target {
             .advice("a request has one body: `into_form` belongs to a form, `into_body` to JSON"))
     }
 
+    /// Refuses two values for one place: the second would take that of the first.
+    pub(crate) fn check_distinct<'a>(targets: impl Iterator<Item = &'a Self>) -> Result<()> {
+        let mut places: Vec<&Place> = Vec::new();
+        for Self { place, .. } in targets {
+            if *place != Place::Merged && places.contains(&place) {
+                let (Place::Query(name)
+                | Place::Body(name)
+                | Place::Form(name)
+                | Place::Header(name)
+                | Place::Placeholder(name)) = place
+                else {
+                    continue;
+                };
+                return Err(Error::config(format!("two values of the paginator go to \"{name}\""))
+                    .advice("give each a place of its own"));
+            }
+            places.push(place);
+        }
+        Ok(())
+    }
+
     /// The name of a placeholder.
     pub(crate) fn placeholder_name(&self) -> Option<&str> {
         match &self.place {

@@ -274,6 +274,7 @@ impl Paginate for Cursor {
     }
 
     fn check(&self, template: &Request) -> Result<()> {
+        Target::check_distinct(self.tokens().map(|token| &token.into))?;
         let behind = self.follow.as_ref().map(|follow| follow.from(template)).transpose()?;
         self.tokens().try_for_each(|token| match &behind {
             // The first request may have what those behind it do not need, and the other way round.

@@ -172,6 +172,8 @@ fn the_shape_of_the_first_answer_may_be_another() {
     assert_eq!(next(&monday, r#"{"first":{"cursor":"a"}}"#).unwrap(), cursor("a"));
     assert_eq!(next(&monday, r#"{"more":{"cursor":"b"}}"#).unwrap(), cursor("b"));
     assert_eq!(next(&monday, r#"{"more":{"cursor":null}}"#).unwrap(), None);
+    let both = r#"{"first":{"cursor":null},"more":{"cursor":"b"}}"#;
+    assert_eq!(next(&monday, both).unwrap(), cursor("b"), "one of them says that there is more");
     assert!(next(&monday, "{}").is_err());
 }
 

@@ -19,7 +19,7 @@ impl Parts {
         let of_window = ["start", "end", "key"].into_iter().map(|name| (name, "say `.window(…)`"));
         let free = of_incremental
             .chain(of_window)
-            .find(|(name, _)| template.mentions(name) && !self.binds(name) && !paginator.binds(name));
+            .find(|(name, _)| template.asks_for(name) && !self.binds(name) && !paginator.binds(name));
         let Some((name, say)) = free else { return Ok(()) };
         let what = format!("{{{name}}} stands in the request, and nothing gives it a value");
         Err(Error::config(what)
