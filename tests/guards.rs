@@ -338,7 +338,7 @@ async fn a_counter_that_cannot_grow_any_further_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn rows_that_are_left_out_do_not_end_a_list_that_goes_on_from_its_rows() {
     // Every seventh of 60 is one of ours; a page has three rows, and often none of ours.
-    let row = |id: u64| json!({"id": id, "kind": if id % 7 == 0 { "a" } else { "b" }});
+    let row = |id: u64| json!({"id": id, "kind": if id.is_multiple_of(7) { "a" } else { "b" }});
     let api = |is_backwards: bool| {
         Scripted::from_fn(move |request, _| {
             let rows: Vec<Value> = match (parameter(request, "after"), is_backwards) {
@@ -364,7 +364,7 @@ async fn rows_that_are_left_out_do_not_end_a_list_that_goes_on_from_its_rows() {
         (ids.collect::<BTreeSet<u64>>(), ended)
     };
     let ours = || Select::path("data").only("kind", "a");
-    let expected = (0..60).filter(|id| id % 7 == 0).collect::<BTreeSet<u64>>();
+    let expected = (0..60_u64).filter(|id| id.is_multiple_of(7)).collect::<BTreeSet<u64>>();
     for select in [ours(), ours().key_as("list")] {
         let came = pull(api(false), select.clone(), Cursor::last_record("id")).await;
         assert_eq!(came, (expected.clone(), None));

@@ -167,7 +167,7 @@ impl SourceBuilder {
         }
         self.limiter.check_cost(settings.cost)?;
         paginator.check(&request)?;
-        self.parts.check_names(&request, &*paginator, settings.incremental.is_some())?;
+        let names = self.parts.check_names(&request, &*paginator, settings.incremental.is_some());
         if let Some(incremental) = &settings.incremental {
             incremental.check()?;
             definition = definition.with("incremental", incremental.definition());
@@ -182,6 +182,8 @@ impl SourceBuilder {
             definition = definition.with("format", format);
         }
         let composition = self.parts.prepare(&request, self.restart_on_expiry, own.as_ref())?;
+        // Behind what says more.
+        names?;
         definition = composition.define(definition);
         composition.check(settings.conditional, settings.incremental.is_some())?;
         let consistency = composition.consistency(paginator.consistency());
