@@ -36,8 +36,9 @@ fn coinbase_app() -> Row {
     Row::new("Coinbase App v2", [Way::new("N", accounts, source)])
 }
 
-/// The next URL, absolute, and without the key (polygon.io/docs: Pagination). The free plan has five requests a minute;
-/// one more is a 429 that does not say for how long.
+/// The next URL, absolute, and without the key; absent at the end (massive.com, as Polygon is called now: "New API
+/// Pagination Patterns", "What is the request limit"). The free plan has five requests a minute; one more is a 429 that does
+/// not say for how long.
 fn polygon() -> Row {
     let minute = Minute::default();
     let tickers = serve(move |asked| {

@@ -27,14 +27,14 @@ fn spotify_limited(asked: &Asked<'_>, limit: &Limit) -> Result<u64, Reply> {
 fn tracks(limit: Limit) -> Scripted {
     serve(move |asked| {
         let size = spotify_limited(asked, &limit)?;
-        asked.at("GET", "/v1/playlists/37i9dQ/tracks")?;
+        asked.at("GET", "/v1/playlists/37i9dQ/items")?;
         asked.asks("market", "DE")?;
         let at = asked.number("offset", 0)?;
         let end = slice(at, size).end;
         let url = |at| {
-            format!("https://api.spotify.com/v1/playlists/37i9dQ/tracks?offset={at}&limit={size}&market=DE")
+            format!("https://api.spotify.com/v1/playlists/37i9dQ/items?offset={at}&limit={size}&market=DE")
         };
-        let items = page(at, size, |n| json!({ "n": n, "track": { "id": format!("t{n}") } }));
+        let items = page(at, size, |n| json!({ "n": n, "item": { "id": format!("t{n}") } }));
         ok(json!({
             "href": url(at), "limit": size, "offset": at, "total": RECORDS, "previous": null,
             "next": (end < RECORDS).then(|| url(end)), "items": items,
@@ -68,7 +68,7 @@ fn artists(limit: Limit) -> Scripted {
 
 /// `next` is absolute and null at the end, beside `offset`, `limit` and `total`; some lists have `cursors.after` in their
 /// place (developer.spotify.com, "API calls", "Get Followed Artists", "Rate Limits": 429 with `Retry-After`; 20, at most
-/// 50 a page).
+/// 50 a page). What a playlist holds is at `/items` since February 2026; it was at `/tracks` ("Migration Guide").
 fn spotify() -> Row {
     let way = |primitive, served: fn(Limit) -> Scripted, source| {
         let limit = Limit::told(12, 17);
@@ -76,7 +76,7 @@ fn spotify() -> Row {
     };
     let source = |name, url: &str| -> SourceBuilder { Source::get(name, url).bearer("BQC.token") };
     let playlist = || {
-        source("tracks", "https://api.spotify.com/v1/playlists/37i9dQ/tracks")
+        source("tracks", "https://api.spotify.com/v1/playlists/37i9dQ/items")
             .query("market", "DE")
             .records("items")
     };

@@ -120,7 +120,8 @@ fn service_now() -> Row {
 }
 
 /// MongoDB Atlas Administration API v2 (github.com/mongodb/openapi): `pageNum` from 1, `itemsPerPage` (100, at most 500),
-/// `links` with `rel: next`, absent at the end, `totalCount`. The version is in `Accept`: without it 406.
+/// `links` with `rel: next`, absent at the end, `totalCount`. The version is in `Accept`: without it 406. A 429 has
+/// `Retry-After` ("Atlas Administration API Rate Limits").
 fn atlas() -> Row {
     let server = || {
         let limit = Limit::told(2, 18);

@@ -1,7 +1,7 @@
 //! Crossref, OpenAlex, arXiv, PubMed.
 
 use super::row::{RECORDS, Row, Way};
-use super::server::{Asked, Limit, answer, ok, page, place, refuse, serve, slice, token};
+use super::server::{Asked, Limit, answer, demand, ok, page, place, refuse, serve, slice, token};
 use headwater::page::{Format, Select};
 use headwater::pages::Fanout;
 use headwater::paginate::{Cursor, End, Offset, PageNumber, Single};
@@ -15,7 +15,8 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// Crossref REST API (github.com/CrossRef/rest-api-doc, "Deep paging with cursors"): `cursor=*`, then `next-cursor`, which
 /// is always there, and has `+`, `/` and `=` in it; the end is a page with fewer items than `rows` (20, at most 1,000).
-/// `X-Rate-Limit-Limit` per `X-Rate-Limit-Interval`. By `offset` one gets no further than 10,000.
+/// `X-Rate-Limit-Limit` per `X-Rate-Limit-Interval` (crossref.org/documentation, "Access and authentication"). By `offset` one
+/// gets no further than 10,000.
 fn crossref() -> Row {
     let limit = Limit::untold(2, 0);
     let hit = limit.clone();
@@ -51,8 +52,10 @@ fn crossref() -> Row {
     Row::new("Crossref", [Way::new("C", server, source).checked(move || hit.kept())])
 }
 
-/// OpenAlex (docs.openalex.org, "Paging", "Rate limits"): `cursor=*`, then `meta.next_cursor`; the last page with results
-/// still has one, and leads to an empty page where it is null. By `page`, up to 10,000. 25 a page, at most 200.
+/// OpenAlex (developers.openalex.org, "Page through results", "Authentication & Rate Limits"): `cursor=*`, then
+/// `meta.next_cursor`; the last page with results still has one, and leads to an empty page where it is null. By `page`, up
+/// to 10,000. 25 a page, at most 100 (`per_page`; it was `per-page`, and 200). Since February 2026 it wants a key. A day has
+/// 10,000 credits, or a dollar, of which a list costs one.
 fn open_alex() -> Row {
     let server = |by_page: bool| {
         let limit = Limit::told(3, 26);
@@ -61,17 +64,20 @@ fn open_alex() -> Row {
             asked.at("GET", "/works")?;
             let told = |reply: Reply, remaining: &str, reset: u64| {
                 reply
-                    .header("x-ratelimit-limit", "100000")
+                    .header("x-ratelimit-limit", "10000")
                     .header("x-ratelimit-remaining", remaining)
-                    .header("x-ratelimit-credits-used", "10")
+                    .header("x-ratelimit-credits-used", "1")
+                    .header("x-ratelimit-cost-usd", "0.0001")
+                    .header("x-ratelimit-limit-usd", "1.0")
                     .header("x-ratelimit-reset", &reset.to_string())
             };
             limit.pass(asked, |wait| {
                 told(Reply::status(429).body(r#"{"error":"Rate limit exceeded"}"#), "0", wait.as_secs())
             })?;
-            asked.only(&["filter", "per-page", if by_page { "page" } else { "cursor" }])?;
+            demand(asked.query("api_key") == Some("key-of-openalex"), 401, "a key is required")?;
+            asked.only(&["filter", "per_page", "api_key", if by_page { "page" } else { "cursor" }])?;
             asked.asks("filter", "has_doi:true")?;
-            let size = asked.size("per-page", 25, 200)?;
+            let size = asked.size("per_page", 25, 100)?;
             let start = match (by_page, asked.query("cursor")) {
                 (true, _) => (asked.number("page", 1)? - 1) * size,
                 (_, Some("*")) => 0,
@@ -87,20 +93,21 @@ fn open_alex() -> Row {
             let results = page(start, size, |n| json!({"id": format!("https://openalex.org/W{n}"), "n": n}));
             let next = (!by_page && !results.is_empty()).then(|| token(start + results.len() as u64));
             let meta = json!({"count": RECORDS, "page": null, "per_page": size, "next_cursor": next});
-            Ok(told(answer(200, json!({"meta": meta, "results": results})), "99990", 3600))
+            Ok(told(answer(200, json!({"meta": meta, "results": results})), "9990", 3600))
         });
         (server, hit)
     };
     let source = || {
         Source::get("works", "https://api.openalex.org/works")
+            .api_key_query("api_key", "key-of-openalex")
             .query("filter", "has_doi:true")
             .records("results")
     };
     let ((cursor, cursor_hit), (number, number_hit)) = (server(false), server(true));
     let by_cursor = source()
-        .query("per-page", "200")
+        .query("per_page", "100")
         .paginate(Cursor::body("meta.next_cursor").into_query("cursor").first("*"));
-    let by_page = source().paginate(PageNumber::new().size("per-page", 200).until(End::total("meta.count")));
+    let by_page = source().paginate(PageNumber::new().size("per_page", 100).until(End::total("meta.count")));
     Row::new(
         "OpenAlex",
         [

@@ -267,7 +267,9 @@ fn asana() -> Row {
 
 /// Monday, "Querying board items" and "Rate limits" (developer.monday.com/api-reference): `items_page` in the board, then
 /// `next_items_page` at the root, by a cursor that lives for 60 minutes and is null at the end; at most 500. The wait of
-/// an exhausted budget is `retry_in_seconds` in the errors. (`items_page` takes the cursor too, at a higher cost.)
+/// an exhausted budget is `retry_in_seconds` in the errors, with status 200; newer versions say 429 and `Retry-After` as well
+/// ("Rate limit improvements", "Updated complexity budget exhausted error"). (`items_page` takes the cursor too, at a higher
+/// cost.)
 fn monday() -> Row {
     let item = |n: u64| json!({"id": (7_000_000 + n).to_string(), "name": format!("item {n}"), "n": n});
     let server = |again: bool| {
@@ -276,10 +278,16 @@ fn monday() -> Row {
         let server = serve(move |asked| {
             asked.at("POST", "/v2")?;
             asked.authorized("eyMonday")?;
-            asked.says("api-version", "2025-04")?;
+            asked.says("api-version", "2025-07")?;
             limit.pass(asked, |wait| {
-                let extensions = json!({"code": "COMPLEXITY_BUDGET_EXHAUSTED", "retry_in_seconds": wait.as_secs(), "status_code": 429});
-                answer(200, json!({"errors": [{"message": "Complexity budget exhausted", "extensions": extensions}]}))
+                let extensions =
+                    json!({"code": "COMPLEXITY_BUDGET_EXHAUSTED", "retry_in_seconds": wait.as_secs()});
+                let body =
+                    json!({"errors": [{"message": "Complexity budget exhausted", "extensions": extensions}]});
+                match again {
+                    true => answer(429, body).header("retry-after", &wait.as_secs().to_string()),
+                    false => answer(200, body),
+                }
             })?;
             let (query, variables) = (asked.body("/query"), asked.body("/variables"));
             let query = query.as_str().unwrap_or_default();
@@ -318,7 +326,7 @@ fn monday() -> Row {
             .variable("boards", [42])
             .variable("limit", 500)
             .api_key_header("authorization", "eyMonday")
-            .header("api-version", "2025-04")
+            .header("api-version", "2025-07")
             .records(records)
             .paginate(paginator)
             .rule(
