@@ -5,14 +5,16 @@ use serde_json::json;
 use super::account::Account;
 use crate::auth::Bearer;
 use crate::error::Result;
+use crate::exchange::{Verdict, When};
 use crate::limit::Limiter;
 use crate::paginate::Cursor;
 use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// Notion: `next_cursor` while `has_more`, 100 a page, three requests a second. A query of a data source stops at 10,000
-/// rows and says that there are no more: that many are a warning in the report, or, with a window, halved
-/// (developers.notion.com, "Pagination", "Request limits").
+/// rows, with `has_more: false`; that some were left out is said in `request_status` only. Then it is an error of kind
+/// `Truncated`, or, with a window, halved (developers.notion.com, "Pagination", "Request limits", "Query large data
+/// sources").
 ///
 /// ```
 /// use headwater::presets::Notion;
@@ -44,6 +46,7 @@ impl Notion {
             .json(json!({ "page_size": 100 }))
             .paginate(Cursor::body("next_cursor").into_body("start_cursor").until_false("has_more"))
             .ceiling(10_000)
+            .rule(When::any().body("request_status.type", "incomplete").means(Verdict::TooMany))
     }
 
     fn versioned(source: SourceBuilder) -> SourceBuilder {

@@ -156,7 +156,14 @@ fn notion_page(rows: &[u64], at: u64, size: u64, ceiling: u64) -> Served {
         .map(|n| json!({ "n": n, "object": "page", "created_time": iso(made(*n)) }))
         .collect();
     let next = (end < known).then(|| token(end));
-    ok(json!({ "object": "list", "results": results, "has_more": next.is_some(), "next_cursor": next }))
+    // Any page may tell that the whole query was cut off.
+    let status = match rows.len() as u64 > ceiling {
+        true => json!({ "type": "incomplete", "incomplete_reason": "query_result_limit_reached" }),
+        false => json!({ "type": "complete" }),
+    };
+    ok(json!({
+        "object": "list", "results": results, "has_more": next.is_some(), "next_cursor": next, "request_status": status,
+    }))
 }
 
 fn notion_query(limit: Limit) -> Scripted {
@@ -182,8 +189,9 @@ fn notion_query(limit: Limit) -> Scripted {
 }
 
 /// A list may be read in the query, a data source in the body; `start_cursor` must be left out at first, not null. The
-/// query of a data source stops quietly at 10,000 rows, with `has_more: false`: so it is cut into windows, and a window
-/// that is full to the ceiling is halved (developers.notion.com, "Pagination", "Request limits").
+/// query of a data source stops at 10,000 rows, with `has_more: false` and, by now, a `request_status` that says so: so it is
+/// cut into windows, and a window that is cut off, or full to the ceiling, is halved (developers.notion.com, "Pagination",
+/// "Request limits", "Query large data sources").
 fn notion() -> Row {
     let (listed, queried) = (Limit::told(6, 3), Limit::told(6, 3));
     let (list_kept, query_kept) = (listed.clone(), queried.clone());
@@ -215,6 +223,7 @@ fn notion() -> Row {
         .header("Notion-Version", "2025-09-03")
         .records("results")
         .paginate(Cursor::body("next_cursor").into_body("start_cursor").until_false("has_more"))
+        .rule(When::any().body("request_status.type", "incomplete").means(Verdict::TooMany))
         .window(Window::time("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z").ceiling(NOTION_CEILING));
     Row::new(
         "Notion",
