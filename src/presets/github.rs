@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::account::Account;
 use crate::auth::{Auth, Bearer};
 use crate::error::Result;
+use crate::exchange::{Verdict, When};
 use crate::limit::Limiter;
 use crate::paginate::{Cursor, LinkHeader};
 use crate::request::Secret;
@@ -59,13 +60,15 @@ impl GitHub {
     }
 
     /// A search: it hands out a thousand rows, however many it finds, so that it needs a
-    /// [`window`](SourceBuilder::window).
+    /// [`window`](SourceBuilder::window). One that took too long and gives what it had found by then (`incomplete_results`) is
+    /// asked for again (docs.github.com, "REST API endpoints for search", "Timeouts and incomplete results").
     pub fn search(&self, name: &str, path: &str) -> SourceBuilder {
         self.rest(name, path)
             .records("items")
             .paginate(LinkHeader::new())
             .ceiling(1000)
             .total_at("total_count")
+            .rule(When::any().body("incomplete_results", true).means(Verdict::Retry))
     }
 
     /// A connection of the GraphQL API, at this path of the answer (`data.repository.issues`). The query has a variable

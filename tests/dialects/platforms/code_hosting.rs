@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater::exchange::{Verdict, When};
 use headwater::pages::Window;
 use headwater::paginate::{Cursor, LinkHeader, PageNumber};
 use headwater::testing::{Reply, Scripted};
@@ -22,7 +23,7 @@ fn issue(number: u64) -> Value {
 }
 
 /// A search hands out a thousand rows, however many it finds, and a 422 behind them: so it is cut into ranges of time,
-/// whose ends are both a part of them. Thirty searches a minute.
+/// whose ends are both a part of them. One that takes too long gives what was found by then. Thirty searches a minute.
 fn search(limit: Limit) -> Scripted {
     serve(move |asked| {
         asked.authorized("Bearer ghp_token")?;
@@ -50,10 +51,13 @@ fn search(limit: Limit) -> Scripted {
             ));
         }
         let at = ((number - 1) * size) as usize;
-        let items: Vec<Value> = found.iter().skip(at).take(size as usize).map(|n| issue(*n)).collect();
+        let took_too_long = asked.nth == 4;
+        let most = if took_too_long { 10 } else { size as usize };
+        let items: Vec<Value> = found.iter().skip(at).take(most).map(|n| issue(*n)).collect();
         let more = (found.len() as u64).min(1000) > number * size;
-        let reply =
-            answer(200, json!({ "total_count": found.len(), "incomplete_results": false, "items": items }));
+        let found =
+            json!({ "total_count": found.len(), "incomplete_results": took_too_long, "items": items });
+        let reply = answer(200, found);
         let q = encoded(q);
         let next = format!(
             "<https://api.github.com/search/issues?q={q}&per_page={size}&page={}>; rel=\"next\"",
@@ -65,7 +69,8 @@ fn search(limit: Limit) -> Scripted {
 
 /// `Link: rel="next"`, whose path is another than the first one's (`/repositories/{id}/…`); sizes above 100 are clamped.
 /// A used-up budget is a 403 with `x-ratelimit-remaining: 0`, the secondary limit a 403 or 429 with `retry-after`
-/// (docs.github.com, "Using pagination in the REST API", "Rate limits for the REST API"). A search ends after 1,000 rows.
+/// (docs.github.com, "Using pagination in the REST API", "Rate limits for the REST API"). A search ends after 1,000 rows, and
+/// may have run out of time before (`incomplete_results`; "REST API endpoints for search").
 fn github() -> Row {
     let (primary, secondary) = (Limit::told(4, 600), Limit::told(7, 60));
     let check = {
@@ -121,6 +126,7 @@ fn github() -> Row {
         .query("per_page", "100")
         .records("items")
         .paginate(LinkHeader::new())
+        .rule(When::any().body("incomplete_results", true).means(Verdict::Retry))
         .window(
             Window::time("2026-01-01", "2026-01-02").inclusive_end().ceiling(1000).total_at("total_count"),
         );

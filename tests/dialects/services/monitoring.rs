@@ -1,5 +1,6 @@
 //! Datadog, PagerDuty, Sentry, New Relic.
 
+use headwater::exchange::{Verdict, When};
 use headwater::pages::Window;
 use headwater::paginate::{Cursor, LinkHeader, Offset, PageNumber};
 use headwater::testing::Reply;
@@ -14,9 +15,9 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 /// Datadog API v2 (docs.datadoghq.com/api/latest; github.com/DataDog/datadog-api-client-python): logs by `page[cursor]`, in
-/// the query or in the body of a search, 10 by default, at most 1,000, `meta.page.after` absent at the end; incidents by
-/// `page[offset]`; users by `page[number]` from 0. Two keys with every request. A 429 has `X-RateLimit-Reset`, in seconds
-/// left.
+/// the query or in the body of a search, 10 by default, at most 1,000, `meta.page.after` absent at the end, and
+/// `meta.status` is `timeout` where not all was searched; incidents by `page[offset]`; users by `page[number]` from 0. Two
+/// keys with every request. A 429 has `X-RateLimit-Reset`, in seconds left.
 fn datadog() -> Row {
     let common = |asked: &Asked<'_>, limit: &Limit| {
         asked.credentials("dd-api-key", "ddApi")?;
@@ -35,13 +36,15 @@ fn datadog() -> Row {
         source.api_key_header("dd-api-key", "ddApi").header("dd-application-key", "ddApp").records("data")
     };
     let log = |n: u64| json!({"id": format!("AQAAA{n}"), "type": "log", "attributes": {"n": n}});
-    let logs = move |start: u64, size: u64| {
-        let mut meta = json!({"status": "done", "elapsed": 12});
+    let logs = move |start: u64, size: u64, in_time: bool| {
+        let mut meta = json!({"status": if in_time { "done" } else { "timeout" }, "elapsed": 12});
         if start + size < RECORDS {
             meta["page"] = json!({"after": token(start + size)});
         }
+        let size = if in_time { size } else { size / 2 };
         ok(json!({"data": page(start, size, log), "meta": meta}))
     };
+    let out_of_time = When::any().body("meta.status", "timeout").means(Verdict::Retry);
 
     let limit = Limit::told(2, 13);
     let events_hit = limit.clone();
@@ -51,11 +54,12 @@ fn datadog() -> Row {
         asked.only(&["filter[query]", "page[limit]", "page[cursor]"])?;
         asked.asks("filter[query]", "service:web")?;
         let start = asked.query("page[cursor]").map_or(Ok(0), place)?;
-        logs(start, asked.size("page[limit]", 10, 1000)?)
+        logs(start, asked.size("page[limit]", 10, 1000)?, asked.nth != 3)
     });
     let events_source = with(Source::get("logs", "https://api.datadoghq.com/api/v2/logs/events"))
         .query("filter[query]", "service:web")
         .query("page[limit]", "500")
+        .rule(out_of_time.clone())
         .paginate(Cursor::body("meta.page.after").into_query("page[cursor]").missing_ends());
 
     let limit = Limit::told(3, 2);
@@ -71,7 +75,7 @@ fn datadog() -> Row {
             _ => 0,
         };
         match asked.body("/page/limit").as_u64().unwrap_or(10) {
-            size @ 1..=1000 => logs(start, size),
+            size @ 1..=1000 => logs(start, size, asked.nth != 4),
             _ => Err(refuse(400, "page.limit must be at most 1000")),
         }
     });
@@ -79,6 +83,7 @@ fn datadog() -> Row {
     let search_source = with(Source::post("logs", "https://api.datadoghq.com/api/v2/logs/events/search"))
         .json(body)
         .repeatable()
+        .rule(out_of_time)
         .paginate(Cursor::body("meta.page.after").into_body("page.cursor").missing_ends());
 
     let limit = Limit::told(4, 5);

@@ -128,7 +128,8 @@ fn scroll() -> Row {
 
 /// Elasticsearch, "Paginate search results" (elastic.co/docs/reference/elasticsearch/rest-apis/paginate-search-results):
 /// `from` and `size` (10) in the body; beyond `index.max_result_window`, 10,000, a 400. Then a range on a key, halved where
-/// it has more.
+/// it has more. What some shards did not give in time is left out, with `timed_out` and status 200, unless
+/// `allow_partial_search_results=false` makes it an error ("Search API").
 fn from_size() -> Row {
     let search = |window: u64, limit: Limit| {
         serve(move |asked| {
@@ -154,12 +155,18 @@ fn from_size() -> Row {
             }
             let (start, end) = (number("/query/range/at/gte", 0)?, number("/query/range/at/lt", u64::MAX)?);
             let found: Vec<u64> = (0..RECORDS).filter(|n| (start..end).contains(&(1000 * n))).collect();
-            let mut answer = hits(&found[(from as usize).min(found.len())..], size, false);
+            let timed_out = asked.nth == 4;
+            if timed_out && asked.query("allow_partial_search_results") == Some("false") {
+                return Err(refuse(503, "search_phase_execution_exception"));
+            }
+            let there: Vec<u64> = found.iter().skip(from as usize).take(size as usize).copied().collect();
+            let shown: Vec<u64> = there.into_iter().filter(|n| !timed_out || n % 2 == 0).collect();
+            let mut answer = hits(&shown, size, false);
             answer["total"]["value"] = found.len().into();
-            ok(json!({"took": 3, "timed_out": false, "hits": answer}))
+            ok(json!({"took": 3, "timed_out": timed_out, "hits": answer}))
         })
     };
-    let url = "https://es.example.com:9200/logs/_search";
+    let url = "https://es.example.com:9200/logs/_search?allow_partial_search_results=false";
     let offset = |size: u64| {
         let offset = Offset::new(size).offset_into(Target::body("from")).limit_into(Target::body("size"));
         offset.until_total("hits.total.value")
