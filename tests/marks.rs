@@ -6,6 +6,7 @@ use headwater::exchange::{Verdict, When};
 use headwater::incremental::Incremental;
 use headwater::pages::{Fanout, Window};
 use headwater::paginate::{Cursor, Delta, PageNumber, Single};
+use headwater::request::Target;
 use headwater::sink::Memory;
 use headwater::testing::{Reply, Scripted};
 use headwater::{Error, ErrorKind, Pipeline, RetryPolicy, Source, SourceBuilder};
@@ -362,4 +363,90 @@ async fn of_a_parent_that_is_listed_twice_nothing_is_lost_whichever_child_ends_l
             assert_eq!(all.len(), 4, "broken {broken}, late first {late_is_first}: {all:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_of_another_field_is_not_taken_for_one_of_this() {
+    let api = Scripted::from_fn(|_, _| {
+        Reply::json(
+            r#"[{"id":1,"k":1,"n":1,"m":9},{"id":2,"k":2,"n":50,"m":8},{"id":3,"k":3,"n":100,"m":7}]"#,
+        )
+    });
+    let source =
+        |rules: Incremental| list(&api, "s", "https://h.example/items?since={since}").incremental(rules);
+    for other in [
+        Incremental::by("m").integer().key("id"),
+        Incremental::by("n").string().key("id"),
+        Incremental::by("n").integer().key("k"),
+        Incremental::by("n").integer(),
+        by_number().exclusive(),
+    ] {
+        let sink = Memory::new();
+        assert_eq!(run(&sink, source(by_number())).await.unwrap(), 3);
+        let error = run(&sink, source(other.clone())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DefinitionChanged, "{other:?}");
+        assert!(error.to_string().contains("field of the mark"), "{error}");
+        assert_eq!(run(&sink, source(by_number().until(1000))).await.unwrap(), 0);
+        assert_eq!(run(&sink, source(by_number().lookback_by(60))).await.unwrap(), 0, "nothing comes twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_child_has_kept_no_longer_counts_when_it_keeps_nothing() {
+    let content = Arc::new(Mutex::new("a"));
+    let served = content.clone();
+    let api = Scripted::from_fn(move |request, _| {
+        if request.url().path() == "/parents" {
+            return Reply::json(r#"[{"id":1}]"#);
+        }
+        match *served.lock().unwrap() {
+            "a" if request.headers().get("if-none-match").is_some_and(|tag| tag == "\"a\"") => {
+                Reply::status(304)
+            }
+            "a" => Reply::json(r#"[{"is":"a"}]"#).header("etag", "\"a\""),
+            other => Reply::json(format!(r#"[{{"is":"{other}"}}]"#)),
+        }
+    });
+    let source = || {
+        let parents = list(&api, "parents", "https://h.example/parents");
+        list(&api, "s", "https://h.example/{id}").conditional().fanout(Fanout::over(parents).bind("id", "id"))
+    };
+    let sink = Memory::new();
+    let mut counts = Vec::new();
+    for now in ["a", "a", "b", "a", "a"] {
+        *content.lock().unwrap() = now;
+        counts.push(run(&sink, source()).await.unwrap());
+    }
+    assert_eq!(counts, [1, 0, 1, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parents_field_that_looks_like_a_placeholder_is_sent_as_it_is() {
+    let of = |value: &'static str| {
+        Scripted::from_fn(move |request, _| match request.url().path() {
+            "/parents" => Reply::json(json!([{ "id": value }]).to_string()),
+            _ => Reply::json(r#"[{"id":1,"n":1}]"#),
+        })
+    };
+    for value in ["{since}", "{until}", "a{since}b", "{{since}", "{id}"] {
+        let api = of(value);
+        let source = || {
+            let parents = list(&api, "parents", "https://h.example/parents");
+            list(&api, "s", "https://h.example/{id}?q={id}&since={since}")
+                .incremental(by_number())
+                .fanout(Fanout::over(parents).bind("id", "id"))
+        };
+        let sink = Memory::new();
+        assert_eq!(run(&sink, source()).await.unwrap(), 1, "{value}");
+        assert_eq!(run(&sink, source()).await.unwrap(), 0);
+        let asked: url::Url = api.urls()[3].parse().unwrap();
+        let pairs: Vec<(String, String)> = asked.query_pairs().into_owned().collect();
+        assert_eq!(pairs, [("q".into(), value.to_owned()), ("since".into(), "1".into())]);
+    }
+    let api = of("a{after}b");
+    let parents = list(&api, "parents", "https://h.example/parents");
+    let cursor = Cursor::body("next").into_target(Target::placeholder("after")).missing_ends();
+    let source = list(&api, "s", "https://h.example/items?q={id}&after={after}").paginate(cursor);
+    let error = run(&Memory::new(), source.fanout(Fanout::over(parents).bind("id", "id"))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Record, "the position would be put into it: {error}");
 }

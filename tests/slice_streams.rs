@@ -533,8 +533,11 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
             "finer than the format",
         ),
         (base(URL).window(Window::ids(0..9).total_at("total")), "without a `ceiling`"),
-        (base(URL).fanout(Fanout::over(parents()).bind("id", "id")), "{id} does not stand"),
-        (base(URL).fanout(Fanout::over(parents())), "binds nothing"),
+        (
+            base("https://api.example.com/rows").fanout(Fanout::over(parents()).bind("id", "id")),
+            "{id} does not stand",
+        ),
+        (base("https://api.example.com/rows").fanout(Fanout::over(parents())), "binds nothing"),
         (
             base("https://api.example.com/{id}")
                 .fanout(Fanout::over(parents()).bind_joined("id", "id", 5, ",").copy("a", "b")),

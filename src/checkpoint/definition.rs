@@ -8,6 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The part of a source that pulls one range and keeps no mark for the next run.
 pub(crate) const RANGE: &str = "range";
 
+/// The part that says what a mark for the next run is of. Older checkpoints lack it.
+pub(crate) const MARK: &str = "mark";
+
 /// The parts of a source's definition, each as a hash: enough to say which part has changed, and nothing
 /// that could hold a secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,9 +51,20 @@ impl Definition {
     /// The parts that are not the same in the other, by name.
     pub fn changes<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
         let parts: BTreeSet<&'a String> = self.0.keys().chain(other.0.keys()).collect();
-        let changed = |part: &&'a String| self.0.get(*part) != other.0.get(*part);
+        let changed = |part: &&'a String| !is_of_a_mark(part) && self.0.get(*part) != other.0.get(*part);
         parts.into_iter().filter(changed).map(String::as_str).collect()
     }
+
+    /// Whether a mark that was kept by one of them would be read by the other as one of something else.
+    pub(crate) fn marks_differ(&self, other: &Self) -> bool {
+        let mut marks = self.0.iter().filter(|(part, _)| is_of_a_mark(part));
+        marks.any(|(part, hash)| other.0.get(part).is_some_and(|other| other != hash))
+    }
+}
+
+/// Of the source, or of a parent's.
+fn is_of_a_mark(part: &str) -> bool {
+    part.trim_start_matches("parent ") == MARK
 }
 
 fn hash(text: &str) -> String {

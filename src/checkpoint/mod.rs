@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use definition::Definition;
-pub(crate) use definition::RANGE;
+pub(crate) use definition::{MARK, RANGE};
 pub use file::FileStore;
 pub use memory::MemoryStore;
 

@@ -10,7 +10,7 @@ use futures::stream::{self, FusedStream, Stream, Unfold};
 use super::fetch::{Fetch, Step};
 use super::{PageStream, Paged, Slice};
 use crate::auth::Auth;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::{Exchange, Rule, Rules, Secrets, Signals};
 use crate::hints::Signal;
 use crate::mark::Mark;
@@ -142,24 +142,45 @@ impl Pages {
     ///
     /// A value that cannot stand where it would go comes out as the stream's first item.
     pub fn within(self, slice: &Slice) -> Self {
+        self.within_with(slice, &Bindings::new())
+    }
+
+    /// The same, with what else is bound. What is filled in is not filled again: so it is filled at once.
+    pub(crate) fn within_with(self, slice: &Slice, others: &Bindings) -> Self {
         let name = slice.describe();
+        let mut bindings = others.clone();
+        for (name, value) in slice.bindings().iter() {
+            bindings.insert(name, value.clone());
+        }
         self.change(|fetch| {
             fetch.mark = slice.mark().clone();
             fetch.slice = (!name.is_empty()).then(|| name.into());
         })
-        .bind(slice.bindings())
+        .bind(&bindings)
     }
 
     /// Fills the template; see [`Request::fill`].
     ///
-    /// A value that cannot stand where it would go comes out as the stream's first item.
+    /// A value that cannot stand where it would go comes out as the stream's first item; so does one that has a
+    /// placeholder of the paginator's in it.
     pub fn bind(self, bindings: &Bindings) -> Self {
-        self.change(|fetch| match fetch.template.clone().fill(bindings) {
-            Ok(filled) => {
-                fetch.exchange.written = written_credentials(&filled);
-                fetch.template = filled;
+        self.change(|fetch| {
+            let (template, paginator) = (&fetch.template, &fetch.paginator);
+            let later =
+                |name: &str| bindings.get(name).is_none() && paginator.binds(name) && template.mentions(name);
+            if let Some((name, inner)) = bindings.name_in_a_value(later) {
+                let what =
+                    format!("a value for {{{name}}} has {{{inner}}} in it, which stands for a position");
+                fetch.wrong = Some(Error::new(ErrorKind::Record, what));
+                return;
             }
-            Err(error) => fetch.wrong = Some(error),
+            match fetch.template.clone().fill(bindings) {
+                Ok(filled) => {
+                    fetch.exchange.written = written_credentials(&filled);
+                    fetch.template = filled;
+                }
+                Err(error) => fetch.wrong = Some(error),
+            }
         })
     }
 

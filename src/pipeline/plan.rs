@@ -93,10 +93,13 @@ fn is_of_the_list(part: &str) -> bool {
 /// What a finished run has kept for the next one, which must be of the same list: with the mark of another, what lies
 /// below it would never come.
 fn kept_of(mut last: Checkpoint, now: &Definition, accept_changes: bool) -> Result<Checkpoint> {
-    let changes: Vec<&str> =
+    let mut changes: Vec<&str> =
         last.definition.changes(now).into_iter().filter(|part| is_of_the_list(part)).collect();
-    if changes.is_empty() {
+    if changes.is_empty() && !last.definition.marks_differ(now) {
         return Ok(last);
+    }
+    if last.definition.marks_differ(now) {
+        changes.push("the field of the mark, its key, or `exclusive()`");
     }
     // They are of one URL (RFC 9110 §8.8), and without them the page is asked for as a whole.
     last.mark.validators = None;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -101,24 +102,29 @@ impl Bindings {
     pub(super) fn next<'t>(&self, text: &'t str, encoded: bool) -> Option<Found<'t, '_>> {
         let mut from = 0;
         loop {
-            let (open, inside) = brace(text, from, '{', encoded)?;
-            let (close, after) = brace(text, inside, '}', encoded)?;
+            let (close, after) = brace(text, from..text.len(), '}', encoded)?;
             // The innermost pair counts.
-            if let Some((inner, _)) = brace(text, inside, '{', encoded)
-                && inner < close
-            {
-                from = inner;
-                continue;
-            }
-            let name = match encoded {
-                true => percent_decode_str(&text[inside..close]).decode_utf8_lossy(),
-                false => Cow::Borrowed(&text[inside..close]),
-            };
-            if let Some((name, value)) = self.0.get_key_value(&*name) {
-                return Some(Found { before: &text[..open], name, value, after: &text[after..] });
+            if let Some((open, inside)) = brace(text, from..close, '{', encoded) {
+                let name = match encoded {
+                    true => percent_decode_str(&text[inside..close]).decode_utf8_lossy(),
+                    false => Cow::Borrowed(&text[inside..close]),
+                };
+                if let Some((name, value)) = self.0.get_key_value(&*name) {
+                    return Some(Found { before: &text[..open], name, value, after: &text[after..] });
+                }
             }
             from = after;
         }
+    }
+
+    /// A name that stands for something, in a value that is none: filled in, it would be taken for a part of the template.
+    pub(crate) fn name_in_a_value(&self, stands: impl Fn(&str) -> bool) -> Option<(&str, String)> {
+        self.iter().find_map(|(name, value)| {
+            let text = text_of(value);
+            let names = text.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+            let found = names.map(|(inner, _)| inner).find(|inner| stands(inner))?.to_owned();
+            Some((name, found))
+        })
     }
 
     /// Fills the strings of a document; false if the document itself is a name without a value.
@@ -182,13 +188,13 @@ impl Found<'_, '_> {
     }
 }
 
-/// The next brace from a place on: where it begins, and where it ends.
-fn brace(text: &str, from: usize, brace: char, encoded: bool) -> Option<(usize, usize)> {
-    let hex = if brace == '{' { b'b' } else { b'd' };
-    let bytes = text.as_bytes();
-    (from..bytes.len()).find_map(|at| match &bytes[at..] {
+/// The first closing brace of a part of a text, or the last opening one: where it begins, and where it ends.
+fn brace(text: &str, mut part: Range<usize>, brace: char, encoded: bool) -> Option<(usize, usize)> {
+    let (hex, bytes) = (if brace == '{' { b'b' } else { b'd' }, text.as_bytes());
+    let at = |at: usize| match bytes.get(at..)? {
         [byte, ..] if *byte == brace as u8 => Some((at, at + 1)),
         [b'%', b'7', digit, ..] if encoded && digit.eq_ignore_ascii_case(&hex) => Some((at, at + 3)),
         _ => None,
-    })
+    };
+    if brace == '{' { part.rev().find_map(at) } else { part.find_map(at) }
 }

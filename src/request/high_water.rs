@@ -29,6 +29,9 @@ pub(crate) struct Level {
     /// The records from this value (less the lookback) up: their place in the order, and a hash of their key.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub(crate) seen: Arc<Vec<(i64, u64)>>,
+    /// Down to which place in the order they are all there; a larger lookback of later days reaches no deeper at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reach: Option<i64>,
 }
 
 impl HighWater {
@@ -53,7 +56,7 @@ impl HighWater {
         let is_of_both =
             |entry: &&(i64, u64)| !is_remembered(entry) || high.seen.binary_search(entry).is_ok();
         let seen = low.seen.iter().filter(is_of_both).copied().collect();
-        let level = Level { value: low.value.clone(), seen: Arc::new(seen) };
+        let level = Level { value: low.value.clone(), seen: Arc::new(seen), reach: low.reach };
         Some(Self { since: Some(level), ..Self::default() })
     }
 }

@@ -84,11 +84,13 @@ impl Keeper {
         let next = finished.next_run();
         let next = match self.of_this_run.get(&key) {
             Some(first) => first.or_lower(&next),
+            // What it had is what it began with, and of no use any more.
+            None if next == Mark::start() && self.kept.before.contains_key(&key) => next,
             None if next == Mark::start() => {
                 // Another one of its name may have seen more.
                 if finished.high.is_some() && self.of_this_run.len() < MOST {
                     self.of_this_run.insert(key, Arc::new(next));
-                    self.new += usize::from(!self.kept.before.contains_key(&key));
+                    self.new += 1;
                 }
                 return Ok(());
             }
@@ -175,7 +177,7 @@ mod tests {
     }
 
     fn up_to(value: u64, seen: &[(i64, u64)]) -> Mark {
-        let level = Level { value: value.into(), seen: Arc::new(seen.to_vec()) };
+        let level = Level { value: value.into(), seen: Arc::new(seen.to_vec()), reach: None };
         Mark {
             next: None,
             high: Some(HighWater { top: Some(level), ..HighWater::default() }),

@@ -35,12 +35,18 @@ impl Incremental {
         }
     }
 
-    /// Whether a value lies below where a run began, by more than the lookback.
-    pub(super) fn is_below(&self, value: &Value, since: &Value) -> bool {
-        match (self.kind, self.order(value), self.order(since)) {
-            (Kind::Text, ..) => self.compare(value, since) == Ordering::Less,
-            (_, Some(order), Some(since)) => order < since.saturating_sub(self.lookback),
-            _ => false,
+    /// Where a run begins: at the mark, less the lookback, as far as it is known what earlier runs have taken there.
+    pub(super) fn start(&self, level: &Level) -> Option<i64> {
+        let order = self.order(&level.value).filter(|_| self.kind != Kind::Text)?;
+        let reach = level.reach.unwrap_or(i64::MIN).min(order);
+        Some(order.saturating_sub(self.lookback).max(reach))
+    }
+
+    /// Whether a value lies below where a run begins.
+    pub(super) fn is_below(&self, value: &Value, since: &Level) -> bool {
+        match (self.start(since), self.order(value)) {
+            (Some(start), Some(order)) => order < start,
+            _ => self.kind == Kind::Text && self.compare(value, &since.value) == Ordering::Less,
         }
     }
 }
@@ -92,7 +98,7 @@ impl Tide {
 
     /// Whether a value lies below all that the run is about.
     pub(super) fn is_below(&self, value: &Value) -> bool {
-        self.since.as_ref().is_some_and(|since| self.rules.is_below(value, &since.value))
+        self.since.as_ref().is_some_and(|since| self.rules.is_below(value, since))
     }
 
     /// Takes a record with this value and identity, unless it is known, or out of the range.
@@ -118,11 +124,6 @@ impl Tide {
             return Ok(false);
         }
         let order = self.rules.order(value);
-        // What lies at a mark that no later moment caps does not come again.
-        let is_mark = order == self.floor && self.top.as_ref() == Some(value);
-        if self.rules.exclusive && self.rules.lookback == 0 && is_mark {
-            return Ok(true);
-        }
         if self.is_near(order, Some(value)) {
             self.seen.push((self.rules.order(value).unwrap_or_default(), hash));
             self.here.insert(hash);
@@ -178,8 +179,18 @@ impl Tide {
         let what =
             format!("{} records are at the mark, above it, or less than the lookback below", self.kept);
         Err(Error::new(ErrorKind::Record, what).advice(
-            "take a finer field or a shorter lookback, and none whose times lie in the future; if the API leaves out what is at the mark, say `exclusive()`",
+            "take a finer field or a shorter lookback, and no field whose times lie in the future; of numbers and strings, if the API leaves out what is at the mark, say `exclusive()`",
         ))
+    }
+
+    /// Down to where all that was taken is known.
+    fn reach(&self) -> Option<i64> {
+        let floor = self.floor.filter(|_| self.rules.kind != Kind::Text)?;
+        // Of what does not come again nothing is remembered.
+        let forgets = self.rules.exclusive && self.rules.lookback == 0 && self.began.is_none();
+        let reach = if forgets { floor.saturating_add(1) } else { floor.saturating_sub(self.rules.lookback) };
+        let start = self.since.as_ref().and_then(|since| self.rules.start(since));
+        Some(reach.max(start.unwrap_or(i64::MIN)))
     }
 
     /// What stands behind the page.
@@ -195,7 +206,7 @@ impl Tide {
         let mut seen: Vec<(i64, u64)> = before.chain(here).copied().collect();
         seen.sort_unstable();
         seen.dedup();
-        HighWater { top: Some(Level { value: top, seen: Arc::new(seen) }), ..water }
+        HighWater { top: Some(Level { value: top, seen: Arc::new(seen), reach: self.reach() }), ..water }
     }
 }
 
@@ -362,6 +373,25 @@ mod tests {
     }
 
     #[test]
+    fn a_lookback_that_grows_takes_nothing_twice() {
+        let list = |late: &[(i64, &'static str)]| -> Vec<(Value, &'static str)> {
+            let all = [(0, "a"), (50, "b"), (100, "c")].into_iter().chain(late.iter().copied());
+            all.map(|(n, id)| (json!(n), id)).collect()
+        };
+        let rules = |lookback| Incremental::by("n").integer().key("id").lookback_by(lookback);
+        let (_, water) = run(&rules(0), HighWater::default(), &list(&[]));
+        let (taken, water) = run(&rules(60), water, &list(&[(70, "before it was there"), (110, "d")]));
+        assert_eq!(taken, ["d"]);
+        let (taken, water) = run(&rules(60), water, &list(&[(105, "late"), (120, "e")]));
+        assert_eq!(taken, ["late", "e"]);
+        let late = [(70, "too early"), (105, "late"), (115, "again late"), (120, "e")];
+        let (taken, water) = run(&rules(60), water, &list(&late));
+        assert_eq!(taken, ["again late"]);
+        let (taken, _) = run(&rules(10), water, &list(&[(111, "new"), (120, "e"), (115, "again late")]));
+        assert_eq!(taken, ["new"], "a smaller one needs no less than is known");
+    }
+
+    #[test]
     fn strings_rise_byte_by_byte() {
         let rules = Incremental::by("id").string();
         let (_, water) =
@@ -382,9 +412,5 @@ mod tests {
         assert_eq!(tide.water().top.unwrap().seen.len(), 1);
         let full = (0..).find_map(|number| tide.take(&json!(100_000), &number.to_string()).err()).unwrap();
         assert_eq!(full.kind(), ErrorKind::Record);
-        let mut after = Tide::new(Incremental::by("at").exclusive(), HighWater::default());
-        after.begins(Timestamp(i64::MAX));
-        assert!((0..3000).all(|number| after.take(&json!("2026-05-17"), &number.to_string()).unwrap()));
-        assert!(after.seen.is_empty(), "what does not come again need not be known");
     }
 }

@@ -134,7 +134,8 @@ impl Incremental {
     }
 
     /// Asks for this time before the mark as well, for records that arrive late. Up to a million records of that time
-    /// are remembered, as a hash each, so that none of them is taken twice.
+    /// are remembered, as a hash each, so that none of them is taken twice. One that is made larger reaches its depth when
+    /// the mark has moved on by as much, for what lay deeper is not remembered.
     pub fn lookback(mut self, time: Duration) -> Self {
         self.lookback = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         self
@@ -174,7 +175,7 @@ impl Incremental {
     /// What `{since}` and `{until}` stand for in a run that begins at a mark.
     pub(crate) fn bindings(&self, mark: &Mark) -> Bindings {
         let bindings = Bindings::new().declare("since").declare("until");
-        let since = self.begin(mark).since.map(|level| self.less_lookback(&level.value));
+        let since = self.begin(mark).since.map(|level| self.first(&level));
         let bindings = match since {
             Some(value) => bindings.with("since", value),
             None => bindings,
@@ -185,15 +186,15 @@ impl Incremental {
         }
     }
 
-    fn less_lookback(&self, value: &Value) -> Value {
-        match (self.kind, self.order(value)) {
-            (Kind::Timestamp, Some(order)) if self.lookback > 0 => {
-                Timestamp(order.saturating_sub(self.lookback)).like(value)
+    /// What a run asks for first.
+    fn first(&self, level: &Level) -> Value {
+        let value = &level.value;
+        match (self.kind, self.start(level)) {
+            (Kind::Timestamp, Some(start)) if self.lookback > 0 => Timestamp(start).like(value),
+            (Kind::Integer, Some(start)) if self.lookback > 0 && value.is_string() => {
+                Value::String(start.to_string())
             }
-            (Kind::Integer, Some(order)) if self.lookback > 0 => {
-                let less = order.saturating_sub(self.lookback);
-                if value.is_string() { Value::String(less.to_string()) } else { less.into() }
-            }
+            (Kind::Integer, Some(start)) if self.lookback > 0 => start.into(),
             _ => value.clone(),
         }
     }
@@ -201,7 +202,7 @@ impl Incremental {
     /// What a run begins with, from the mark that it begins at.
     pub(super) fn begin(&self, mark: &Mark) -> HighWater {
         let known = mark.high.clone().unwrap_or_default();
-        let first = || self.since.clone().map(|value| Level { value, seen: Default::default() });
+        let first = || self.since.clone().map(|value| Level { value, seen: Default::default(), reach: None });
         match known.since {
             Some(_) if !self.backfill => known,
             _ => HighWater { since: first(), ..known },
@@ -235,6 +236,13 @@ impl Incremental {
         format!(
             "{by} {kind} key {key:?} until {until:?} lookback {lookback} {exclusive} {descending} {missing:?}"
         )
+    }
+
+    /// What a mark is of: with other words for it, an old one says nothing. How far it is looked back is no part of it, for a
+    /// mark knows how far that leads.
+    pub(crate) fn mark_definition(&self) -> String {
+        let Self { by, kind, key, exclusive, .. } = self;
+        format!("{by} {kind} key {key:?} exclusive {exclusive}")
     }
 
     /// Where a backfill begins, which no mark says.

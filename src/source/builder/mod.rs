@@ -19,7 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::{Shared, Source, Start, Started, name};
 use crate::auth::Auth;
-use crate::checkpoint::{Definition, RANGE};
+use crate::checkpoint::{Definition, MARK, RANGE};
 use crate::error::{Error, Result};
 use crate::exchange::{Rule, Secrets, Signals};
 use crate::limit::Limiter;
@@ -171,6 +171,7 @@ impl SourceBuilder {
         if let Some(incremental) = &settings.incremental {
             incremental.check()?;
             definition = definition.with("incremental", incremental.definition());
+            definition = definition.with(MARK, incremental.mark_definition());
             if let Some(range) = incremental.range_definition() {
                 definition = definition.with(RANGE, range);
             }

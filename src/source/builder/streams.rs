@@ -72,7 +72,9 @@ impl Streams {
     pub(super) fn pages(&self, transport: &Arc<dyn Transport>, slice: &Slice) -> BoxPages {
         let settings = &self.settings;
         let mut pages = Pages::with_parts(transport.clone(), self.request.clone(), self.paginator.clone());
-        pages = pages.named(self.name.clone()).within(slice).rules(settings.rules.iter().cloned());
+        let grown = settings.incremental.as_ref().map(|incremental| incremental.bindings(slice.mark()));
+        pages = pages.named(self.name.clone()).within_with(slice, &grown.unwrap_or_default());
+        pages = pages.rules(settings.rules.iter().cloned());
         if let Some(auth) = &self.auth {
             pages = pages.shared_auth(auth.clone());
         }
@@ -103,9 +105,6 @@ impl Streams {
         pages = pages.format(settings.format.clone());
         if settings.no_content_ends {
             pages = pages.no_content_ends();
-        }
-        if let Some(incremental) = &settings.incremental {
-            pages = pages.bind(&incremental.bindings(slice.mark()));
         }
         let pages = pages.rate_limit(self.limiter.clone()).cost(settings.cost).retry(self.retry.clone());
         let pages: BoxPages = match &self.limit {
