@@ -450,3 +450,58 @@ async fn a_parents_field_that_looks_like_a_placeholder_is_sent_as_it_is() {
     let error = run(&Memory::new(), source.fanout(Fanout::over(parents).bind("id", "id"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Record, "the position would be put into it: {error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn nor_when_a_run_has_failed_before_its_first_page() {
+    let fails = Arc::new(Mutex::new(false));
+    let failing = fails.clone();
+    let api = Scripted::from_fn(move |request, _| match request.url().path() {
+        _ if *failing.lock().unwrap() => Reply::status(403),
+        "/a" => Reply::json(r#"[{"id":1,"n":100}]"#),
+        _ => Reply::json(r#"[{"id":1,"n":1},{"id":2,"n":200}]"#),
+    });
+    let source = |path: &str| {
+        list(&api, "s", &format!("https://h.example/{path}?since={{since}}")).incremental(by_number())
+    };
+    let sink = Memory::new();
+    // One that never got a page, and began with nothing, may be mended.
+    *fails.lock().unwrap() = true;
+    run(&sink, source("wrong")).await.unwrap_err();
+    *fails.lock().unwrap() = false;
+    run(&sink, source("a")).await.unwrap();
+    *fails.lock().unwrap() = true;
+    run(&sink, source("a")).await.unwrap_err();
+    *fails.lock().unwrap() = false;
+    let error = run(&sink, source("b")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DefinitionChanged, "{error}");
+    assert_eq!(run(&sink, source("a")).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_goes_on_does_not_begin_earlier_than_it_did() {
+    let api = Scripted::from_fn(|_, _| Reply::json(r#"[{"id":1}]"#));
+    let day = |number: u64| std::time::UNIX_EPOCH + std::time::Duration::from_secs(86_400 * number);
+    let of =
+        |window: Window| list(&api, "s", "https://h.example/items?start={start}&end={end}").window(window);
+    let from = |start: &str, today: u64| of(Window::time(start, "now").as_of(day(today)).continue_from_end());
+    let sink = Memory::new();
+    run(&sink, from("1970-01-05", 10)).await.unwrap();
+    let error = run(&sink, of(Window::ids(0..9).continue_from_end())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DefinitionChanged, "a time is no id: {error}");
+    let error = run(&sink, from("1970-01-02", 11)).await.unwrap_err();
+    assert!(error.to_string().contains("begins before"), "{error}");
+    run(&sink, from("1970-01-07", 12)).await.unwrap();
+    assert!(api.urls()[1].contains("start=1970-01-11") && api.urls()[1].contains("end=1970-01-13"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_before_the_first_beginning_is_not_looked_back_to() {
+    let api = Scripted::from_fn(|_, _| Reply::json(r#"[{"id":1,"n":50},{"id":2,"n":100},{"id":3,"n":150}]"#));
+    let source = || {
+        let source = list(&api, "s", "https://h.example/items?since={since}&until={until}");
+        source.incremental(by_number().lookback_by(60).since(100))
+    };
+    assert_eq!(run(&Memory::new(), source()).await.unwrap(), 2);
+    assert_eq!(run(&Memory::new(), source().backfill(100, 150)).await.unwrap(), 1);
+    assert!(api.urls().iter().all(|url| url.contains("since=100")), "{:?}", api.urls());
+}

@@ -76,7 +76,12 @@ pub(super) async fn plan(
                 if begun && !changes.is_empty() && !accept_changes {
                     return Err(changed(name, &changes, &checkpoint));
                 }
-                if checkpoint.is_finished() { Step::Skip(checkpoint) } else { Step::Resume(checkpoint) }
+                match begun {
+                    _ if checkpoint.is_finished() => Step::Skip(checkpoint),
+                    true => Step::Resume(checkpoint),
+                    // But it may have begun with what a run of the old one has kept.
+                    false => Step::Resume(kept_of(checkpoint, definition, accept_changes)?),
+                }
             }
         });
     }
@@ -99,15 +104,15 @@ fn kept_of(mut last: Checkpoint, now: &Definition, accept_changes: bool) -> Resu
         return Ok(last);
     }
     if last.definition.marks_differ(now) {
-        changes.push("the field of the mark, its key, or `exclusive()`");
+        changes.push("the field of the mark, its key, `exclusive()`, or what the window counts");
     }
     // They are of one URL (RFC 9110 §8.8), and without them the page is asked for as a whole.
     last.mark.validators = None;
-    if accept_changes || now.is_a_range() || last.mark.next_run() == Mark::start() {
+    let kept = if last.is_finished() { last.mark.next_run() } else { last.mark.anew() };
+    if accept_changes || now.is_a_range() || kept == Mark::start() {
         return Ok(last);
     }
-    let what =
-        format!("{} changed, and the run {} has kept a mark for this one", changes.join(", "), last.run);
+    let what = format!("{} changed, and a finished run has kept a mark for this one", changes.join(", "));
     let name = last.source.as_str().into();
     Err(Error::new(ErrorKind::DefinitionChanged, what)
         .advice("give the source another name, or use another folder: then it is pulled from the beginning; in code, `accept_changed_definitions()` goes on from the mark all the same")

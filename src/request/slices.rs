@@ -50,6 +50,9 @@ pub(crate) struct RangeAhead {
     /// Where this run ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<i64>,
+    /// Where the first run began, if each goes on where the last one ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first: Option<i64>,
     /// The halves of slices that were too large; the next one is the last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) halves: Vec<(i64, i64)>,
@@ -218,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_as_it_was_and_knows_only_what_is_left() {
-        let range = RangeAhead { from: 5, to: Some(9), until: Some(9), halves: vec![(3, 4)] };
+        let halves = vec![(3, 4)];
+        let range = RangeAhead { from: 5, to: Some(9), until: Some(9), halves, ..RangeAhead::default() };
         let ahead = Ahead::Range(range);
         let open = Open { slice: Piece::Range(1, 3), mark: fan_out() };
         let nested = Mark::at(Position::Slices(Arc::new(Progress {

@@ -202,7 +202,11 @@ impl Incremental {
     /// What a run begins with, from the mark that it begins at.
     pub(super) fn begin(&self, mark: &Mark) -> HighWater {
         let known = mark.high.clone().unwrap_or_default();
-        let first = || self.since.clone().map(|value| Level { value, seen: Default::default(), reach: None });
+        // What lies before the first beginning is not looked back to.
+        let reach = |value: &Value| self.order(value).filter(|_| self.kind != Kind::Text);
+        let first = || {
+            self.since.clone().map(|value| Level { reach: reach(&value), value, seen: Default::default() })
+        };
         match known.since {
             Some(_) if !self.backfill => known,
             _ => HighWater { since: first(), ..known },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{BoxPages, Prepared, SourceBuilder};
 use crate::auth::Auth;
-use crate::checkpoint::Definition;
+use crate::checkpoint::{Definition, MARK};
 use crate::error::{Error, Result};
 use crate::exchange::Secrets;
 use crate::mark::Mark;
@@ -162,6 +162,9 @@ impl Composition {
     pub(super) fn define(&self, mut definition: Definition) -> Definition {
         if let Some(window) = &self.window {
             definition = definition.with("window", window.definition());
+            if let Some(mark) = window.mark_definition() {
+                definition = definition.with(MARK, mark);
+            }
         }
         if let Some((parent, fanout)) = &self.fanout {
             definition =

@@ -41,6 +41,7 @@ pub(super) struct WindowFeed {
     from: i64,
     to: i64,
     until: i64,
+    first: Option<i64>,
     halves: Vec<(i64, i64)>,
 }
 
@@ -48,10 +49,18 @@ impl WindowFeed {
     /// Begins at the start, or goes on with what had not begun. `now` is asked for once in a run.
     pub(super) fn new(layout: Layout, ahead: Option<&Ahead>, now: impl Fn() -> SystemTime) -> Result<Self> {
         let ahead = match ahead {
-            None => RangeAhead { from: layout.from, ..RangeAhead::default() },
+            None => {
+                let first = layout.continues.then_some(layout.from);
+                RangeAhead { from: layout.from, first, ..RangeAhead::default() }
+            }
             Some(Ahead::Range(ahead)) => ahead.clone(),
             Some(Ahead::Parents(_)) => return Err(Error::config("the position is one of a fan-out")),
         };
+        if layout.continues && ahead.first.is_some_and(|first| layout.from < first) {
+            let what = "the window begins before what its first run has pulled, and it goes on where the last one ended";
+            return Err(Error::config(what)
+                .advice("pull what lies before by a source of another name, with a window of its own"));
+        }
         let end = || match (layout.to, &layout.counts) {
             (Some(end), _) => end,
             (None, Counts::Time { unit, .. }) => {
@@ -63,7 +72,8 @@ impl WindowFeed {
         // The clock may have been set back.
         let to = ahead.to.unwrap_or_else(end).max(ahead.from);
         let until = ahead.until.unwrap_or(to);
-        Ok(Self { from: ahead.from, to, until, halves: ahead.halves, layout })
+        let RangeAhead { from, first, halves, .. } = ahead;
+        Ok(Self { from, to, until, first, halves, layout })
     }
 
     fn next(&mut self) -> Option<(i64, i64)> {
@@ -96,6 +106,7 @@ impl Feed for WindowFeed {
             from: self.from,
             to: Some(self.to),
             until: Some(self.until),
+            first: self.first,
             halves: self.halves.clone(),
         })
     }
@@ -139,7 +150,7 @@ impl Feed for WindowFeed {
     }
 
     fn after(&self, _: &Kept) -> Option<Position> {
-        let ahead = RangeAhead { from: self.until, ..RangeAhead::default() };
+        let ahead = RangeAhead { from: self.until, first: self.first, ..RangeAhead::default() };
         self.layout.continues.then(|| {
             Position::Slices(Arc::new(Progress {
                 ahead: Ahead::Range(ahead),

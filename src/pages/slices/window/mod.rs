@@ -164,7 +164,10 @@ impl Window {
     }
 
     /// Lets the next run begin where this one ended, so that windows alone give an incremental pull of what was
-    /// created. By default each run pulls the whole range.
+    /// created. By default each run pulls the whole range. A start that is moved back is an error then.
+    ///
+    /// What the server has for a time must be there when that time is over: now is by the clock of this machine, and what
+    /// is late does not come any more. Where clocks differ, or records are late, end earlier: `as_of(now - lag)`.
     pub fn continue_from_end(mut self) -> Self {
         self.continues = true;
         self
@@ -262,6 +265,15 @@ impl Window {
             Span::Keys(keys) => format!("keys {}", serde_json::json!(keys)),
         };
         if self.inclusive_end { format!("{range}, inclusive end") } else { range }
+    }
+
+    /// What its end is of, where the next run begins.
+    pub(crate) fn mark_definition(&self) -> Option<&'static str> {
+        self.continues.then_some(match self.range {
+            Span::Time(..) => "time",
+            Span::Ids(_) => "ids",
+            Span::Keys(_) => "keys",
+        })
     }
 
     fn layout(&self) -> Result<Layout> {
