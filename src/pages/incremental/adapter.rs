@@ -12,7 +12,7 @@ use pin_project::pin_project;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::level::Tide;
+use super::tide::Tide;
 use super::{Incremental, Missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meter::Meter;

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod level;
+mod tide;
 
 use std::fmt;
 use std::time::Duration;
