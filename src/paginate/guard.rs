@@ -60,7 +60,10 @@ impl Guard {
     pub(crate) fn resume(&mut self, trail: &Trail, first: &Position) {
         self.trail = trail.clone();
         self.seen.extend(self.trail.positions.iter().chain(&self.trail.trap));
-        self.note(first);
+        // It was noted when it was the next one: a run that is broken off at each page must not fill the trail with it.
+        if self.trail.positions.last() != Some(&hash(first)) {
+            self.note(first);
+        }
     }
 
     /// The short memory, for the mark.
@@ -207,6 +210,22 @@ mod tests {
         let mut rerun = Guard::default();
         rerun.resume(&trail, &at("b"));
         assert_eq!(rerun.position(&at("a")).unwrap_err().kind(), ErrorKind::Cycle);
+    }
+
+    #[test]
+    fn a_run_that_is_broken_off_at_each_page_remembers_as_many_positions_as_one_that_is_not() {
+        let at = |number: usize| Position::Cursor(number.to_string());
+        let mut trail = Trail::default();
+        for number in 0..TRAIL {
+            let mut guard = Guard::default();
+            guard.resume(&trail, &at(number));
+            guard.position(&at(number + 1)).unwrap();
+            trail = guard.trail();
+        }
+        let mut rerun = Guard::default();
+        rerun.resume(&trail, &at(TRAIL));
+        assert_eq!(trail.positions.len(), TRAIL);
+        assert!((1..TRAIL).all(|number| rerun.seen.contains(&hash(&at(number)))));
     }
 
     #[test]
