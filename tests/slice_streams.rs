@@ -516,6 +516,7 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
     for (source, why) in [
         (base("https://api.example.com/?from={start}").window(Window::ids(0..9)), "{end} does not stand"),
         (base("https://api.example.com/").window(Window::keys(["a"])), "{key} does not stand"),
+        (base("https://api.example.com/{key}").window(Window::keys(["a", "b", "a"])), "\"a\" is there twice"),
         (base(URL).window(Window::ids(std::ops::Range { start: 9, end: 0 })), "ends before it begins"),
         (base(URL).window(Window::ids(0..9).every(day)), "the window counts ids"),
         (base(URL).window(Window::ids(0..9).every(0)), "one id or more"),

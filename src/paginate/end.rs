@@ -59,7 +59,8 @@ impl End {
     }
 
     /// When as many rows have come as the number at this path says. (For [`Offset`](super::Offset), when the offset has
-    /// reached it.)
+    /// reached it.) A number that the answer itself goes beyond, 0 with rows beside it, is an error: some APIs say so where
+    /// they have not counted.
     pub fn total(path: impl Into<String>) -> Self {
         Self::new(Reason::Total(At::Body(path.into())))
     }

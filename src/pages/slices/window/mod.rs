@@ -4,6 +4,7 @@ mod feed;
 mod grid;
 mod time;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -251,6 +252,14 @@ impl Window {
     /// Says what is wrong with it.
     pub(crate) fn check(&self) -> Result<()> {
         self.limit()?;
+        if let Span::Keys(keys) = &self.range {
+            let mut seen = HashSet::new();
+            if let Some(twice) = keys.iter().find(|key| !seen.insert(*key)) {
+                return Err(Error::config(format!(
+                    "the key {twice:?} is there twice, and so would its records be"
+                )));
+            }
+        }
         self.layout().map(|_| ())
     }
 
