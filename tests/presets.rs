@@ -2,15 +2,19 @@
 
 #[path = "dialects/mod.rs"]
 mod dialects;
+#[path = "support/pulled.rs"]
+mod pulled;
 
 use dialects::{Verdict, rows};
-use headwater::SourceBuilder;
 use headwater::auth::Bearer;
 use headwater::pages::{TimeFormat, Window};
 use headwater::presets::{
     Airtable, Discord, GitHub, GitLab, Google, HubSpot, Intercom, Jira, MicrosoftGraph, Notion, Okta,
     Salesforce, Shopify, Slack, Stripe, Zendesk,
 };
+use headwater::testing::{Reply, Scripted};
+use headwater::{ErrorKind, SourceBuilder};
+use pulled::pulled;
 use serde_json::json;
 
 const GITHUB: &str = "query($owner: String!, $after: String) { repository(owner: $owner, name: \"hello\") {
@@ -179,6 +183,26 @@ async fn each_preset_pulls_its_api_exactly_once() {
         wrong.extend(fault.map(|fault| format!("{api} {name}: {fault}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_of_what_was_searched_for_is_no_success() {
+    let drive = Google::new(Bearer::new("ya29.token").unwrap()).list("x", "/drive/v3/files", "files");
+    let github = GitHub::new("ghp_token").unwrap().search("x", "/search/issues").query("q", "is:open");
+    let notion = Notion::new("ntn_token").unwrap().query("x", "ds_1");
+    for (source, body, kind) in [
+        (drive, r#"{"files":[{"id":1}],"incompleteSearch":true}"#, ErrorKind::Truncated),
+        (github, r#"{"total_count":1,"items":[{"id":1}],"incomplete_results":true}"#, ErrorKind::Status),
+        (
+            notion,
+            r#"{"results":[{"id":1}],"has_more":false,"next_cursor":null,"request_status":{"type":"incomplete"}}"#,
+            ErrorKind::Truncated,
+        ),
+    ] {
+        let api = Scripted::from_fn(move |_, _| Reply::json(body));
+        let (records, error) = pulled(source.transport(api)).await;
+        assert_eq!((records, error.map(|error| error.kind())), (0, Some(kind)), "{body}");
+    }
 }
 
 #[test]

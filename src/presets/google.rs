@@ -31,7 +31,8 @@ impl Google {
         Self(Account::new("https://www.googleapis.com", auth, Limiter::unlimited()))
     }
 
-    /// A list, by its URL (or its path at www.googleapis.com), with the path of its records.
+    /// A list, by its URL (or its path at www.googleapis.com), with the path of its records. A search of several drives that
+    /// could not search them all is an error, if `incompleteSearch` is among the `fields` that are asked for.
     pub fn list(&self, name: &str, url: &str, records: impl Into<Select>) -> SourceBuilder {
         self.source(name, url, records).paginate(Self::token())
     }
@@ -56,6 +57,7 @@ impl Google {
         let limited =
             |reason: &str| When::status(403).body("error.errors.*.reason", reason).means(Verdict::Wait);
         let reasons = ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"];
-        self.0.get(name, url).records(records).rules(reasons.map(limited))
+        let incomplete = When::any().body("incompleteSearch", true).means(Verdict::TooMany);
+        self.0.get(name, url).records(records).rules(reasons.map(limited)).rule(incomplete)
     }
 }

@@ -1,6 +1,7 @@
 //! Workday, ServiceNow, MongoDB Atlas.
 
 use headwater::Source;
+use headwater::exchange::{Verdict, When};
 use headwater::paginate::{End, LinkHeader, NextUrl, Offset, PageNumber};
 use headwater::testing::Reply;
 use serde_json::{Value, json};
@@ -50,7 +51,8 @@ fn table() -> Vec<Option<u64>> {
 
 /// ServiceNow, Table API (docs.servicenow.com, "Table API", "Inbound REST API rate limiting"): `sysparm_offset` and
 /// `sysparm_limit` (10,000) count the rows *before* the access rules take out some, so a page may be short or empty and
-/// not the last. `Link` has the next page; `X-Total-Count` counts what is hidden, too. A 429 has `Retry-After`.
+/// not the last. `Link` has the next page; `X-Total-Count` counts what is hidden, too. A 429 has `Retry-After`. A query that
+/// takes too long breaks off in the middle of a 200, with `status: failure` (github.com/gflewis/sndml3/issues/38).
 fn service_now() -> Row {
     let server = || {
         let limit = Limit::told(4, 35);
@@ -70,7 +72,10 @@ fn service_now() -> Row {
             asked.asks("sysparm_query", "active=true^ORDERBYsys_id")?;
             let (size, start) = (asked.number("sysparm_limit", 10_000)?, asked.number("sysparm_offset", 0)?);
             let table = table();
-            let shown = table.iter().skip(start as usize).take(size as usize).flatten();
+            // The body has begun, and with it the status 200, when the time for it is over.
+            let cancelled = asked.nth == 6;
+            let most = if cancelled { 7 } else { size as usize };
+            let shown = table.iter().skip(start as usize).take(most).flatten();
             let shown: Vec<Value> =
                 shown.map(|n| json!({"sys_id": format!("{n:032x}"), "n": n.to_string()})).collect();
             let all = table.len() as u64;
@@ -88,9 +93,12 @@ fn service_now() -> Row {
                 links.push(link("next", start + size));
             }
             links.push(link("last", (all - 1) / size * size));
-            Ok(answer(200, json!({"result": shown}))
-                .header("link", &links.join(","))
-                .header("x-total-count", &all.to_string()))
+            let mut body = json!({ "result": shown });
+            if cancelled {
+                body["error"] = json!({"message": "Transaction cancelled: maximum execution time exceeded"});
+                body["status"] = json!("failure");
+            }
+            Ok(answer(200, body).header("link", &links.join(",")).header("x-total-count", &all.to_string()))
         });
         (server, hit)
     };
@@ -98,6 +106,7 @@ fn service_now() -> Row {
         Source::get("incidents", "https://acme.service-now.com/api/now/table/incident")
             .basic("admin", "pw")
             .query("sysparm_query", "active=true^ORDERBYsys_id")
+            .rule(When::any().body("status", "failure").means(Verdict::Retry))
             .records("result")
     };
     let ((first, first_hit), (second, second_hit)) = (server(), server());
