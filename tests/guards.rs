@@ -173,6 +173,17 @@ async fn a_total_that_changes_between_pages_is_believed_as_it_is() {
         let below = pull(list(total, 60), until()).await;
         assert_eq!((below.numbers.len(), below.ended), (20, Err(ErrorKind::Truncated)));
     }
+    // Nothing at all, behind what has come: that the list has been emptied just now is less likely than that the server has
+    // failed to look.
+    let failed = Scripted::from_fn(|request, nth| {
+        let there = if nth == 3 { 0 } else { 35 };
+        let data = rows(there, parameter(request, "offset").unwrap_or(0), 10);
+        Reply::json(json!({ "data": data, "total": there }).to_string())
+    });
+    let nothing = pull(failed.clone(), until()).await;
+    assert_eq!((nothing.numbers.len(), nothing.ended), (20, Err(ErrorKind::Truncated)));
+    let none_of_none = pull(list(|_| 0, 0), until()).await;
+    assert_eq!((none_of_none.numbers.len(), none_of_none.ended), (0, Ok(())));
     let pages = Scripted::from_fn(|request, _| {
         let number = parameter(request, "page").unwrap();
         Reply::json(json!({"data": rows(60, 10 * (number - 1), 10), "pages": 3 - number}).to_string())

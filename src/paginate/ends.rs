@@ -126,9 +126,10 @@ impl Ends {
         Ok(more)
     }
 
-    /// Accepts a page without rows as the end, unless there is more.
+    /// Accepts a page without rows as the end, unless there is more. A server that has failed to look may find them the next
+    /// time.
     pub(super) fn without_rows(&self, more: More) -> Result<()> {
-        more.deny("a page without rows")
+        more.deny("a page without rows").map_err(Error::once)
     }
 
     /// Whether the next position is this one again, and that is the end.
@@ -179,6 +180,12 @@ impl Ends {
             let what = format!("by the count there are {count} {unit}, and by the answer at least {least}");
             return Err(Error::new(ErrorKind::Truncated, what).advice(
                 "the count is of something else, or was not made: end the source by something else",
+            ));
+        }
+        if count == 0 && answer.rows_before > 0 {
+            let what = format!("by the count there are no {unit}, and {} rows have come", answer.rows_before);
+            return Err(Error::new(ErrorKind::Truncated, what).once().advice(
+                "the server has not looked, or the list was emptied while it was read: run it again",
             ));
         }
         Ok(match count.saturating_sub(done) {

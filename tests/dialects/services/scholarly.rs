@@ -118,7 +118,8 @@ fn open_alex() -> Row {
 }
 
 /// arXiv API (info.arxiv.org/help/api/user-manual.html): `start` and `max_results` (10, at most 2,000, and 30,000 in all);
-/// Atom, whose `opensearch:totalResults` is a text node with a namespace. Three seconds between two requests.
+/// Atom, whose `opensearch:totalResults` is a text node with a namespace. Three seconds between two requests. Now and then a
+/// feed is empty that should not be (github.com/lukasschwab/arxiv.py, `UnexpectedEmptyPageError`).
 fn arxiv() -> Row {
     let last = std::sync::Mutex::new(None::<tokio::time::Instant>);
     let server = serve(move |asked| {
@@ -132,6 +133,11 @@ fn arxiv() -> Row {
         asked.asks("search_query", "cat:hep-ex")?;
         asked.asks("sortBy", "submittedDate")?;
         let (size, start) = (asked.size("max_results", 10, 2000)?, asked.number("start", 0)?);
+        let (total, size) = match asked.nth {
+            3 => (0, 0),
+            5 => (RECORDS, 0),
+            _ => (RECORDS, size),
+        };
         let entries: String = slice(start, size)
             .map(|n| {
                 format!(
@@ -140,11 +146,11 @@ fn arxiv() -> Row {
                 )
             })
             .collect();
-        let total = "xmlns:opensearch=\"http://a9.com/-/spec/opensearch/1.1/\"";
+        let namespace = "xmlns:opensearch=\"http://a9.com/-/spec/opensearch/1.1/\"";
         let feed = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n  <title type=\"html\">ArXiv Query</title>\n  \
-             <opensearch:totalResults {total}>{RECORDS}</opensearch:totalResults>\n  \
-             <opensearch:startIndex {total}>{start}</opensearch:startIndex>\n{entries}</feed>\n"
+             <opensearch:totalResults {namespace}>{total}</opensearch:totalResults>\n  \
+             <opensearch:startIndex {namespace}>{start}</opensearch:startIndex>\n{entries}</feed>\n"
         );
         Ok(Reply::status(200).header("content-type", "application/atom+xml; charset=UTF-8").body(feed))
     });
