@@ -95,7 +95,7 @@ fn a_map_gives_its_values_with_their_keys() {
     json(
         bars.clone(),
         r#"{"bars":{"A":[1],"\u0041":[2]}}"#,
-        "NotJson: the record path stands in the document twice at line 1 column 17",
+        "NotJson: the record path stands in the document twice at line 1 column 26",
     );
     let keyed = bars.key_as("symbol");
     json(

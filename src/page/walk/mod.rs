@@ -2,51 +2,55 @@
 //! what stands at the paths that the paginator wants to see.
 //!
 //! Nothing is copied and nothing is turned into a number or a string: what comes out are [`Span`]s of the
-//! body. `serde_json`'s `RawValue` gives them; it validates without recursion, so that a document nested a
-//! million deep costs no stack. Only the paths down to the records are walked by name.
+//! body. Only the paths down to the records are walked by name; the rest is passed over without recursion, so that a
+//! document nested a million deep costs no stack.
 
 mod arrays;
 mod key;
 mod outline;
 mod plan;
+mod scan;
 
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use memchr::{memchr_iter, memrchr};
+use serde::de::{Error as _, IgnoredAny};
 
 use super::JsonPath;
 pub(crate) use arrays::array_paths;
-use key::{Key, decoded, is_about_element};
+use key::{decoded, is_about_element};
 pub(crate) use outline::{Found, Match, Outline, Span, Traced};
 use plan::Node;
 pub(crate) use plan::{Plan, Route, Shape, Step};
+use scan::{Fault, Scanner};
 
 impl Plan {
     /// Walks a whole document.
     pub(crate) fn walk(&self, body: &str) -> Result<Outline, serde_json::Error> {
-        // Asked what is there, `serde_json` refuses numbers that it has no type for, and half surrogate pairs. Such
-        // a document is walked once more, by what values begin with.
-        self.walk_by(body, false).or_else(|_| self.walk_by(body, true))
-    }
-
-    fn walk_by(&self, body: &str, by_text: bool) -> Result<Outline, serde_json::Error> {
         let mut outline =
             Outline { routes: vec![Traced::default(); self.routes], captures: vec![None; self.captures] };
-        let mut document = serde_json::Deserializer::from_str(body);
-        let place = Place {
-            base: body.as_ptr() as usize,
-            by_text,
-            elements: self.shape == Shape::Elements,
-            key: None,
-            span: None,
-            in_each: false,
-        };
-        Walk { node: &self.root, outline: &mut outline, place }.deserialize(&mut document)?;
-        document.end()?;
+        let place = Place { elements: self.shape == Shape::Elements, key: None, in_each: false };
+        let mut text = Scanner::new(body);
+        let walk = Walk { node: &self.root, outline: &mut outline, place };
+        walk.value(&mut text).and_then(|()| text.end()).map_err(|fault| explain(fault, body, text.at()))?;
         Ok(outline)
     }
+}
+
+/// Says what is wrong with a document, and where. What no grammar allows, `serde_json` explains.
+#[cold]
+fn explain(fault: Fault, body: &str, at: usize) -> serde_json::Error {
+    let what = match fault {
+        Fault::Twice(what) => what,
+        Fault::NotJson => match serde_json::from_str::<IgnoredAny>(body) {
+            Err(error) => return error,
+            Ok(_) => "not one valid JSON document",
+        },
+    };
+    let before = &body.as_bytes()[..at.min(body.len())];
+    let line = memchr_iter(b'\n', before).count() + 1;
+    let column = before.len() - memrchr(b'\n', before).map_or(0, |end| end + 1);
+    serde_json::Error::custom(format!("{what} at line {line} column {column}"))
 }
 
 /// The text of what stands at one path of a JSON document.
@@ -55,7 +59,8 @@ pub(crate) fn find<'t>(path: &JsonPath, document: &'t str) -> Result<Option<&'t 
     Ok(outline.captures.first().copied().flatten().map(|span| span.of(document)))
 }
 
-const TWICE: &str = "the record path stands in the document twice";
+const TWICE: Fault = Fault::Twice("the record path stands in the document twice");
+const READ_TWICE: Fault = Fault::Twice("a path that the paginator reads stands in the document twice");
 
 struct Walk<'a> {
     node: &'a Node,
@@ -66,41 +71,25 @@ struct Walk<'a> {
 /// How a walk has come here.
 #[derive(Clone, Copy)]
 struct Place {
-    base: usize,
-    by_text: bool,
     elements: bool,
     key: Option<Span>,
-    /// Where the value stands, if that is known.
-    span: Option<Span>,
     in_each: bool,
-}
-
-impl Place {
-    fn span_of(self, text: &str) -> Span {
-        let start = text.as_ptr() as usize - self.base;
-        Span { start: start as u32, end: (start + text.len()) as u32 }
-    }
 }
 
 impl<'a> Walk<'a> {
     fn at<'b>(&'b mut self, node: &'b Node) -> Walk<'b> {
-        Walk { node, outline: &mut *self.outline, place: Place { span: None, ..self.place } }
+        Walk { node, outline: &mut *self.outline, place: self.place }
     }
 
     /// Walks one of several items, and notes the routes that lead nowhere in it.
-    fn item<E>(
-        &mut self,
-        node: &'a Node,
-        key: Option<Span>,
-        walk: impl FnOnce(Walk<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn item(&mut self, node: &'a Node, key: Option<Span>, text: &mut Scanner<'_>) -> Result<(), Fault> {
         for route in &node.through {
             self.outline.routes[*route].arrived = false;
         }
         let mut below = self.at(node);
         below.place.key = key.or(below.place.key);
         below.place.in_each = true;
-        walk(below)?;
+        below.value(text)?;
         for route in &node.through {
             let traced = &mut self.outline.routes[*route];
             traced.lost += u64::from(!traced.arrived);
@@ -109,38 +98,115 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Walks a value whose text is there already.
-    fn value(mut self, raw: &RawValue) -> Result<(), serde_json::Error> {
-        let (node, text) = (self.node, raw.get());
-        let span = self.place.span_of(text);
-        self.place.span = Some(span);
+    /// Walks the value that comes next, to its end.
+    fn value(mut self, text: &mut Scanner<'_>) -> Result<(), Fault> {
+        let node = self.node;
+        let first = text.peek()?;
+        let start = text.at();
+        let found = match first {
+            b'{' if node.has_each() || !node.children.is_empty() => self.members(text)?,
+            b'[' if node.any.is_some() || !node.children.is_empty() || !node.ends.is_empty() => {
+                self.items(text)?
+            }
+            first => {
+                text.skip()?;
+                match first {
+                    b'{' => Found::Object,
+                    b'[' => Found::Array(Vec::new()),
+                    b'"' => Found::Scalar("a string"),
+                    b't' | b'f' => Found::Scalar("a boolean"),
+                    b'n' => Found::Null,
+                    _ => Found::Scalar("a number"),
+                }
+            }
+        };
+        let end = text.at();
+        let span = Span::new(start, end);
         for index in &node.captures {
             if self.outline.captures[*index].replace(span).is_some() {
-                return Err(serde_json::Error::custom(
-                    "a path that the paginator reads stands in the document twice",
-                ));
+                return Err(READ_TWICE);
             }
         }
-        let first = text.as_bytes().first();
-        if let (Some(child), false) = (node.text, matches!(first, Some(b'{' | b'['))) {
-            self.at(&node.children[child].1).value(raw)?;
+        // An element is one item, and if it has nothing else, it is its own text.
+        if let (Some(child), false) = (node.text, matches!(first, b'{' | b'[')) {
+            text.go_to(start);
+            self.at(&node.children[child].1).value(text)?;
         }
-        if let (Some(any), true) = (&node.any, self.place.elements && first != Some(&b'[')) {
-            self.item(any, None, |walk| walk.value(raw))?;
+        if let (Some(any), true) = (&node.any, self.place.elements && first != b'[') {
+            text.go_to(start);
+            self.item(any, None, text)?;
         }
-        match first {
-            Some(b'"') => self.end(Found::Scalar("a string")),
-            Some(b'-' | b'0'..=b'9') => self.end(Found::Scalar("a number")),
-            Some(b't' | b'f') => self.end(Found::Scalar("a boolean")),
-            Some(b'n') => self.end(Found::Null),
-            Some(b'{') if node.children.is_empty() && !node.has_each() => self.end(Found::Object),
-            Some(b'[') if node.children.is_empty() && !node.has_each() && node.ends.is_empty() => Ok(()),
-            _ => serde_json::Deserializer::from_str(text).deserialize_any(self),
+        self.end(found, node.whole.then_some(span))
+    }
+
+    fn members(&mut self, text: &mut Scanner<'_>) -> Result<Found, Fault> {
+        let node = self.node;
+        let mut keys = HashSet::new();
+        // An element is one item, and has attributes and text besides its children.
+        let any = node.any.as_deref().filter(|_| !self.place.elements);
+        let mut more = text.enter(b'}')?;
+        while more {
+            let key = text.key()?;
+            let child = node.named(key);
+            let is_new = match child {
+                _ if node.has_each() => keys.insert(decoded(key)),
+                Some(child) if self.place.in_each && !child.through.is_empty() => keys.insert(decoded(key)),
+                _ => true,
+            };
+            if !is_new {
+                return Err(TWICE);
+            }
+            let start = text.at();
+            let is_value = !self.place.elements || !is_about_element(key);
+            let values = node.values.as_deref().filter(|_| is_value);
+            if let Some(child) = child {
+                self.at(child).value(text)?;
+            }
+            for each in any.into_iter().chain(values) {
+                text.go_to(start);
+                self.item(each, Some(text.span_of(key)), text)?;
+            }
+            if text.at() == start {
+                text.skip()?;
+            }
+            more = text.more(b'}')?;
         }
+        Ok(Found::Object)
+    }
+
+    fn items(&mut self, text: &mut Scanner<'_>) -> Result<Found, Fault> {
+        let node = self.node;
+        let mut spans = Vec::new();
+        let mut more = text.enter(b']')?;
+        for index in 0_usize.. {
+            if !more {
+                break;
+            }
+            text.peek()?;
+            let start = text.at();
+            let child = node.numbered(index);
+            match (child, &node.any) {
+                (None, None) => text.skip()?,
+                (child, any) => {
+                    if let Some(child) = child {
+                        self.at(child).value(text)?;
+                    }
+                    if let Some(any) = any {
+                        text.go_to(start);
+                        self.item(any, None, text)?;
+                    }
+                }
+            }
+            if !node.ends.is_empty() {
+                spans.push(Span::new(start, text.at()));
+            }
+            more = text.more(b']')?;
+        }
+        Ok(Found::Array(spans))
     }
 
     /// Notes what stands here.
-    fn end<E: serde::de::Error>(self, found: Found) -> Result<(), E> {
+    fn end(self, found: Found, span: Option<Span>) -> Result<(), Fault> {
         let Self { node, outline, place } = self;
         // A list of elements is no parent: it has to be gone through with `*`. Neither is a text: it may be a message.
         if place.elements && !matches!(found, Found::Array(_) | Found::Scalar(_)) {
@@ -155,7 +221,7 @@ impl<'a> Walk<'a> {
             for route in each.iter().flat_map(|node| &node.through) {
                 let traced = &mut outline.routes[*route];
                 if !place.in_each && std::mem::replace(&mut traced.met, true) {
-                    return Err(E::custom(TWICE));
+                    return Err(TWICE);
                 }
                 traced.arrived = true;
                 traced.wrong = traced.wrong.or(wrong);
@@ -166,10 +232,10 @@ impl<'a> Walk<'a> {
             let traced = &mut outline.routes[route];
             // Behind a `*` there may be many; what stands twice in one of them was found on the way.
             if !place.in_each && !traced.matches.is_empty() {
-                return Err(E::custom(TWICE));
+                return Err(TWICE);
             }
             traced.arrived = true;
-            traced.matches.push(Match { found, span: place.span, key: place.key });
+            traced.matches.push(Match { found, span, key: place.key });
             Ok(())
         };
         for route in others {
@@ -183,113 +249,22 @@ impl Node {
     fn has_each(&self) -> bool {
         self.any.is_some() || self.values.is_some()
     }
-}
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<(), D::Error> {
-        if !self.node.whole && !self.place.by_text {
-            return document.deserialize_any(self);
+    /// The child of a key, as the key stands in the document.
+    fn named(&self, key: &str) -> Option<&Self> {
+        if self.children.is_empty() {
+            return None;
         }
-        let raw = <&RawValue as serde::Deserialize>::deserialize(document)?;
-        self.value(raw).map_err(D::Error::custom)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON document")
+        let name = decoded(key);
+        self.children.iter().find(|(other, _)| *other == name).map(|(_, node)| node)
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let node = self.node;
-        let twice = || A::Error::custom(TWICE);
-        let mut keys = HashSet::new();
-        while let Some((child, key)) = map.next_key_seed(Key(&node.children))? {
-            let child = child.map(|index| &node.children[index].1);
-            if !node.has_each() {
-                let Some(child) = child else {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                };
-                if self.place.in_each && !child.through.is_empty() && !keys.insert(decoded(key)) {
-                    return Err(twice());
-                }
-                map.next_value_seed(self.at(child))?;
-                continue;
-            }
-            if !keys.insert(decoded(key)) {
-                return Err(twice());
-            }
-            let span = Some(self.place.span_of(key));
-            let raw = map.next_value::<&RawValue>()?;
-            if let Some(child) = child {
-                self.at(child).value(raw).map_err(A::Error::custom)?;
-            }
-            // An element is one item, and has attributes and text besides its children.
-            let any = node.any.as_deref().filter(|_| !self.place.elements);
-            let is_value = !self.place.elements || !is_about_element(key);
-            let values = node.values.as_deref().filter(|_| is_value);
-            for each in any.into_iter().chain(values) {
-                self.item(each, span, |walk| walk.value(raw)).map_err(A::Error::custom)?;
-            }
-        }
-        self.end(Found::Object)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        let node = self.node;
-        let mut spans = Vec::new();
-        if node.children.is_empty() && node.any.is_none() {
-            if node.ends.is_empty() {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-            } else {
-                while let Some(raw) = seq.next_element::<&RawValue>()? {
-                    spans.push(self.place.span_of(raw.get()));
-                }
-            }
-            return self.end(Found::Array(spans));
-        }
-        for index in 0_usize.. {
-            let Some(raw) = seq.next_element::<&RawValue>()? else { break };
-            if !node.ends.is_empty() {
-                spans.push(self.place.span_of(raw.get()));
-            }
-            if let Some((_, child)) = node.children.iter().find(|(name, _)| *name == index.to_string()) {
-                self.at(child).value(raw).map_err(A::Error::custom)?;
-            }
-            if let Some(any) = &node.any {
-                self.item(any, None, |walk| walk.value(raw)).map_err(A::Error::custom)?;
-            }
-        }
-        self.end(Found::Array(spans))
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        self.end(Found::Null)
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        self.end(Found::Scalar("a boolean"))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
-        self.end(Found::Scalar("a number"))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
-        self.end(Found::Scalar("a number"))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        self.end(Found::Scalar("a number"))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
-        self.end(Found::Scalar("a string"))
+    /// The child of an index.
+    fn numbered(&self, index: usize) -> Option<&Self> {
+        let is_it = |name: &str| {
+            name.parse() == Ok(index) && (name == "0" || name.starts_with(|c: char| matches!(c, '1'..='9')))
+        };
+        self.children.iter().find(|(name, _)| is_it(name)).map(|(_, node)| node)
     }
 }
 

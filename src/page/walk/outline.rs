@@ -8,6 +8,10 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
     pub(crate) fn of(self, body: &str) -> &str {
         &body[self.start as usize..self.end as usize]
     }

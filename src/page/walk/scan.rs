@@ -1,0 +1,386 @@
+//! JSON text (RFC 8259), gone through value by value: where each of them ends, and that it is one.
+//!
+//! Every byte is looked at once. Nothing is built, nothing is decoded, and nesting costs a bit a level, not stack.
+
+use super::Span;
+
+/// What is wrong with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    NotJson,
+    /// It is JSON, and means two things at once.
+    Twice(&'static str),
+}
+
+type Scanned<T> = Result<T, Fault>;
+
+/// A place in a text. What lies before it has been validated.
+#[derive(Debug, Clone)]
+pub(super) struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+    nesting: Nesting,
+}
+
+impl<'t> Scanner<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, at: 0, nesting: Nesting::default() }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Goes to where a value begins that was already gone through, or to its end.
+    pub(super) fn go_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// Passes over blanks, and gives what comes then: by its first byte it is known what a value is.
+    pub(super) fn peek(&mut self) -> Scanned<u8> {
+        self.at = blanks(self.text.as_bytes(), self.at);
+        self.text.as_bytes().get(self.at).copied().ok_or(Fault::NotJson)
+    }
+
+    /// Passes the bracket that a value begins with. Says whether there is anything before the one that ends it.
+    pub(super) fn enter(&mut self, close: u8) -> Scanned<bool> {
+        self.at += 1;
+        if self.peek()? != close {
+            return Ok(true);
+        }
+        self.at += 1;
+        Ok(false)
+    }
+
+    /// Passes what stands behind an item. Says whether it is a comma, or the bracket that ends them all.
+    pub(super) fn more(&mut self, close: u8) -> Scanned<bool> {
+        let found = self.peek()?;
+        self.at += 1;
+        match found {
+            b',' => Ok(true),
+            found if found == close => Ok(false),
+            _ => Err(Fault::NotJson),
+        }
+    }
+
+    /// Passes a key and its colon, and gives the key as it stands, quotes and all.
+    pub(super) fn key(&mut self) -> Scanned<&'t str> {
+        self.peek()?;
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let end = string(bytes, start).ok_or(Fault::NotJson)?;
+        self.at = colon(bytes, end).ok_or(Fault::NotJson)?;
+        Ok(&self.text[start..end])
+    }
+
+    /// Where a part of the text stands that was given out.
+    pub(super) fn span_of(&self, part: &str) -> Span {
+        let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
+        Span::new(start, start + part.len())
+    }
+
+    /// Passes a whole value.
+    pub(super) fn skip(&mut self) -> Scanned<()> {
+        self.at = value(self.text.as_bytes(), self.at, &mut self.nesting).ok_or(Fault::NotJson)?;
+        Ok(())
+    }
+
+    /// Makes sure that nothing but blanks is left.
+    pub(super) fn end(&self) -> Scanned<()> {
+        let is_all = blanks(self.text.as_bytes(), self.at) == self.text.len();
+        if is_all { Ok(()) } else { Err(Fault::NotJson) }
+    }
+}
+
+/// What encloses a place: a bit for each level, set for an object. The last 64 are at hand.
+#[derive(Debug, Clone, Default)]
+struct Nesting {
+    depth: usize,
+    near: u64,
+    far: Vec<u64>,
+}
+
+impl Nesting {
+    fn enter(&mut self, is_object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.far.push(self.near);
+        }
+        self.near = self.near << 1 | u64::from(is_object);
+        self.depth += 1;
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+        self.near >>= 1;
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.near = self.far.pop().unwrap_or_default();
+        }
+    }
+
+    fn is_object(&self) -> bool {
+        self.near & 1 == 1
+    }
+}
+
+/// Where the value at a place ends.
+fn value(bytes: &[u8], mut at: usize, nesting: &mut Nesting) -> Option<usize> {
+    nesting.depth = 0;
+    loop {
+        at = blanks(bytes, at);
+        at = match *bytes.get(at)? {
+            b'"' => string(bytes, at)?,
+            b'{' => {
+                let inside = blanks(bytes, at + 1);
+                if *bytes.get(inside)? == b'}' {
+                    inside + 1
+                } else {
+                    nesting.enter(true);
+                    at = colon(bytes, string(bytes, inside)?)?;
+                    continue;
+                }
+            }
+            b'[' => {
+                let inside = blanks(bytes, at + 1);
+                if *bytes.get(inside)? == b']' {
+                    inside + 1
+                } else {
+                    nesting.enter(false);
+                    at = inside;
+                    continue;
+                }
+            }
+            b'-' | b'0'..=b'9' => number(bytes, at)?,
+            b't' => literal(bytes, at, b"true")?,
+            b'f' => literal(bytes, at, b"false")?,
+            b'n' => literal(bytes, at, b"null")?,
+            _ => return None,
+        };
+        // A value ends here, and with it perhaps what it stands in.
+        loop {
+            if nesting.depth == 0 {
+                return Some(at);
+            }
+            at = blanks(bytes, at);
+            match (*bytes.get(at)?, nesting.is_object()) {
+                (b',', true) => {
+                    at = colon(bytes, string(bytes, blanks(bytes, at + 1))?)?;
+                    break;
+                }
+                (b',', false) => {
+                    at += 1;
+                    break;
+                }
+                (b'}', true) | (b']', false) => {
+                    at += 1;
+                    nesting.leave();
+                }
+                _ => return None,
+            }
+        }
+    }
+}
+
+#[inline]
+fn blanks(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+#[inline]
+fn colon(bytes: &[u8], at: usize) -> Option<usize> {
+    let at = blanks(bytes, at);
+    (*bytes.get(at)? == b':').then_some(at + 1)
+}
+
+fn literal(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
+    bytes.get(at..)?.starts_with(text).then_some(at + text.len())
+}
+
+fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
+    at += usize::from(bytes[at] == b'-');
+    at = match bytes.get(at)? {
+        b'0' => at + 1,
+        _ => digits(bytes, at)?,
+    };
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(bytes, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
+        at = digits(bytes, at)?;
+    }
+    Some(at)
+}
+
+/// One digit or more.
+fn digits(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    (at > start).then_some(at)
+}
+
+#[inline]
+fn string(bytes: &[u8], at: usize) -> Option<usize> {
+    if *bytes.get(at)? != b'"' {
+        return None;
+    }
+    let mut at = at + 1;
+    loop {
+        at = plain(bytes, at);
+        match *bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at = escape(bytes, at + 1)?,
+            // A control character (RFC 8259 §7).
+            _ => return None,
+        }
+    }
+}
+
+fn escape(bytes: &[u8], at: usize) -> Option<usize> {
+    match *bytes.get(at)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 1),
+        b'u' => {
+            let digits = bytes.get(at + 1..at + 5)?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(at + 5)
+        }
+        _ => None,
+    }
+}
+
+/// Where the first byte stands that is not just a part of a string: a quote, a backslash, a control character.
+#[inline]
+fn plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | ..0x20)) {
+        at += 1;
+    }
+    at
+}
+
+/// Eight bytes at once: the top bit of the first that is special is set, and of none before it. (A borrow may set a bit
+/// behind the first, never before it.)
+#[inline]
+fn special(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let is_zero = |word: u64| word.wrapping_sub(EACH) & !word;
+    let control = word.wrapping_sub(EACH * 0x20) & !word;
+    (control | is_zero(word ^ EACH * u64::from(b'"')) | is_zero(word ^ EACH * u64::from(b'\\')))
+        & (EACH * 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_json(text: &str) -> bool {
+        let mut scanner = Scanner::new(text);
+        scanner.skip().and_then(|()| scanner.end()).is_ok()
+    }
+
+    #[test]
+    fn exactly_the_grammar_is_json() {
+        for text in [
+            "0",
+            "-0",
+            "-1.50e+10",
+            "1E9",
+            "1e999",
+            "123456789012345678901234567890",
+            r#""""#,
+            r#""\ud800""#,
+            r#""\/\b\f\n\r\t\"\\""#,
+            " [ ] ",
+            " { } ",
+            r#"[[],{},[{}],{"a":[]}]"#,
+            r#"{"a" : 1 , "a" : null}"#,
+            "true",
+            "\t\r\nnull ",
+            r#""Größe""#,
+        ] {
+            assert!(is_json(text), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "-",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "+1",
+            "0x1",
+            "NaN",
+            "nul",
+            "truex",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1",
+            "{",
+            "{}}",
+            "[}",
+            "{]",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{,"a":1}"#,
+            "{1:2}",
+            r#"{"a":1 "b":2}"#,
+            r#"""#,
+            r#""a"#,
+            r#""\"#,
+            r#""\x""#,
+            r#""\u12g4""#,
+            r#""\u123""#,
+            "\"\n\"",
+            "\"\u{0}\"",
+            "\"1234567\n\"",
+            "1 2",
+            "\u{a0}1",
+        ] {
+            assert!(!is_json(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_byte_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for at in 0..length {
+                for byte in 0..=127_u8 {
+                    let mut text = vec![b'x'; length];
+                    text[at] = byte;
+                    let ends = matches!(byte, b'"' | b'\\' | ..0x20);
+                    assert_eq!(plain(&text, 0), if ends { at } else { length }, "{byte} at {at} of {length}");
+                }
+            }
+        }
+        assert_eq!(plain("ü€😀ü€😀\u{7f}\"".as_bytes(), 0), 19);
+    }
+
+    #[test]
+    fn brackets_match_at_any_depth() {
+        for depth in [1, 63, 64, 65, 128, 129, 1_000] {
+            let kinds: Vec<bool> = (0..depth).map(|level| level * 7 % 3 == 0).collect();
+            let open: String = kinds.iter().map(|object| if *object { r#"{"k":"# } else { "[" }).collect();
+            let close: Vec<&str> = kinds.iter().rev().map(|object| if *object { "}" } else { "]" }).collect();
+            assert!(is_json(&format!("{open}1{}", close.concat())), "{depth}");
+            for wrong in 0..depth {
+                let mut close = close.clone();
+                close[wrong] = if close[wrong] == "}" { "]" } else { "}" };
+                assert!(!is_json(&format!("{open}1{}", close.concat())), "{depth}, {wrong}");
+            }
+        }
+    }
+}
