@@ -24,7 +24,7 @@ pub use select::Select;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::mark::Mark;
-use crate::request::{Bindings, Position};
+use crate::request::{Bindings, Foreseen, Position};
 use selection::{Selected, Selection};
 use splice::{Fields, Spliced};
 use walk::{Plan, Shape};
@@ -62,6 +62,8 @@ pub struct Page {
     pub(crate) shape: Shape,
     /// What was bound in its request, if it is a part of a slice.
     pub(crate) slice: Option<Arc<Bindings>>,
+    /// What stands behind the next page, as far as that can be known.
+    pub(crate) foreseen: Vec<Foreseen>,
 }
 
 impl Page {
@@ -95,6 +97,7 @@ impl Page {
             cap,
             shape: Shape::Json,
             slice: None,
+            foreseen: Vec::new(),
         };
         Plan::default().walk(utf8(&page.body)?).map_err(|error| not_json(&page.body, error))?;
         Ok(page)
@@ -116,6 +119,7 @@ impl Page {
             cap: MAX_PAGE_BYTES,
             shape: Shape::Json,
             slice: None,
+            foreseen: Vec::new(),
         }
         .without_records(selection)
     }

@@ -45,6 +45,8 @@ pub(super) struct Fetch {
     pub(super) wrong: Option<Error>,
     /// The slice that it is, for errors.
     pub(super) slice: Option<Arc<str>>,
+    /// How many pages are asked for at once; this stream asks for one of them.
+    pub(super) lanes: usize,
 }
 
 impl Fetch {
@@ -207,17 +209,17 @@ impl Fetch {
             Some(_) => None,
             None => self.paginator.finish(&answer)?.map(|after| self.storable(after, url)).transpose()?,
         };
+        let foreseen = match &next {
+            Some(next) if self.lanes > 1 => self.paginator.foresee(&answer, next, self.lanes - 1),
+            _ => Vec::new(),
+        };
         // The last thing that can fail, and a failure here is for good: so it may change the guard.
         if let Some(guard) = &mut self.guard {
-            guard.page(&selected.as_ref().map_or(Cow::Borrowed(&[][..]), |selected| selected.all(&body)))?;
-            if let Some(next) = &next {
-                if let Some(selected) = &selected {
-                    guard.rows(selected.rows())?;
-                }
-                guard.position(next)?;
-            }
+            let records = selected.as_ref().map_or(Cow::Borrowed(&[][..]), |selected| selected.all(&body));
+            guard.follow(&records, selected.as_ref().map(Selected::rows), next.as_ref())?;
         }
-        Ok(self.made(body, position, (next, after), answered, selected))
+        let page = self.made(body, position, (next, after), answered, selected);
+        Ok(Page { foreseen, ..page })
     }
 
     /// The last page, without records.
@@ -263,6 +265,7 @@ impl Fetch {
             cap: self.exchange.transport.max_page_bytes(),
             shape: self.format.shape(),
             slice: None,
+            foreseen: Vec::new(),
         }
     }
 

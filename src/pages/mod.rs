@@ -22,6 +22,7 @@
 mod again;
 mod fetch;
 pub mod incremental;
+mod lanes;
 mod prefetch;
 mod rate_limit;
 mod retry;
@@ -32,6 +33,7 @@ use futures::Stream;
 use futures::stream::FusedStream;
 
 pub use incremental::{Incremental, NewRecords};
+pub use lanes::Lanes;
 pub use prefetch::Prefetch;
 pub use rate_limit::RateLimit;
 pub use retry::Retry;
@@ -44,6 +46,7 @@ use crate::limit::Limiter;
 use crate::mark::Mark;
 use crate::meter::Meter;
 use crate::page::{Page, Select};
+use crate::paginate::guard::Guard;
 use crate::retry::RetryPolicy;
 
 /// A stream of pages that can be told where the records are, so that each page is walked only once.
@@ -66,6 +69,14 @@ pub trait Paged: Stream<Item = Result<Page>> {
     fn count_into(&mut self, meter: &Meter) {
         let _ = meter;
     }
+
+    /// Makes it one of so many lanes: its pages say what stands behind them, and its guard is with whoever puts them in
+    /// order. Called before the first poll.
+    #[doc(hidden)]
+    fn in_lane(&mut self, lanes: usize) -> Option<Guard> {
+        let _ = lanes;
+        None
+    }
 }
 
 impl<S: Paged + Unpin + ?Sized> Paged for Box<S> {
@@ -79,6 +90,10 @@ impl<S: Paged + Unpin + ?Sized> Paged for Box<S> {
 
     fn count_into(&mut self, meter: &Meter) {
         (**self).count_into(meter);
+    }
+
+    fn in_lane(&mut self, lanes: usize) -> Option<Guard> {
+        (**self).in_lane(lanes)
     }
 }
 

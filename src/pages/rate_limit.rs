@@ -13,6 +13,7 @@ use crate::error::{ErrorKind, Result};
 use crate::limit::{Acquire, Limiter, Permit};
 use crate::meter::Meter;
 use crate::page::{Page, Select};
+use crate::paginate::guard::Guard;
 
 /// The stream of [`PagesExt::rate_limit`](super::PagesExt::rate_limit).
 #[pin_project]
@@ -111,6 +112,10 @@ impl<S: PageStream> Paged for RateLimit<S> {
     fn count_into(&mut self, meter: &Meter) {
         self.inner.count_into(meter);
         self.meter = meter.clone();
+    }
+
+    fn in_lane(&mut self, lanes: usize) -> Option<Guard> {
+        self.inner.in_lane(lanes)
     }
 }
 

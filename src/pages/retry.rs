@@ -15,6 +15,7 @@ use super::{PageStream, Paged};
 use crate::error::Result;
 use crate::meter::Meter;
 use crate::page::{Page, Select};
+use crate::paginate::guard::Guard;
 use crate::retry::{Decision, RetryPolicy, Tries};
 
 /// The stream of [`PagesExt::retry`](super::PagesExt::retry).
@@ -120,6 +121,10 @@ impl<S: PageStream> Paged for Retry<S> {
     fn count_into(&mut self, meter: &Meter) {
         self.inner.count_into(meter);
         self.meter = meter.clone();
+    }
+
+    fn in_lane(&mut self, lanes: usize) -> Option<Guard> {
+        self.inner.in_lane(lanes)
     }
 }
 

@@ -106,6 +106,7 @@ impl Pages {
             conditional: false,
             wrong: None,
             slice: None,
+            lanes: 1,
         };
         Self { stage: Stage::Idle(Box::new(fetch)), meter }
     }
@@ -378,6 +379,12 @@ impl Paged for Pages {
             fetch.exchange.meter = meter.clone();
             self.meter = meter.clone();
         }
+    }
+
+    fn in_lane(&mut self, lanes: usize) -> Option<Guard> {
+        let Stage::Idle(fetch) = &mut self.stage else { return None };
+        fetch.lanes = lanes;
+        fetch.guard.take()
     }
 }
 

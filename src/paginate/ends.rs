@@ -9,6 +9,8 @@ use crate::page::JsonPath;
 use crate::page::selection::Selected;
 use crate::request::{Position, is_same};
 
+const ROWS: &str = "rows";
+
 /// The ends that were declared.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ends(Vec<End>);
@@ -78,6 +80,11 @@ impl Ends {
         self.0.iter().any(End::needs_records)
     }
 
+    /// Whether any of them goes by how many records have come.
+    pub(super) fn counts_rows(&self) -> bool {
+        self.0.iter().any(|end| matches!(end.reason, Reason::Total(_)))
+    }
+
     /// Says what all of them together say. Their values are captured from index 0 on.
     pub(super) fn judge(&self, answer: &Answer<'_>, done: Done) -> Result<More> {
         let rows = match self.needs_records() {
@@ -93,9 +100,7 @@ impl Ends {
             });
             let said = match &end.reason {
                 Reason::Flag(path, value_at_end) => self.flag(end, path, value, *value_at_end)?,
-                Reason::Total(at) => {
-                    self.left(end, at, value, answer, (done.rows, done.least.rows, "rows"))?
-                }
+                Reason::Total(at) => self.left(end, at, value, answer, (done.rows, done.least.rows, ROWS))?,
                 Reason::PageCount(at) => {
                     self.left(end, at, value, answer, (done.pages, done.least.pages, "pages"))?
                 }
@@ -214,6 +219,16 @@ impl Ends {
 }
 
 impl More {
+    /// How many pages of so many rows are left, if that is known.
+    pub(super) fn steps_left(self, rows: u64) -> u64 {
+        match self {
+            Self::No => 0,
+            Self::Left(left, ROWS) => left.div_ceil(rows.max(1)),
+            Self::Left(left, _) => left,
+            Self::Unknown | Self::Yes => u64::MAX,
+        }
+    }
+
     /// Accepts that something says that there is no more, unless another says that there is.
     pub(super) fn deny(self, what: &str) -> Result<()> {
         match self {

@@ -24,7 +24,7 @@ const EMPTY: u64 = 10_000;
 
 /// Watches the positions and pages of one source.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub struct Guard {
     seen: HashSet<u64>,
     most: usize,
     anchor: Option<u64>,
@@ -69,6 +69,19 @@ impl Guard {
     /// The short memory, for the mark.
     pub(crate) fn trail(&self) -> Trail {
         self.trail.clone()
+    }
+
+    /// Accepts a page with these records, so many of them, and where it leads.
+    pub(crate) fn follow(
+        &mut self,
+        records: &[u8],
+        rows: Option<u64>,
+        next: Option<&Position>,
+    ) -> Result<()> {
+        self.page(records)?;
+        let Some(next) = next else { return Ok(()) };
+        rows.map_or(Ok(()), |rows| self.rows(rows))?;
+        self.position(next)
     }
 
     /// Accepts the next position unless it was there before.

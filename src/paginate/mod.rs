@@ -63,6 +63,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::page::selection::Selected;
 use crate::page::walk::Span;
+pub use crate::request::Foreseen;
 use crate::request::{Position, Request};
 
 /// A pagination dialect.
@@ -131,6 +132,19 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
     fn binds(&self, name: &str) -> bool {
         let _ = name;
         true
+    }
+
+    /// Whether it can [`foresee`](Paginate::foresee) anything.
+    fn foresees(&self) -> bool {
+        false
+    }
+
+    /// Says what will probably stand behind `next`, in order, at most so many: for [`Lanes`](crate::pages::Lanes), which
+    /// ask for several pages at once. It need not be right, for each page still says itself what comes next; but what is
+    /// known to lie behind the end should not be named. The default is nothing.
+    fn foresee(&self, answer: &Answer<'_>, next: &Position, most: usize) -> Vec<Foreseen> {
+        let (_, _, _) = (answer, next, most);
+        Vec::new()
     }
 
     /// Whether a source that changes while it is read can be read exactly.

@@ -2,7 +2,7 @@
 
 use super::end::End;
 use super::ends::{Done, Ends, More};
-use super::{Answer, Consistency, Paginate, foreign, missing};
+use super::{Answer, Consistency, Foreseen, Paginate, foreign, missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::request::{Position, Request, Target};
@@ -202,6 +202,23 @@ impl Paginate for Offset {
 
     fn binds(&self, name: &str) -> bool {
         self.targets().any(|target| target.placeholder_name() == Some(name))
+    }
+
+    fn foresees(&self) -> bool {
+        true
+    }
+
+    fn foresee(&self, answer: &Answer<'_>, next: &Position, most: usize) -> Vec<Foreseen> {
+        let (Position::Offset(next), at) = (next, answer.position()) else { return Vec::new() };
+        let here = if let Position::Offset(here) = at { *here } else { self.start };
+        let step = next.saturating_sub(here);
+        let done = Done { rows: next.saturating_sub(self.start), ..Done::counted(answer) };
+        let left = self.ends.judge(answer, done).map_or(0, |more| more.steps_left(step));
+        let ahead = (1..=most as u64).take_while(|count| *count < left && step > 0);
+        ahead
+            .map_while(|count| Some(Position::Offset(next.checked_add(step.checked_mul(count)?)?)))
+            .map(Foreseen::at)
+            .collect()
     }
 
     fn consistency(&self) -> Consistency {

@@ -3,7 +3,7 @@
 use super::end::End;
 use super::ends::{Done, Ends, More};
 use super::offset::{no_rows, place};
-use super::{Answer, Consistency, Paginate, foreign};
+use super::{Answer, Consistency, Foreseen, Paginate, foreign};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::request::{Position, Request, Target};
@@ -171,6 +171,26 @@ impl Paginate for PageNumber {
 
     fn binds(&self, name: &str) -> bool {
         self.targets().any(|target| target.placeholder_name() == Some(name))
+    }
+
+    fn foresees(&self) -> bool {
+        true
+    }
+
+    fn foresee(&self, answer: &Answer<'_>, next: &Position, most: usize) -> Vec<Foreseen> {
+        let (Position::Page(next), Ok(rows)) = (next, answer.record_count()) else { return Vec::new() };
+        let done = Done { pages: next.saturating_sub(self.start), ..Done::counted(answer) };
+        let left = self.ends.judge(answer, done).map_or(0, |more| more.steps_left(rows));
+        let left = left
+            .min(self.most.map_or(u64::MAX, |most| self.start.saturating_add(most).saturating_sub(*next)));
+        let counts_rows = self.ends.counts_rows();
+        let ahead = (1..=most as u64).take_while(|count| *count < left);
+        let ahead = ahead.map_while(|count| Some((next.checked_add(count)?, rows.checked_mul(count)?)));
+        let foreseen = ahead.map(|(number, rows)| match Foreseen::at(Position::Page(number)) {
+            foreseen if counts_rows => foreseen.rows_before(done.rows.saturating_add(rows)),
+            foreseen => foreseen,
+        });
+        foreseen.collect()
     }
 
     fn consistency(&self) -> Consistency {

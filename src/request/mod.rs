@@ -5,6 +5,7 @@
 mod bindings;
 mod body;
 mod fill;
+mod foreseen;
 mod high_water;
 mod kept;
 pub(crate) mod mark;
@@ -29,6 +30,7 @@ use http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 pub use bindings::Bindings;
+pub use foreseen::Foreseen;
 pub(crate) use high_water::{HighWater, Level, capped};
 pub(crate) use kept::{Keeper, Kept};
 pub(crate) use mark::Mark;

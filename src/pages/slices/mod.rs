@@ -64,6 +64,11 @@ impl Slice {
         Self { bindings: Arc::default(), mark }
     }
 
+    /// The same slice, going on from another mark.
+    pub(crate) fn at(self, mark: Mark) -> Self {
+        Self { mark, ..self }
+    }
+
     /// Its name for people: the values of telling names are not shown.
     pub(crate) fn describe(&self) -> String {
         describe(&self.bindings)

@@ -20,6 +20,17 @@ impl SourceBuilder {
         self
     }
 
+    /// Asks for up to so many pages at once, behind the same limiter, and gives them out in their order. The default is 1.
+    /// For sources whose positions are known ahead ([`Offset`](crate::paginate::Offset),
+    /// [`PageNumber`](crate::paginate::PageNumber)) and whose answers are slow to come; see [`Lanes`](crate::pages::Lanes).
+    /// With a window or a fan-out, each slice has so many.
+    ///
+    /// [`build`](Self::build) refuses more than one for a paginator that cannot know: a cursor comes with the page before it.
+    pub fn lanes(mut self, lanes: usize) -> Self {
+        self.settings.lanes = lanes.max(1);
+        self
+    }
+
     /// Declares where the API tells how long to wait, or how much is left of a budget, in a way of its own; see
     /// [`Signal`].
     pub fn signal(mut self, signal: Signal) -> Self {

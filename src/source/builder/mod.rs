@@ -148,6 +148,12 @@ impl SourceBuilder {
                 .advice("say it with `.paginate(…)`; `.paginate(Single)` if one answer has it all")
         })?;
         paginator.reads()?;
+        if self.settings.lanes > 1 && !paginator.foresees() {
+            let what = "the position of a page is only known from the page before it: there can be no lanes";
+            return Err(Error::config(what).advice(
+                "`prefetch(1)` fetches on while a page is written; a `window` is pulled in several slices at once",
+            ));
+        }
         let mut settings = self.settings;
         if settings.is_graphql {
             // Behind those that were declared: the first that fits counts.

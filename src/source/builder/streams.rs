@@ -9,7 +9,7 @@ use crate::hints::Signal;
 use crate::limit::Limiter;
 use crate::page::Format;
 use crate::pages::incremental::Incremental;
-use crate::pages::{Ceiling, Limit, Pages, PagesExt, Slice};
+use crate::pages::{Ceiling, Lanes, Limit, Pages, PagesExt, RateLimit, Retry, Slice};
 use crate::paginate::Paginate;
 use crate::request::Request;
 use crate::retry::RetryPolicy;
@@ -33,6 +33,7 @@ pub(super) struct Streams {
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) cost: u32,
+    pub(super) lanes: usize,
     pub(super) allowed: Vec<String>,
     pub(super) signals: Vec<Signal>,
     pub(super) rules: Vec<Rule>,
@@ -51,6 +52,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             cost: 1,
+            lanes: 1,
             allowed: Vec::new(),
             signals: Vec::new(),
             rules: Vec::new(),
@@ -68,8 +70,8 @@ impl Default for Settings {
 }
 
 impl Streams {
-    /// Makes the pages of one slice.
-    pub(super) fn pages(&self, transport: &Arc<dyn Transport>, slice: &Slice) -> BoxPages {
+    /// The pages of one slice, one request after the other.
+    fn asked(&self, transport: &Arc<dyn Transport>, slice: &Slice) -> Retry<RateLimit<Pages>> {
         let settings = &self.settings;
         let mut pages = Pages::with_parts(transport.clone(), self.request.clone(), self.paginator.clone());
         let grown = settings.incremental.as_ref().map(|incremental| incremental.bindings(slice.mark()));
@@ -106,9 +108,22 @@ impl Streams {
         if settings.no_content_ends {
             pages = pages.no_content_ends();
         }
-        let pages = pages.rate_limit(self.limiter.clone()).cost(settings.cost).retry(self.retry.clone());
+        pages.rate_limit(self.limiter.clone()).cost(settings.cost).retry(self.retry.clone())
+    }
+
+    /// Makes the pages of one slice.
+    pub(super) fn pages(&self, transport: &Arc<dyn Transport>, slice: &Slice) -> BoxPages {
+        let settings = &self.settings;
+        let pages: BoxPages = match settings.lanes {
+            1 => Box::new(self.asked(transport, slice)),
+            lanes => {
+                let (streams, transport, around) = (self.clone(), transport.clone(), slice.clone());
+                let lane = move |mark| streams.asked(&transport, &around.clone().at(mark));
+                Box::new(Lanes::new(lanes, slice.mark().clone(), lane))
+            }
+        };
         let pages: BoxPages = match &self.limit {
-            None => Box::new(pages),
+            None => pages,
             Some(limit) => Box::new(Ceiling::with(pages, limit.clone(), slice.mark().rows)),
         };
         match &settings.incremental {
