@@ -447,6 +447,24 @@ async fn prefetch_fetches_no_more_than_it_may_and_nothing_after_its_drop() {
     assert_eq!(api.requests().len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn prefetch_waits_when_too_many_bytes_wait() {
+    let long = |request: &Request, number: u64| {
+        let body = format!(r#"{{"data":["{}"],"next":"{number}"}}"#, "x".repeat(1_000 + number as usize));
+        assert_eq!(request.method(), "GET");
+        Reply::json(body)
+    };
+    for (most, ahead) in [(1, 1), (1_000, 1), (1_100, 2), (2_500, 3), (1_000_000, 30)] {
+        let api = Scripted::from_fn(long);
+        let mut pages = listed(&api).prefetch(30).max_bytes(most);
+        for taken in 1..4 {
+            pages.next().await.unwrap().unwrap();
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(api.requests().len(), taken + ahead, "with room for {most} bytes");
+        }
+    }
+}
+
 // ---- Resume
 
 #[tokio::test(start_paused = true)]

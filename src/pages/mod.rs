@@ -151,7 +151,7 @@ pub trait PagesExt: Paged + Sized {
 
     /// Fetches up to `pages` pages ahead on a task of its own, the one that is on its way included, while the
     /// ones before are worked on; 0 counts as 1. Order stays. Memory: `pages` pages, besides the one that was
-    /// taken. Dropping the stream ends the task.
+    /// taken, and no more than 64 MiB and a page ([`Prefetch::max_bytes`]). Dropping the stream ends the task.
     ///
     /// # Panics
     /// The first poll must happen within a tokio runtime.
