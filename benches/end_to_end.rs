@@ -8,10 +8,8 @@
 //! | `by hand` | what most would write: `reqwest`, `futures::stream::try_unfold`, `serde_json::Value`, two fields inserted, a `BufWriter`; no retry, no limit, no checkpoint, no sync |
 //! | `headwater` | `Source`, `Pipeline` and `Jsonl`, with limiter, retry, the guard against circles, a checkpoint every second, every commit synced |
 //!
-//! All have the same server, the same pages, the same runtime and a connection that is already open, and all
-//! but the second run as a task of the runtime, for that is where each of them is at its best or near it. The
-//! server is this program, started once more as a process of its own, so that the CPU time of the clients
-//! can be told apart; it sends answers that were rendered beforehand. Wall times are medians, CPU times
+//! All have the same server (`server`), the same pages, the same runtime and a connection that is already open, and all
+//! but the second run as a task of the runtime, for that is where each of them is at its best or near it. Wall times are medians, CPU times
 //! (user + system of this process, from `/proc/self/stat` in steps of 10 ms) are means of the same rounds,
 //! in which the contestants take turns.
 //!
@@ -23,14 +21,13 @@
 //! HEADWATER_BENCH_SCALE=3 cargo bench --bench end_to_end     # 300,000 issues, 1,200,000 events
 //! ```
 
+mod process;
 mod sample;
+mod server;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, TryStreamExt};
@@ -40,7 +37,9 @@ use headwater::{Http, Limiter, Pipeline, RetryPolicy, Source};
 use reqwest::Client;
 use serde_json::Value;
 
+use process::cpu_seconds;
 use sample::Shape;
+use server::Server;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -50,8 +49,6 @@ const CONTESTANTS: [&str; 5] =
     ["bare download", "bare download, in main", "bare download, synced", "by hand", "headwater"];
 const IN_MAIN: usize = 1;
 const ROUNDS: usize = 7;
-/// Makes this program the server, of lists of this scale.
-const SERVE: &str = "HEADWATER_BENCH_SERVE";
 const SCALE: &str = "HEADWATER_BENCH_SCALE";
 
 async fn download(client: &Client, url: &str, dir: &Path, sync: bool) -> Outcome<()> {
@@ -119,14 +116,14 @@ struct Race {
     runtime: tokio::runtime::Runtime,
     client: Client,
     http: Http,
-    server: String,
+    server: Server,
 }
 
 impl Race {
     fn run(&self, contestant: usize, shape: &Shape, pages: u64) -> Outcome<Taken> {
         // On the disk of the build, for `/tmp` may be memory.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let url = format!("{}/{}", self.server, shape.name);
+        let url = self.server.url(shape, pages, Duration::ZERO);
         let (cpu, start) = (cpu_seconds(), Instant::now());
         let (client, http, path) = (self.client.clone(), self.http.clone(), dir.path().to_owned());
         let work = async move {
@@ -177,16 +174,6 @@ fn check(dir: &Path, records: u64) -> Outcome<()> {
     if complete { Ok(()) } else { Err(format!("{count} lines of {records} records").into()) }
 }
 
-/// User and system time of this process, with all its threads. `None` elsewhere than on Linux.
-fn cpu_seconds() -> Option<f64> {
-    // proc_pid_stat(5): the name, in brackets, may hold anything; utime and stime are the 12th and 13th
-    // behind it, in ticks of 1/100 s.
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let mut ticks = || fields.next()?.parse::<f64>().ok();
-    Some((ticks()? + ticks()?) / 100.0)
-}
-
 fn print(shape: &Shape, pages: u64, taken: &[Taken; 5]) {
     let records = shape.records_per_page * pages;
     let bytes = shape.page(1, pages).len() as u64;
@@ -230,78 +217,8 @@ fn pages_of(pages: u64, scale: f64) -> u64 {
     ((pages as f64 * scale) as u64).max(2)
 }
 
-/// Starts this program as the server; it ends when its standard input does.
-fn start_server(scale: f64) -> Outcome<(Child, String)> {
-    let mut server = Command::new(std::env::current_exe()?)
-        .env(SERVE, scale.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut address = String::new();
-    BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut address)?;
-    Ok((server, format!("http://{}", address.trim())))
-}
-
-fn serve(scale: f64) -> Outcome<()> {
-    let lists = LISTS.map(|(shape, pages)| {
-        let pages = pages_of(pages, scale);
-        let answer = |number| {
-            let body = shape.page(number, pages);
-            let mut answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            )
-            .into_bytes();
-            answer.extend_from_slice(&body);
-            answer
-        };
-        (format!("GET /{}?", shape.name), (1..=pages).map(answer).collect::<Vec<_>>())
-    });
-    let lists = Arc::new(lists);
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}", listener.local_addr()?);
-    std::thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            let lists = lists.clone();
-            std::thread::spawn(move || answer(connection, &*lists));
-        }
-    });
-    // Ends when the other side is gone, however it went.
-    std::io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
-}
-
-/// Answers one connection until it is closed.
-fn answer(mut connection: TcpStream, lists: &[(String, Vec<Vec<u8>>)]) -> Outcome<()> {
-    connection.set_nodelay(true)?;
-    let mut asked = Vec::new();
-    let mut bytes = [0; 4096];
-    loop {
-        let count = connection.read(&mut bytes)?;
-        if count == 0 {
-            return Ok(());
-        }
-        asked.extend_from_slice(&bytes[..count]);
-        if !asked.ends_with(b"\r\n\r\n") {
-            continue;
-        }
-        let line = asked.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let line = std::str::from_utf8(line)?;
-        let number: usize = line
-            .split(['?', '&', ' '])
-            .find_map(|pair| pair.strip_prefix("page="))
-            .ok_or("no page")?
-            .parse()?;
-        let list = lists.iter().find(|(start, _)| line.starts_with(start)).ok_or("no such list")?;
-        connection.write_all(list.1.get(number - 1).ok_or("no such page")?)?;
-        asked.clear();
-    }
-}
-
 fn main() -> Outcome<()> {
-    if let Ok(scale) = std::env::var(SERVE) {
-        return serve(scale.parse()?);
-    }
+    server::serve_if_asked()?;
     let arguments: Vec<String> = std::env::args().collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     if has("--list") {
@@ -315,12 +232,11 @@ fn main() -> Outcome<()> {
         Err(_) => 1.0,
     };
     let rounds = if test { 1 } else { ROUNDS };
-    let (mut child, server) = start_server(scale)?;
     let race = Race {
         runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
         client: Client::builder().no_proxy().build()?,
         http: Http::builder().no_proxy().build()?,
-        server,
+        server: Server::start()?,
     };
     // Opens the connections and warms the caches.
     race.race(&sample::ISSUES, pages_of(LISTS[0].1, scale), 1)?;
@@ -331,7 +247,5 @@ fn main() -> Outcome<()> {
             print(&shape, pages, &taken);
         }
     }
-    drop(child.stdin.take());
-    child.wait()?;
     Ok(())
 }

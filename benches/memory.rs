@@ -1,0 +1,127 @@
+//! Memory and CPU of a whole pull into files, from 10⁴ to 10⁷ records, and of a page of 64 MiB. Each pull is a process of
+//! its own: this program, started once more.
+//!
+//! | row | goal |
+//! |---|---|
+//! | peak memory above the start, 10⁷ records against 10⁴ … | flat within 10 % (or a page) |
+//! | CPU per record, 10⁷ records against 10⁵ | flat within 10 % |
+//! | a page of 63 MiB | at most 3 × its size at the peak |
+//!
+//! ```text
+//! cargo bench --bench memory
+//! ```
+
+mod process;
+mod sample;
+mod server;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use headwater::paginate::PageNumber;
+use headwater::sink::Jsonl;
+use headwater::{Http, Limiter, Pipeline, Source};
+
+use sample::Shape;
+use server::Server;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Makes this program a pull of this URL.
+const PULL: &str = "HEADWATER_BENCH_PULL";
+
+/// What a pull took: bytes above the start, and seconds.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    peak: f64,
+    cpu: f64,
+    wall: f64,
+}
+
+/// Pulls the list that this process was started for, prints what it took, and ends.
+fn pull_if_asked() -> Outcome<()> {
+    let Ok(url) = std::env::var(PULL) else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let (before, cpu, start) = (process::resident(), process::cpu_seconds(), Instant::now());
+    runtime.block_on(async {
+        let source = Source::get("bench", url)
+            .records("data")
+            .paginate(PageNumber::new().until_false("has_more"))
+            .rate_limit(Limiter::per_second(1_000_000.0).burst(10_000))
+            .transport(Http::builder().no_proxy().build()?)
+            .build()?;
+        Pipeline::new().source(source).sink(Jsonl::dir(dir.path())).run().await?;
+        Outcome::Ok(())
+    })?;
+    let peak = process::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before));
+    let cpu = process::cpu_seconds().zip(cpu).map(|(after, before)| after - before);
+    let (peak, cpu) = peak.zip(cpu).ok_or("this needs Linux's /proc")?;
+    println!("{peak} {cpu} {}", start.elapsed().as_secs_f64());
+    drop(dir);
+    std::process::exit(0);
+}
+
+fn pull(server: &Server, shape: &Shape, pages: u64) -> Outcome<Taken> {
+    let url = server.url(shape, pages, Duration::ZERO);
+    let output = Command::new(std::env::current_exe()?).env(PULL, url).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let numbers: Vec<f64> = text.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    let [peak, cpu, wall] = numbers[..] else {
+        return Err(format!("the pull failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    };
+    Ok(Taken { peak, cpu, wall })
+}
+
+fn verdict(what: &str, ratio: f64, goal: f64) {
+    println!("  {what}: {ratio:.2}, goal {goal}: {}", if ratio <= goal { "reached" } else { "missed" });
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+fn main() -> Outcome<()> {
+    server::serve_if_asked()?;
+    pull_if_asked()?;
+    let arguments: Vec<String> = std::env::args().collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has("--list") {
+        return Ok(());
+    }
+    // `cargo test --benches` gives no `--bench`.
+    let test = has("--test") || !has("--bench");
+    let server = Server::start()?;
+    let shape = sample::EVENTS;
+    let sizes: &[u64] = if test { &[2, 4] } else { &[10, 100, 1_000, 10_000] };
+    println!(
+        "\n{:>10}  {:>10}  {:>12}  {:>8}  {:>11}",
+        "records", "peak MiB", "CPU ns/rec", "wall s", "records/s"
+    );
+    let mut taken = Vec::new();
+    for pages in sizes {
+        let records = (pages * shape.records_per_page) as f64;
+        let one = pull(&server, &shape, *pages)?;
+        println!(
+            "{records:>10}  {:>10.1}  {:>12.0}  {:>8.2}  {:>11.0}",
+            one.peak / MIB,
+            one.cpu / records * 1e9,
+            one.wall,
+            records / one.wall
+        );
+        taken.push((records, one));
+    }
+    let [.., (fewer, middle), (records, last)] = taken[..] else { return Ok(()) };
+    // By then every buffer has its size.
+    verdict("peak memory, the most records against a tenth of them", last.peak / middle.peak, 1.1);
+    verdict(
+        "CPU per record, the most records against a tenth of them",
+        last.cpu / records / (middle.cpu / fewer),
+        1.1,
+    );
+    if !test {
+        let large = pull(&server, &sample::LARGE, 1)?;
+        let size = sample::LARGE.page(1, 1).len() as f64;
+        println!("\na page of {:.1} MiB: peak {:.1} MiB", size / MIB, large.peak / MIB);
+        verdict("peak memory in sizes of the page", large.peak / size, 3.0);
+    }
+    Ok(())
+}

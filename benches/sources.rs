@@ -1,0 +1,159 @@
+//! Many sources at once.
+//!
+//! | row | against | goal |
+//! |---|---|---|
+//! | 1,000 sources into 1,000 files | the same records as 4 sources | wall at most 1.3 × |
+//! | the first of the 1,000 to finish, and the last | each other | within 20 % |
+//! | 10,000 sources that wait, for a server said so | | at most 20 KiB each, less than 2 % CPU |
+//!
+//! ```text
+//! cargo bench --bench sources
+//! ```
+
+mod process;
+mod sample;
+mod server;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, ready};
+use headwater::paginate::PageNumber;
+use headwater::pipeline::Event;
+use headwater::sink::{Jsonl, Memory};
+use headwater::transport::{Response, Transport};
+use headwater::{Http, Limiter, Pipeline, Request, RetryPolicy, Shutdown, Source};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use server::Server;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const ROUNDS: usize = 3;
+
+/// Seconds for a whole run, and until the first and the last source had finished.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    wall: f64,
+    first: f64,
+    last: f64,
+}
+
+async fn pull(http: &Http, server: &Server, sources: u64, pages: u64) -> Outcome<Taken> {
+    // On the disk of the build, for `/tmp` may be memory.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let start = Instant::now();
+    let finished: Arc<Mutex<Vec<f64>>> = Arc::default();
+    let noted = finished.clone();
+    let mut pipeline = Pipeline::new().sink(Jsonl::dir(dir.path())).observe(move |event| {
+        if let Event::Finished { .. } = event {
+            noted.lock().expect("nobody panics").push(start.elapsed().as_secs_f64());
+        }
+    });
+    for number in 0..sources {
+        let source =
+            Source::get(format!("bench_{number}"), server.url(&sample::EVENTS, pages, Duration::ZERO))
+                .records("data")
+                .paginate(PageNumber::new().until_false("has_more"))
+                .transport(http.clone())
+                .build()?;
+        pipeline = pipeline.source(source);
+    }
+    let report = pipeline.run().await?;
+    let records: u64 = report.sources.iter().map(|source| source.records).sum();
+    if records != sources * pages * sample::EVENTS.records_per_page {
+        return Err(format!("{records} records").into());
+    }
+    let finished = finished.lock().expect("nobody panics");
+    let (first, last) = (finished[0], finished[finished.len() - 1]);
+    Ok(Taken { wall: start.elapsed().as_secs_f64(), first, last })
+}
+
+/// Always says: come back in an hour.
+struct Later;
+
+impl Transport for Later {
+    fn send<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, headwater::Result<Response>> {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("3600"))]);
+        Box::pin(ready(Ok(Response {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            headers,
+            body: Bytes::new(),
+            received_at: SystemTime::now(),
+        })))
+    }
+}
+
+/// Bytes for each source that waits, and the part of a second of CPU time that they all take in a second.
+async fn wait(sources: usize, time: Duration) -> Outcome<(f64, f64)> {
+    let mut pipeline = Pipeline::new().sink(Memory::new());
+    let shutdown = Shutdown::new();
+    let before = process::resident().ok_or("this needs Linux's /proc")?;
+    for number in 0..sources {
+        let source = Source::get(format!("bench_{number}"), "https://api.example.com/items")
+            .records("data")
+            .paginate(PageNumber::new().until_false("has_more"))
+            .rate_limit(Limiter::per_second(1.0))
+            .retry(RetryPolicy::exponential().max_wait(Duration::from_secs(7_200)))
+            .transport(Later)
+            .build()?;
+        pipeline = pipeline.source(source);
+    }
+    let run = tokio::spawn(pipeline.shutdown(shutdown.clone()).run());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = process::resident().ok_or("this needs Linux's /proc")?;
+    let cpu = process::cpu_seconds().ok_or("this needs Linux's /proc")?;
+    tokio::time::sleep(time).await;
+    let cpu = process::cpu_seconds().ok_or("this needs Linux's /proc")? - cpu;
+    shutdown.at_once();
+    let _ = run.await;
+    Ok(((after.saturating_sub(before)) as f64 / sources as f64, cpu / time.as_secs_f64()))
+}
+
+fn verdict(what: &str, is: String, goal: &str, reached: bool) {
+    println!("{what:<56}  {is:>12}  {goal:>10}  {}", if reached { "reached" } else { "missed" });
+}
+
+async fn race(server: &Server, many: u64, waiting: usize) -> Outcome<()> {
+    let (idle, cpu) = wait(waiting, Duration::from_secs(5)).await?;
+    let http = Http::builder().no_proxy().build()?;
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let few = pull(&http, server, 4, many / 2).await?;
+        rounds.push((few, pull(&http, server, many, 2).await?));
+    }
+    rounds.sort_by(|a, b| (a.1.wall / a.0.wall).total_cmp(&(b.1.wall / b.0.wall)));
+    let (few, all) = rounds[rounds.len() / 2];
+    println!("\n{:<56}  {:>12}  {:>10}  verdict", "", "", "goal");
+    let ratio = all.wall / few.wall;
+    println!("{:<56}  {:>10.2} s", "the same records from 4 sources", few.wall);
+    println!("{:<56}  {:>10.2} s", format!("{many} sources"), all.wall);
+    verdict("wall", format!("{ratio:.2} x"), "1.3 x", ratio <= 1.3);
+    let apart = all.last / all.first;
+    verdict("the last source to finish, against the first", format!("{apart:.2} x"), "1.2 x", apart <= 1.2);
+    verdict(
+        &format!("{waiting} sources that wait, each"),
+        format!("{:.1} KiB", idle / 1024.0),
+        "20 KiB",
+        idle <= 20.0 * 1024.0,
+    );
+    verdict("their CPU time", format!("{:.1} %", cpu * 100.0), "2 %", cpu < 0.02);
+    Ok(())
+}
+
+fn main() -> Outcome<()> {
+    server::serve_if_asked()?;
+    let arguments: Vec<String> = std::env::args().collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has("--list") {
+        return Ok(());
+    }
+    // `cargo test --benches` gives no `--bench`.
+    let test = has("--test") || !has("--bench");
+    let (many, waiting) = if test { (8, 10) } else { (1_000, 10_000) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let server = Server::start()?;
+    runtime.block_on(race(&server, many, waiting))
+}
