@@ -5,7 +5,7 @@
 //! |---|---|
 //! | peak memory above the start, 10⁷ records against 10⁴ … | flat within 10 % (or a page) |
 //! | CPU per record, 10⁷ records against 10⁵ | flat within 10 % |
-//! | a page of 63 MiB | at most 3 × its size at the peak |
+//! | a page of 62 MiB | at most 3 × its size at the peak |
 //!
 //! ```text
 //! cargo bench --bench memory
