@@ -65,7 +65,7 @@ fn chained(http: &Http, url: &str) -> impl Paged + Send + 'static + use<> {
     let paginator = from_fn(
         "page",
         move |template: Request, position: &Position| {
-            Ok(template.with_query("page", &number(position).to_string()))
+            Ok(template.with_query("page", number(position).to_string()))
         },
         move |answer| {
             let more = answer.value(0).and_then(|more| more.as_bool()) == Some(true);

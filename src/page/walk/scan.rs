@@ -275,7 +275,7 @@ fn special(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let is_zero = |word: u64| word.wrapping_sub(EACH) & !word;
     let control = word.wrapping_sub(EACH * 0x20) & !word;
-    (control | is_zero(word ^ EACH * u64::from(b'"')) | is_zero(word ^ EACH * u64::from(b'\\')))
+    (control | is_zero(word ^ (EACH * u64::from(b'"'))) | is_zero(word ^ (EACH * u64::from(b'\\'))))
         & (EACH * 0x80)
 }
 
