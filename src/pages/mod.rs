@@ -26,6 +26,7 @@ mod lanes;
 mod prefetch;
 mod rate_limit;
 mod retry;
+mod settings;
 mod slices;
 mod stream;
 
