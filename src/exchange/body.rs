@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::page::walk::{Plan, Shape};
 use crate::page::{Format, JsonPath, without_bom};
+use crate::transport::Response;
 
 /// Paths to look at in bodies.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,7 @@ pub(crate) struct Paths {
 #[derive(Debug, Clone)]
 struct Path {
     name: String,
+    segments: Vec<String>,
     trunk: JsonPath,
     rest: Vec<String>,
 }
@@ -40,7 +42,8 @@ impl Paths {
                 let segments = path.segments();
                 let plain = segments.iter().position(|segment| segment == "*").unwrap_or(segments.len());
                 let (trunk, rest) = segments.split_at(plain);
-                paths.push(Path { name: name.to_owned(), trunk: JsonPath::of(trunk), rest: rest.to_vec() });
+                let (trunk, rest) = (JsonPath::of(trunk), rest.to_vec());
+                paths.push(Path { name: name.to_owned(), segments: segments.to_vec(), trunk, rest });
             }
         }
         let mut paths = Self { paths, plans: Default::default(), format: Format::Json, cap: usize::MAX };
@@ -59,21 +62,26 @@ impl Paths {
         self.paths.iter().map(|path| path.name.as_str())
     }
 
-    /// Finds what stands at all of them. In a body that is not one whole document there is nothing.
-    pub(super) fn look(&self, body: &Bytes) -> Looked<'_> {
-        let mut looked = Looked { paths: &self.paths, places: vec![None; self.paths.len()] };
+    /// Finds what stands at all of them.
+    pub(super) fn look(&self, response: &Response) -> Looked<'_> {
+        let mut looked = Looked { paths: &self.paths, places: vec![None; self.paths.len()], broken: None };
         if self.paths.is_empty() {
             return looked;
         }
-        let body = without_bom(body.clone());
-        if self.format != Format::Json
-            && let Ok(json) = self.format.read(body.clone(), self.cap)
-        {
-            looked.note(&self.plans[0], &json, self.format.shape());
+        let body = without_bom(response.body.clone());
+        let is_json = self.format == Format::Json;
+        let mut is_read = false;
+        if !is_json && let Ok(json) = self.format.read(body.clone(), self.cap) {
+            is_read = looked.note(&self.plans[0], &json, self.format.shape());
         }
-        // An error may well come in another format than the pages: in JSON.
-        if looked.places.iter().any(Option::is_none) {
-            looked.note(&self.plans[1], &body, Shape::Json);
+        // An error may well come in another format than the pages: in JSON. A page that is in its format is not: the only
+        // line of one would be taken for all of it.
+        let is_failure = !response.status.is_success();
+        if (is_failure || !is_read)
+            && !looked.note(&self.plans[1], &body, Shape::Json)
+            && (is_failure || is_json)
+        {
+            looked.broken = Some(body);
         }
         looked
     }
@@ -84,28 +92,36 @@ impl Paths {
 pub(super) struct Looked<'a> {
     paths: &'a [Path],
     places: Vec<Option<(Bytes, Shape)>>,
+    /// What is not one whole document: of a failure's body only the beginning is kept.
+    broken: Option<Bytes>,
 }
 
 impl Looked<'_> {
-    fn note(&mut self, plan: &Plan, json: &Bytes, shape: Shape) {
-        let Ok(text) = std::str::from_utf8(json) else { return };
-        let Ok(outline) = plan.walk(text) else { return };
+    /// False if it is not one whole document.
+    fn note(&mut self, plan: &Plan, json: &Bytes, shape: Shape) -> bool {
+        let Ok(text) = std::str::from_utf8(json) else { return false };
+        let Ok(outline) = plan.walk(text) else { return false };
         for (place, span) in self.places.iter_mut().zip(outline.captures) {
             let found = span.map(|span| (json.slice(span.start as usize..span.end as usize), shape));
             *place = place.take().or(found);
         }
+        true
     }
 
     /// Whether the text of a value at a path, or of any where there are several, fits.
     pub(super) fn any(&self, name: &str, fits: &mut dyn FnMut(&str) -> bool) -> bool {
         let Some(index) = self.paths.iter().position(|path| path.name == name) else { return false };
-        let Some((text, shape)) = self.places.get(index).and_then(Option::as_ref) else { return false };
-        let Ok(text) = std::str::from_utf8(text) else { return false };
+        let path = &self.paths[index];
+        let (rest, text, shape) = match (self.places.get(index).and_then(Option::as_ref), &self.broken) {
+            (Some((text, shape)), _) => (&path.rest, text, *shape),
+            // What stands before the fault is still worth having.
+            (None, Some(body)) => (&path.segments, body, Shape::Json),
+            (None, None) => return false,
+        };
         let mut has_fit = false;
-        let is_element = *shape == Shape::Elements;
-        let reach = Reach { rest: &self.paths[index].rest, is_element, fits, has_fit: &mut has_fit };
+        let reach = Reach { rest, is_element: shape == Shape::Elements, fits, has_fit: &mut has_fit };
         // It stops, by an error, as soon as one fits.
-        let _ = reach.deserialize(&mut serde_json::Deserializer::from_str(text));
+        let _ = reach.deserialize(&mut serde_json::Deserializer::from_slice(text));
         has_fit
     }
 
@@ -171,6 +187,9 @@ impl<'de> DeserializeSeed<'de> for Reach<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<(), D::Error> {
+        if !self.is_element && !self.rest.is_empty() {
+            return document.deserialize_any(self);
+        }
         self.through(<&RawValue>::deserialize(document)?)
     }
 }
@@ -236,9 +255,15 @@ mod tests {
     use super::*;
 
     fn at(path: &str, body: impl Into<Bytes>, format: &Format) -> Option<String> {
+        of(429, path, body, format)
+    }
+
+    fn of(status: u16, path: &str, body: impl Into<Bytes>, format: &Format) -> Option<String> {
         let mut paths = Paths::new([path].into_iter());
         paths.read_in(format, 1 << 20);
-        paths.look(&body.into()).scalar(path, 256)
+        let (status, headers) = (http::StatusCode::from_u16(status).unwrap(), http::HeaderMap::new());
+        let received_at = std::time::SystemTime::UNIX_EPOCH;
+        paths.look(&Response { status, headers, body: body.into(), received_at }).scalar(path, 256)
     }
 
     #[test]
@@ -255,8 +280,10 @@ mod tests {
             ("", "30", Some("30")),
             ("a", r#"{"a":100000000000000000000000000000.10}"#, Some("100000000000000000000000000000.10")),
             ("a", "\u{feff}{\"a\":1}", Some("1")),
-            // What is not whole says nothing.
-            ("a", r#"{"a":1, oops"#, None),
+            // What stands before a fault counts.
+            ("a", r#"{"a":1, oops"#, Some("1")),
+            ("a.*.b", r#"{"c":[],"a":[{"b":2},{"b"#, Some("2")),
+            ("a", r#"{"a":"cut o"#, None),
             ("a", "<html>", None),
             ("a", "", None),
             ("a.b", r#"{"a":"text"}"#, None),
@@ -278,6 +305,25 @@ mod tests {
         assert_eq!(at("errors.*.wait", error, &Format::csv().into()).as_deref(), Some("7"));
         #[cfg(feature = "xml")]
         assert_eq!(at("errors.*.wait", error, &Format::xml()).as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn the_only_line_of_a_page_is_not_taken_for_a_message() {
+        let page = "{\"error\":\"of the record\"}\n";
+        assert_eq!(of(200, "error", page, &Format::JsonLines), None);
+        assert_eq!(of(200, "0.error", page, &Format::JsonLines).as_deref(), Some("of the record"));
+        assert_eq!(
+            of(200, "error", format!("{page}{page}{{"), &Format::JsonLines),
+            None,
+            "nor that of a cut one"
+        );
+        assert_eq!(of(400, "error", page, &Format::JsonLines).as_deref(), Some("of the record"));
+        #[cfg(feature = "csv")]
+        assert_eq!(
+            of(200, "error", page, &Format::csv().into()).as_deref(),
+            Some("of the record"),
+            "no table"
+        );
     }
 
     #[test]

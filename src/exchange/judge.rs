@@ -55,7 +55,7 @@ impl Rules {
 
     /// The token that an answer gives in the place of one that has expired.
     pub(super) fn new_token(&self, response: &Response, path: &JsonPath) -> Option<String> {
-        self.tokens.look(&response.body).scalar(&path.to_string(), LONGEST_TOKEN)
+        self.tokens.look(response).scalar(&path.to_string(), LONGEST_TOKEN)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rule> {
@@ -74,7 +74,7 @@ pub(super) struct Seen<'a> {
 impl Seen<'_> {
     /// Whether a value stands at a path of the body, or anything but nothing, if none is given.
     pub(super) fn has(&self, path: &str, wanted: Option<&Value>) -> bool {
-        let looked = self.looked.get_or_init(|| self.rules.paths.look(&self.response.body));
+        let looked = self.looked.get_or_init(|| self.rules.paths.look(self.response));
         looked.any(path, &mut |raw| match wanted {
             None => !is_nothing(raw),
             // What is built is as large as what it is compared with.

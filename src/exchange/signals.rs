@@ -49,13 +49,13 @@ impl Signals {
 
     /// What an answer says about waiting: in the headers that are read by default, and where it was declared.
     pub(crate) fn read(&self, response: &Response) -> Hints {
-        let Response { headers, body, received_at, .. } = response;
+        let Response { headers, received_at, .. } = response;
         let mut hints = Hints::read_but(headers, *received_at, &self.headers);
         if self.list.is_empty() {
             return hints;
         }
         let mut found = Found::new(headers, *received_at);
-        let looked = self.paths.look(body);
+        let looked = self.paths.look(response);
         found.body =
             self.paths.names().filter_map(|name| Some((name, looked.scalar(name, LONGEST_VALUE)?))).collect();
         for signal in &self.list {

@@ -32,8 +32,8 @@ impl At {
     }
 
     /// A place in the body, of a page or of an error: a dotted path or a JSON Pointer, into what the
-    /// [format](crate::page::Format) turns the body into, or into JSON. `*` as a segment is the first item of an array that
-    /// has the rest of the path.
+    /// [format](crate::page::Format) turns the body into, or, of a failure, into its JSON. `*` as a segment is the first
+    /// item of an array that has the rest of the path.
     ///
     /// A page is then read once more for it: declare it where it is needed.
     pub fn body(path: impl Into<String>) -> Self {
