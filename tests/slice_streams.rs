@@ -390,6 +390,15 @@ async fn a_child_that_fails_ends_the_source_and_its_error_names_it_and_no_secret
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slice_of_keys_is_named_by_its_key() {
+    let api = Scripted::from_fn(|_, _| Reply::status(404));
+    let source = Source::get("items", "https://api.example.com/{key}").records("").paginate(Single);
+    let (_, error) = all(source.transport(api).window(Window::keys(["eu", "us"]))).await;
+    let text = error.unwrap().to_string();
+    assert!(text.starts_with("items: slice key = \"eu\": page 1"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_field_that_repeats_a_credential_is_not_stored() {
     let token = "sk_live_0123456789abcdef";
     let api = family(json!([{"id": format!("x{token}")}]), |_| None);

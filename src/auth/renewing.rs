@@ -20,7 +20,7 @@ pub(super) const EARLY: Duration = Duration::from_secs(60);
 const EARLIER: usize = 8;
 
 /// No server takes a header of more.
-const LONGEST: usize = 64 * 1024;
+pub(super) const LONGEST: usize = 64 * 1024;
 
 /// A token as it was handed out.
 #[derive(Debug, Clone)]

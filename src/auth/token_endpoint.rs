@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::renewing::Token;
+use super::renewing::{LONGEST, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hints::Hints;
 use crate::request::is_loopback;
@@ -146,10 +146,12 @@ fn read(response: &Response, host: &str, wipe: impl Fn(&str) -> String) -> Resul
     // A token that is over at once would be none: who says 0 means that it has no end.
     let lifetime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let lifetime = lifetime.filter(|lifetime| !lifetime.is_zero());
-    Ok(Granted {
-        token: Token { access: access.into(), lifetime },
-        refresh: answer.refresh_token.filter(|token| !token.is_empty()).map(Secret::from),
-    })
+    let refresh = answer.refresh_token.filter(|token| !token.is_empty());
+    if refresh.as_ref().is_some_and(|token| token.len() > LONGEST) {
+        return Err(refused(format!("the refresh token of {host} is too long to be one")));
+    }
+    let token = Token { access: access.into(), lifetime };
+    Ok(Granted { token, refresh: refresh.map(Secret::from) })
 }
 
 fn refused(what: String) -> Error {

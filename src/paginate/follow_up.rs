@@ -1,8 +1,11 @@
 //! The requests behind the first, where they are not just the first with a cursor.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::request::redact::{MASK, Redactor};
 use crate::request::{Request, remove_query};
 
 /// How the requests behind the first differ from it, besides the cursor.
@@ -21,7 +24,7 @@ use crate::request::{Request, remove_query};
 ///     .into_query("resumptionToken")
 ///     .follow(FollowUp::here().keep(["verb"]));
 /// ```
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 #[must_use]
 pub struct FollowUp {
     to: Option<String>,
@@ -102,6 +105,19 @@ impl FollowUp {
         let json = json.as_ref().map_or_else(String::new, |body| format!(" with {body}"));
         let query: String = query.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         format!(", follow up{at}{keep}{json}{query}")
+    }
+}
+
+// Like that of a request: names, and neither the body nor the values.
+impl fmt::Debug for FollowUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.query.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("FollowUp")
+            .field("to", &self.to.as_deref().map(|to| Redactor::default().text(to)))
+            .field("keep", &self.keep)
+            .field("json", &self.json.as_ref().map(|_| MASK))
+            .field("query", &names)
+            .finish()
     }
 }
 

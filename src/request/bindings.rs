@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::plain_value::text_of;
+use super::redact::{MASK, is_sensitive};
 use crate::error::{Error, Result};
 
 /// The values for the placeholders of a template, by name.
@@ -21,7 +23,9 @@ use crate::error::{Error, Result};
 /// assert_eq!(request.url().as_str(), "https://api.example.com/repos/rust-lang%2Frust/issues");
 /// # Ok::<(), headwater::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// `Debug` does not show the values of telling names.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bindings(BTreeMap<String, Value>);
 
@@ -63,6 +67,15 @@ impl Bindings {
     /// The names, declared or bound, with their values; `null` where there is none.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The same, with the values as a person may see them: not those of telling names. `key` is the name of a slice of a
+    /// window of keys.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (&str, String)> {
+        let is_hidden = |name: &str| is_sensitive(name) && name != "key";
+        self.iter().map(move |(name, value)| {
+            (name, if is_hidden(name) { MASK.to_owned() } else { value.to_string() })
+        })
     }
 
     /// Fills a text. `None` if it consists of a name without a value.
@@ -197,4 +210,10 @@ fn brace(text: &str, mut part: Range<usize>, brace: char, encoded: bool) -> Opti
         _ => None,
     };
     if brace == '{' { part.rev().find_map(at) } else { part.find_map(at) }
+}
+
+impl fmt::Debug for Bindings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.shown()).finish()
+    }
 }

@@ -239,3 +239,37 @@ async fn a_request_that_must_not_be_sent_twice_may_wait_for_its_token() {
     assert!(error.is_none(), "{error:?}");
     assert_eq!((records, api.requests().len(), endpoint.requests().len()), (1, 1, 3));
 }
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_cut_off() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 4096]).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"access_token\":\"";
+        let mut sent = head.len();
+        socket.write_all(head).await.unwrap();
+        while socket.write_all(&[b'x'; 64 * 1024]).await.is_ok() {
+            sent += 64 * 1024;
+        }
+        sent
+    });
+    // The client that is made where none is given.
+    let auth = OAuth2::client_credentials(format!("http://{address}/token"), "id", SECRET).unwrap();
+    let error = pulled(items(&open_api(), auth)).await.1.unwrap();
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+    assert!(!error.to_string().contains("xxxx"), "{error}");
+    let sent = server.await.unwrap();
+    assert!(sent < 32 * 1024 * 1024, "{sent} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_of_any_length_is_not_kept() {
+    let long = "r".repeat(100 * 1024);
+    let endpoint = answering(json!({"access_token": "t0k3n", "refresh_token": long}).to_string());
+    let error = pulled(items(&open_api(), by_refresh(&endpoint, "refresh-token-number-0"))).await.1.unwrap();
+    assert_eq!((error.kind(), endpoint.requests().len()), (ErrorKind::Unauthorized, 1), "{error}");
+    assert!(error.to_string().len() < 1000);
+}

@@ -3,7 +3,7 @@
 use super::*;
 
 use headwater::auth::{FileTokenStore, JwtGrant, OAuth2, SessionToken, SigV4};
-use headwater::paginate::Delta;
+use headwater::paginate::{Delta, FollowUp};
 use headwater::presets::*;
 
 #[test]
@@ -116,6 +116,8 @@ fn no_preset_and_no_way_to_get_a_token_can_be_printed() {
         ),
         format!("{:#?}", SessionToken::login(login).unwrap().login_with(bearer())),
         format!("{:#?}", JwtGrant::new(url, "me", more_places::KEY_FILE).unwrap()),
+        format!("{:?}", FollowUp::at("/x").json(json!({"x": CANARY})).query("api_key", CANARY)),
+        format!("{:?}", headwater::request::Bindings::new().with("api_key", CANARY)),
         format!("{:#?}", SigV4::new("me", CANARY, "eu-central-1", "s3").session_token(CANARY)),
     ];
     for shown in shown {

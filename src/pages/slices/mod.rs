@@ -78,11 +78,8 @@ impl Slice {
 const LONGEST_NAME: usize = 200;
 
 fn describe(bindings: &Bindings) -> String {
-    let shown = |(name, value): (&str, &serde_json::Value)| match crate::request::redact::is_sensitive(name) {
-        true => format!("{name} = {}", crate::request::redact::MASK),
-        false => format!("{name} = {value}"),
-    };
-    let mut text = bindings.iter().map(shown).collect::<Vec<_>>().join(", ");
+    let shown: Vec<String> = bindings.shown().map(|(name, value)| format!("{name} = {value}")).collect();
+    let mut text = shown.join(", ");
     if let Some((end, _)) = text.char_indices().nth(LONGEST_NAME) {
         text.truncate(end);
         text.push('…');
