@@ -280,6 +280,14 @@ impl Error {
         self
     }
 
+    /// The same error for another who waited, with the causes as text.
+    pub(crate) fn copy(&self) -> Self {
+        let Inner { kind, transience, message, advice, context, cause } = &*self.0;
+        let (message, advice, context) = (message.clone(), advice.clone(), context.clone());
+        let cause = cause.as_ref().map(|cause| chain(&**cause).into());
+        Self(Box::new(Inner { kind: *kind, transience: *transience, message, advice, context, cause }))
+    }
+
     /// Says of a failure that may pass that the request must not be sent again all the same.
     pub(crate) fn not_again(self) -> Self {
         if !self.is_transient() {

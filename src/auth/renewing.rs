@@ -11,7 +11,7 @@ use http::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::bearer::sensitive_header;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::request::{Request, Secret};
 
 /// So long before its end a token is renewed, unless said otherwise.
@@ -172,14 +172,9 @@ fn usable(token: Token) -> Result<Token> {
     Err(Error::new(ErrorKind::Unauthorized, what))
 }
 
-/// The same error, for another who waited.
+/// The same error, for another who waited. Of its whereabouts only the waits count: what was asked for is another URL.
 fn same(error: &Error) -> Error {
-    let copy = Error::new(error.kind(), error.message().to_owned()).with_transience(error.transience());
-    let copy = match error.help() {
-        Some(help) => copy.advice(help.to_owned()),
-        None => copy,
-    };
-    copy.at(|context| context.hints = *error.hints())
+    error.copy().at(|context| *context = Context { hints: context.hints, ..Context::default() })
 }
 
 impl fmt::Debug for Renewing {

@@ -229,6 +229,17 @@ fn mask_named_values(text: &str) -> String {
         if !is_sensitive(name) {
             continue;
         }
+        // `<a:Token>…</a:Token>`, but not S3's `<Key>`.
+        let in_name = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
+        let is_tag = || text[..at].trim_end_matches(in_name).ends_with('<');
+        if bytes.get(at) == Some(&b'>') && is_tag() && !name.eq_ignore_ascii_case("key") {
+            let end = text[at..].find('<').map_or(text.len(), |end| at + end);
+            if end > at + 1 {
+                hidden.push((at + 1, end));
+            }
+            at = end;
+            continue;
+        }
         let separator = separator(&bytes[at..]);
         let assigns = bytes[at..at + separator].iter().any(|byte| matches!(byte, b':' | b'='));
         // A field called "key" is a key of the data as often as not.
@@ -349,6 +360,13 @@ mod tests {
                 r#"{"error":{"code":"resource_missing","key":"PROJ-1"}}"#,
             ),
             ("?key=abc&code=20003", "?key=***&code=20003"),
+            (
+                "<R><SecretAccessKey>a b</SecretAccessKey><Key>a</Key>",
+                "<R><SecretAccessKey>***</SecretAccessKey><Key>a</Key>",
+            ),
+            ("<s:Password>TAIL &amp; x</s:Password>", "<s:Password>***</s:Password>"),
+            ("<Token></Token><b>token</b>", "<Token></Token><b>token</b>"),
+            ("<token>TAI\u{fc}", "<token>***"),
             ("token=\u{fc}\u{fc}\\\u{fc}", "token=***"),
             ("no token here", "no token here"),
         ] {

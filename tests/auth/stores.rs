@@ -65,6 +65,7 @@ async fn a_store_that_cannot_be_used_is_found_out_before_the_server_replaces_any
     let auth = by_refresh(&endpoint, FIRST).store(FileTokenStore::new(&path));
     let error = pulled(items(&api, auth.clone())).await.1.unwrap();
     assert_eq!((error.kind(), endpoint.requests().len()), (ErrorKind::Checkpoint, 0), "{error}");
+    assert!(error.to_string().contains("os error"), "{error}");
     // No folder at all is found out before the server replaces anything.
     std::fs::write(dir.path().join("file"), "").unwrap();
     let auth = by_refresh(&endpoint, FIRST).store(FileTokenStore::new(dir.path().join("file/token")));
