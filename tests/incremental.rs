@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headwater::incremental::Incremental;
-use headwater::paginate::Offset;
+use headwater::paginate::{Cursor, Offset};
 use headwater::sink::Memory;
 use headwater::testing::{Reply, Scripted};
 use headwater::{ErrorKind, Pipeline, RetryPolicy, Source, SourceBuilder};
@@ -393,4 +393,125 @@ async fn one_record_from_a_wrong_clock_hides_nothing_whatever_the_servers_clock_
         assert!(second.contains("since=2026-05-17T"), "{date:?}: {second}");
         assert_eq!(run(&sink, events(&api, by_time())).await.unwrap(), 0, "{date:?}");
     }
+}
+
+/// A list that changes while it is read, by a server with a clock: each change has the time at which it happened, but for
+/// those of a wrong clock.
+struct Changing {
+    random: fastrand::Rng,
+    /// When a record changed last, in milliseconds, and all that it ever was.
+    rows: BTreeMap<u64, i64>,
+    versions: Vec<(u64, i64)>,
+    coarse: bool,
+}
+
+impl Changing {
+    fn change(&mut self, now: i64) {
+        let id = self.random.u64(0..12);
+        let now = if self.coarse { now.div_euclid(1000) * 1000 } else { now };
+        // What has changed twice within what its time can say cannot be told apart.
+        let is_new = !self.versions.contains(&(id, now));
+        let at =
+            if self.random.u8(0..25) == 0 { 4_070_908_800_000 + self.random.i64(0..9) * 1000 } else { now };
+        if is_new && !self.versions.contains(&(id, at)) {
+            self.rows.insert(id, at);
+            self.versions.push((id, at));
+        }
+    }
+}
+
+#[test]
+fn of_a_list_that_changes_while_it_is_read_the_last_state_comes_and_no_state_twice() {
+    let seed = std::env::var("HEADWATER_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("HEADWATER_SEED={seed}");
+    let worlds = std::env::var("HEADWATER_WORLDS").ok().and_then(|worlds| worlds.parse().ok()).unwrap_or(150);
+    for world in 0..worlds {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(changing_world(seed.wrapping_add(world)));
+    }
+}
+
+async fn changing_world(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (order, exclusive, coarse) = (random.usize(0..3), random.bool(), random.bool());
+    // By how much the server's clock is ahead of ours.
+    let ahead = [0, 0, 3_600_000, -3_600_000][random.usize(0..4)];
+    let says_date = ahead != 0 || random.bool();
+    let slow = if random.bool() { 1500 } else { 20 };
+    let quiet = Arc::new(Mutex::new(false));
+    let rows = BTreeMap::new();
+    let list = Changing { random: random.fork(), rows, versions: Vec::new(), coarse };
+    let list = Arc::new(Mutex::new(list));
+    let (start, served, is_quiet) = (tokio::time::Instant::now(), list.clone(), quiet.clone());
+    let shown = move |millis: i64| {
+        let time = chrono::DateTime::from_timestamp_millis(millis).unwrap();
+        let form = if coarse { chrono::SecondsFormat::Secs } else { chrono::SecondsFormat::Millis };
+        time.to_rfc3339_opts(form, true)
+    };
+    let api = Scripted::from_fn(move |request, _| {
+        let mut list = served.lock().unwrap();
+        let query: BTreeMap<_, _> = request.url().query_pairs().into_owned().collect();
+        let now = 1_779_012_000_000 + ahead + i64::try_from(start.elapsed().as_millis()).unwrap();
+        if !*is_quiet.lock().unwrap() {
+            (0..list.random.usize(0..4)).for_each(|_| list.change(now));
+            if list.random.u8(0..12) == 0 {
+                return Reply::status(403);
+            }
+        }
+        let since = query.get("since").map(|text| chrono::DateTime::parse_from_rfc3339(text).unwrap());
+        let since = since.map_or(0, |time| time.timestamp_millis());
+        let place = |(id, at): (&u64, &i64)| match order {
+            0 => (*at, *id),
+            1 => (-*at, *id),
+            _ => (0, *id),
+        };
+        let mut found: Vec<_> =
+            list.rows.iter().filter(|(_, at)| **at > since - i64::from(!exclusive)).collect();
+        found.sort_by_key(|row| place(*row));
+        let after: Option<(i64, u64)> = query.get("after").map(|text| serde_json::from_str(text).unwrap());
+        found.retain(|row| after.is_none_or(|after| place(*row) > after));
+        let page: Vec<Value> =
+            found.iter().take(3).map(|(id, at)| json!({"id": id, "at": shown(**at)})).collect();
+        let next = found.get(2).filter(|_| found.len() > 3).map(|row| json!(place(*row)).to_string());
+        let date = std::time::UNIX_EPOCH + Duration::from_millis(now as u64);
+        let delay = Duration::from_millis(list.random.u64(1..slow));
+        // What changes while the answer is on its way is not in it.
+        let reply = Reply::json(json!({"data": page, "next": next}).to_string()).delay(delay);
+        if says_date { reply.header("date", &httpdate::fmt_http_date(date)) } else { reply }
+    });
+    let rules = by_time();
+    let rules = if exclusive { rules.exclusive() } else { rules };
+    let rules = if order == 1 { rules.descending() } else { rules };
+    let sink = Memory::new();
+    let mut taken: Vec<(u64, String)> = Vec::new();
+    for number in 0..12 {
+        *quiet.lock().unwrap() = number >= 10;
+        let source = || {
+            let source =
+                Source::get("s", "https://h.example/?since={since}").transport(api.clone()).records("data");
+            let source = source.paginate(Cursor::body("next").into_query("after")).retry(RetryPolicy::none());
+            source.incremental(rules.clone())
+        };
+        // One that is broken off goes on.
+        while let Err(error) = run(&sink, source()).await {
+            assert_eq!(error.kind(), ErrorKind::Status, "HEADWATER_SEED={seed}: {error}");
+            tokio::time::sleep(Duration::from_millis(random.u64(0..5_000))).await;
+        }
+        for line in sink.lines("s") {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            taken.push((line["id"].as_u64().unwrap(), line["at"].as_str().unwrap().to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(random.u64(0..20_000))).await;
+    }
+    let list = list.lock().unwrap();
+    let why =
+        format!("HEADWATER_SEED={seed} order {order} exclusive {exclusive} coarse {coarse} ahead {ahead}");
+    for (id, at) in &list.rows {
+        assert!(taken.contains(&(*id, shown(*at))), "{id} of {} is lost: {why}", shown(*at));
+    }
+    let mut once = taken.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), taken.len(), "one came twice: {why}");
 }

