@@ -1,16 +1,19 @@
 //! What a finished run keeps for the next one: it is found again, and never taken for that of another list.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use headwater::exchange::{Verdict, When};
+use headwater::fs::Fs;
 use headwater::incremental::Incremental;
 use headwater::pages::{Fanout, Window};
 use headwater::paginate::{Cursor, Delta, PageNumber, Single};
 use headwater::request::Target;
-use headwater::sink::Memory;
-use headwater::testing::{Reply, Scripted};
+use headwater::sink::{Jsonl, Memory};
+use headwater::testing::{CrashFs, Reply, Scripted};
 use headwater::{Error, ErrorKind, Pipeline, RetryPolicy, Source, SourceBuilder};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 fn pipeline(sink: &Memory, source: SourceBuilder) -> Pipeline {
     Pipeline::new().source(source.build().unwrap()).sink(sink.clone())
@@ -504,4 +507,114 @@ async fn what_lies_before_the_first_beginning_is_not_looked_back_to() {
     assert_eq!(run(&Memory::new(), source()).await.unwrap(), 2);
     assert_eq!(run(&Memory::new(), source().backfill(100, 150)).await.unwrap(), 1);
     assert!(api.urls().iter().all(|url| url.contains("since=100")), "{:?}", api.urls());
+}
+
+/// Four lists, of which each gives a token; a list without one is given as a whole, two a page.
+fn lists_with_tokens(state: &Arc<Mutex<Expiring>>, told: &Arc<Notify>) -> Scripted {
+    let (state, told) = (state.clone(), told.clone());
+    Scripted::from_fn(move |request, _| {
+        let mut state = state.lock().unwrap();
+        state.sent += 1;
+        if state.sent == state.broken_at {
+            told.notify_one();
+        }
+        let query: std::collections::BTreeMap<_, _> = request.url().query_pairs().into_owned().collect();
+        let token = query.get("sync").map(|token| token.parse::<u64>().unwrap());
+        let page = query.get("page").map_or(0, |page| page.parse::<usize>().unwrap());
+        let list = request.url().path().trim_start_matches('/').parse::<u64>().ok();
+        if token.is_some() && list.map_or(state.parents, |list| state.children && list % 2 == 1) {
+            return Reply::status(410);
+        }
+        if page > 0 && list.is_some() && state.pages > 0 {
+            state.pages -= 1;
+            return Reply::status(410);
+        }
+        let rows: Vec<Value> = match list {
+            None => (1..=4).map(|id| json!({ "id": id })).collect(),
+            Some(list) => {
+                let new = token.map_or(1, |token| token + 1)..=state.last;
+                new.map(|n| json!({ "id": list * 100 + n, "n": n })).collect()
+            }
+        };
+        let data: Vec<&Value> = rows.iter().skip(page * 2).take(2).collect();
+        let mut body = json!({ "data": data });
+        match rows.len() > page * 2 + 2 {
+            true => body["next"] = (page + 1).to_string().into(),
+            false => body["sync"] = state.last.to_string().into(),
+        }
+        Reply::json(body.to_string()).delay(std::time::Duration::from_millis(7))
+    })
+}
+
+/// What the server no longer knows: the token of the parents, those of some children, so many positions of pages.
+#[derive(Default)]
+struct Expiring {
+    parents: bool,
+    children: bool,
+    pages: u32,
+    last: u64,
+    sent: u64,
+    broken_at: u64,
+}
+
+#[test]
+fn what_begins_anew_survives_a_crash_at_every_request() {
+    let told = Arc::new(Notify::new());
+    let source = |api: &Scripted, at_once: usize| {
+        let gone = || When::status(410).means(Verdict::Expired);
+        let parents = list(api, "parents", "https://h.example/parents").records("data");
+        let parents = parents.paginate(delta()).rule(gone());
+        list(api, "s", "https://h.example/{id}?since={since}")
+            .records("data")
+            .paginate(delta())
+            .rule(gone())
+            .restart_on_expiry()
+            .incremental(by_number())
+            .fanout(Fanout::over(parents).bind("id", "id").concurrency(at_once))
+    };
+    for (parents, children, pages) in [(false, true, 1), (true, false, 0), (true, true, 3)] {
+        for broken_at in 1.. {
+            let disk = CrashFs::new();
+            let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+            let state = Arc::new(Mutex::new(Expiring { last: 5, ..Expiring::default() }));
+            let started = AtomicU64::new(1_779_012_000);
+            let run = |at_once: usize| {
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+                runtime.block_on(async {
+                    let api = lists_with_tokens(&state, &told);
+                    let time = std::time::Duration::from_secs(started.fetch_add(1, Relaxed));
+                    let pipeline = Pipeline::new()
+                        .source(source(&api, at_once).build().unwrap())
+                        .sink(Jsonl::on(fs.clone(), "/out"))
+                        .commit_every(std::time::Duration::from_millis(5))
+                        .started_at(std::time::UNIX_EPOCH + time);
+                    tokio::select! {
+                        biased;
+                        () = told.notified() => false,
+                        done = pipeline.run() => done.map(|_| true).unwrap(),
+                    }
+                })
+            };
+            assert!(run(2));
+            *state.lock().unwrap() =
+                Expiring { parents, children, pages, last: 8, broken_at, ..Expiring::default() };
+            let is_through = run(1 + broken_at as usize % 3);
+            state.lock().unwrap().broken_at = 0;
+            assert!(is_through || run(3));
+            assert!(run(2));
+            let image = disk.image();
+            let files = image.files().filter(|(path, _)| path.extension().is_some_and(|end| end == "jsonl"));
+            let lines = files.flat_map(|(_, bytes)| std::str::from_utf8(bytes).unwrap().lines());
+            let mut ids: Vec<u64> = lines
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap())
+                .collect();
+            ids.sort_unstable();
+            let all: Vec<u64> = (1..=4).flat_map(|list| (1..=8).map(move |n| list * 100 + n)).collect();
+            assert_eq!(ids, all, "broken off at request {broken_at}: {parents} {children} {pages}");
+            if is_through {
+                break;
+            }
+        }
+    }
 }

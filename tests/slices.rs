@@ -2,9 +2,13 @@
 
 mod sliced_world;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use futures::TryStreamExt;
 use headwater::pages::{Fanout, Window};
 use headwater::paginate::{Offset, Single};
+use headwater::testing::Scripted;
 use headwater::{Mark, Source};
 use sliced_world::{Table, Tree, World, in_paused_time};
 
@@ -43,6 +47,37 @@ fn slices_that_are_halved_survive_a_crash_at_every_request() {
         let table = Table::new(some_ids(), page).ceiling(10).says_total();
         World::rows(table, window.newest_first()).survives_every_crash(&mut random);
     }
+}
+
+/// Another number with each process.
+fn any_concurrency() -> impl Fn() -> usize + Clone {
+    let runs = Arc::new(AtomicUsize::new(0));
+    move || [3, 1, 0, 5, 2, usize::MAX][runs.fetch_add(1, SeqCst) % 6]
+}
+
+#[test]
+fn a_run_that_was_broken_off_or_stopped_goes_on_with_any_number_of_parts_at_once() {
+    for ceiling in [None, Some(10)] {
+        let mut table = Table::new(some_ids(), 3);
+        table.ceiling = ceiling;
+        let (rows, at_once) = (table.clone(), any_concurrency());
+        let expected = table.ids.iter().map(ToString::to_string).collect();
+        let nothing = Tree { orgs: 0, repos: 0, issues: 0 };
+        let source = move |api: &Scripted| {
+            let window = Window::ids(0..100).every(13).concurrency(at_once());
+            let window = ceiling.map_or(window.clone(), |rows| window.ceiling(rows as u64));
+            rows.source("rows").window(window).transport(api.clone())
+        };
+        let world = World::of(table, nothing, source, expected);
+        world.survives_every_crash(&mut random());
+        println!("{} stops", world.survives_every_stop());
+    }
+    let at_once = any_concurrency();
+    let world = World::tree(TREE, move |api| {
+        let window = Window::ids(0..8).every(3).concurrency(at_once());
+        TREE.issues(api, at_once()).query("start", "{start}").query("end", "{end}").window(window)
+    });
+    println!("{} stops", world.survives_every_stop());
 }
 
 const TREE: Tree = Tree { orgs: 5, repos: 4, issues: 5 };

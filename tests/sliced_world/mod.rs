@@ -13,7 +13,7 @@ use headwater::pages::{Fanout, Window};
 use headwater::paginate::{Cursor, Offset, PageNumber};
 use headwater::sink::Jsonl;
 use headwater::testing::{CrashFs, Image, Reply, Scripted};
-use headwater::{Pipeline, Report, Request, RunError, Source, SourceBuilder};
+use headwater::{ErrorKind, Pipeline, Report, Request, RunError, Shutdown, Source, SourceBuilder};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -269,6 +269,41 @@ impl World {
                 }
             }
         })
+    }
+
+    /// Runs until the request of this number is sent, and is asked to stop then; true if it has finished.
+    pub(crate) fn run_and_stop(&self, fs: &Arc<dyn Fs>, request: u64) -> bool {
+        in_paused_time(async {
+            let (told, shutdown) = (Arc::new(Notify::new()), Shutdown::new());
+            let api = self.server(request, told.clone());
+            let run = self.pipeline(&api, fs).shutdown(shutdown.clone()).run();
+            tokio::pin!(run);
+            let done = tokio::select! {
+                biased;
+                () = told.notified() => {
+                    shutdown.finish_pages();
+                    run.await
+                }
+                done = &mut run => done,
+            };
+            done.inspect_err(|failure| assert_eq!(failure.error.kind(), ErrorKind::Stopped, "{failure}"))
+                .is_ok()
+        })
+    }
+
+    /// Stops a run again and again, from each request on. At the end every record is there once.
+    pub(crate) fn survives_every_stop(&self) -> u64 {
+        for first in 1.. {
+            let disk = CrashFs::new();
+            let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+            if self.run_and_stop(&fs, first) {
+                return first;
+            }
+            let stops = (0..1000).find(|round| self.run_and_stop(&fs, 2 + (first + round * 3) % 11));
+            assert!(stops.is_some(), "it gets no further");
+            self.check(&disk.image()).unwrap_or_else(|why| panic!("stopped at request {first}: {why}"));
+        }
+        0
     }
 
     /// Runs for so long, and is dropped then.
