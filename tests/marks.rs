@@ -572,7 +572,7 @@ fn what_begins_anew_survives_a_crash_at_every_request() {
             .incremental(by_number())
             .fanout(Fanout::over(parents).bind("id", "id").concurrency(at_once))
     };
-    for (parents, children, pages) in [(false, true, 1), (true, false, 0), (true, true, 3)] {
+    for (parents, children, pages) in [(false, true, 1), (true, false, 0), (true, true, 2)] {
         for broken_at in 1.. {
             let disk = CrashFs::new();
             let fs: Arc<dyn Fs> = Arc::new(disk.clone());
