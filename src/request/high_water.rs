@@ -103,3 +103,19 @@ pub(crate) fn capped(top: &Value, began: Option<i64>, since: Option<&Value>) -> 
 fn is_empty(seen: &Arc<Vec<(i64, u64)>>) -> bool {
     seen.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_of_before_is_read() {
+        let old = r#"{"since":{"value":"2026-05-01"},"top":{"value":"2026-05-17T12:00:00Z","seen":[[7,1]]},
+            "began":1779012000000000,"last":"2026-05-16","unordered":true}"#;
+        let next = serde_json::from_str::<HighWater>(old).unwrap().next_run();
+        assert_eq!(
+            serde_json::to_string(&next).unwrap(),
+            r#"{"since":{"value":"2026-05-17T10:00:00Z","seen":[[7,1]]}}"#
+        );
+    }
+}

@@ -37,8 +37,8 @@ impl SourceBuilder {
 
     /// Begins the source anew when its position has expired (410, an answer that says so, or a rule's
     /// [`Expired`](crate::exchange::Verdict::Expired)): from where the run began, or, if that is what has expired, from
-    /// the very beginning; the mark of an incremental source stands. What it wrote in this run is discarded by the sink, so that nothing is there twice. A run does
-    /// so three times at most. The default is an error of kind `CursorExpired`.
+    /// the very beginning; the mark of an incremental source stands. What it wrote in this run is discarded by the sink,
+    /// so that nothing is there twice. A run does so three times at most. The default is an error of kind `CursorExpired`.
     ///
     /// Airtable's iterators end after minutes, Plaid's pages must be read from the first again when the data change.
     pub fn restart_on_expiry(mut self) -> Self {

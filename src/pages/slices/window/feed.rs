@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use chrono::{DateTime, Utc};
-
 use super::super::engine::{Fed, Feed};
 use super::grid::{Grid, middle};
-use super::time::TimeFormat;
+use super::time::{TimeFormat, millis_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::slices::{Ahead, Piece, Progress, RangeAhead};
 use crate::request::{Bindings, Kept, Position};
@@ -65,7 +63,7 @@ impl WindowFeed {
             (Some(end), _) => end,
             (None, Counts::Time { unit, .. }) => {
                 let unit = i64::try_from(*unit).unwrap_or(i64::MAX);
-                DateTime::<Utc>::from(now()).timestamp_millis().div_euclid(unit) * unit
+                millis_of(now()).unwrap_or(i64::MAX).div_euclid(unit) * unit
             }
             (None, _) => i64::MAX,
         };

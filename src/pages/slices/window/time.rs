@@ -1,7 +1,7 @@
 //! Times, as they are given and as APIs want them.
 
 use std::fmt::{self, Write as _};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -53,7 +53,20 @@ impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Given::Text(text) => f.write_str(text),
-            Given::At(time) => write!(f, "{}", DateTime::<Utc>::from(*time).to_rfc3339()),
+            Given::At(time) => match millis_of(*time).and_then(DateTime::from_timestamp_millis) {
+                Some(_) => write!(f, "{}", DateTime::<Utc>::from(*time).to_rfc3339()),
+                None => write!(f, "{time:?}"),
+            },
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn millis_of(time: SystemTime) -> Option<i64> {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).ok(),
+        Err(before) => {
+            i64::try_from(before.duration().as_nanos().div_ceil(1_000_000)).ok().map(|millis| -millis)
         }
     }
 }
@@ -62,7 +75,10 @@ impl Moment {
     /// Milliseconds since 1970; `None` for now.
     pub(super) fn millis(&self) -> Result<Option<i64>> {
         let text = match &self.0 {
-            Given::At(time) => return Ok(Some(DateTime::<Utc>::from(*time).timestamp_millis())),
+            Given::At(time) => {
+                let beyond = || Error::config("the window reaches beyond what can be counted");
+                return millis_of(*time).map(Some).ok_or_else(beyond);
+            }
             Given::Text(text) => text.as_str(),
         };
         if text == "now" {
@@ -178,6 +194,17 @@ mod tests {
         for bad in ["", "yesterday", "1970-13-01", "1970-01-01T00:00:00", "1970-01-01T00:00:00.0001Z"] {
             assert!(millis(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_no_trap() {
+        let far = std::time::Duration::from_secs(i64::MAX as u64 / 2);
+        for time in [UNIX_EPOCH.checked_add(far), UNIX_EPOCH.checked_sub(far)].into_iter().flatten() {
+            let moment = Moment::from(time);
+            assert!(moment.millis().is_err(), "{moment}");
+        }
+        let before = UNIX_EPOCH - std::time::Duration::from_nanos(1);
+        assert_eq!(Moment::from(before).millis().unwrap(), Some(-1));
     }
 
     #[test]
