@@ -100,7 +100,7 @@ async fn uneven(table: &mut Table) {
     })
     .run()
     .await;
-    let want = want("Truncated", 1).bytes(21);
+    let want = want("Truncated", 2).bytes(42);
     table.line(44, "no rows, though the total says nine", &server, &pulled, want);
 }
 
