@@ -143,7 +143,7 @@ async fn every_failing_call_is_an_error_and_a_rerun_completes() {
         ("writes, a run that goes on", "write", Before::BrokenOff, 9),
         ("syncs of files, first run", "sync", Before::Nothing, 9),
         ("syncs of files, a run that goes on", "sync", Before::BrokenOff, 10),
-        ("syncs of folders", "sync_dir", Before::Nothing, 5),
+        ("syncs of folders", "sync_dir", Before::Nothing, 4),
         ("renames", "rename", Before::Nothing, 6),
         ("truncations", "truncate", Before::BrokenOff, 1),
     ] {

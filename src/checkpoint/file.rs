@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use super::format::{decode, encode};
 use super::{Checkpoint, CheckpointStore, Lease, lock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Disk, Fs, OpenMode, blocking};
+use crate::fs::{Disk, Fs, FsFile, OpenMode, blocking};
 
 /// Checkpoints in a folder: `{dir}/{source}.{epoch}.checkpoint`, readable by their owner only.
 ///
@@ -55,6 +55,9 @@ impl FileStore {
 fn lost(error: io::Error) -> Error {
     Error::new(ErrorKind::Checkpoint, "the checkpoint could not be reached").because(error)
 }
+
+/// So many temporary files are open at once.
+const OPEN: usize = 64;
 
 const EXTENSION: &str = ".checkpoint";
 
@@ -125,15 +128,23 @@ fn save(fs: &dyn Fs, lease: &Lease, dir: &Path, checkpoints: &[Checkpoint]) -> R
             .because(error)
             .at(|context| context.source = Some(checkpoint.source.as_str().into()))
     };
-    let mut written = Vec::new();
-    for checkpoint in checkpoints {
-        let path = path_of(dir, &checkpoint.source, checkpoint.epoch);
-        let temporary = path.with_extension("checkpoint.tmp");
-        write(fs, &temporary, checkpoint).map_err(|error| place(checkpoint, &temporary, error))?;
-        written.push((checkpoint, temporary, path));
+    let named = |checkpoint: &Checkpoint| path_of(dir, &checkpoint.source, checkpoint.epoch);
+    let temporary = |checkpoint: &Checkpoint| named(checkpoint).with_extension("checkpoint.tmp");
+    for some in checkpoints.chunks(OPEN) {
+        let mut files = Vec::with_capacity(some.len());
+        for checkpoint in some {
+            let path = temporary(checkpoint);
+            files.push(write(fs, &path, checkpoint).map_err(|error| place(checkpoint, &path, error))?);
+        }
+        let files = files.iter_mut().map(|file| &mut **file as &mut dyn FsFile).collect();
+        fs.sync_all(files).map_err(|(index, error)| match some.get(index) {
+            Some(checkpoint) => place(checkpoint, &temporary(checkpoint), error),
+            None => lost(error),
+        })?;
     }
-    for (checkpoint, temporary, path) in written {
-        fs.rename(&temporary, &path).map_err(|error| place(checkpoint, &path, error))?;
+    for checkpoint in checkpoints {
+        let path = named(checkpoint);
+        fs.rename(&temporary(checkpoint), &path).map_err(|error| place(checkpoint, &path, error))?;
     }
     let synced = if checkpoints.is_empty() { Ok(()) } else { fs.sync_dir(dir) };
     synced.map_err(|error| {
@@ -150,11 +161,12 @@ fn save(fs: &dyn Fs, lease: &Lease, dir: &Path, checkpoints: &[Checkpoint]) -> R
     Ok(())
 }
 
-fn write(fs: &dyn Fs, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
+/// Writes a checkpoint; the file is still to be synced.
+fn write(fs: &dyn Fs, path: &Path, checkpoint: &Checkpoint) -> io::Result<Box<dyn FsFile>> {
     let bytes = encode(checkpoint).map_err(io::Error::other)?;
     let mut file = fs.open(path, OpenMode::Private)?;
     file.append(&bytes)?;
-    file.sync()
+    Ok(file)
 }
 
 impl CheckpointStore for FileStore {

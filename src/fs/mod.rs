@@ -53,6 +53,18 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     /// What the system says. The call must not be repeated: after a failed sync nothing is known.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Makes several files durable, as [`FsFile::sync`] does each. The default is one after the other; a disk that can
+    /// does several at once.
+    ///
+    /// # Errors
+    /// What the system says of a file, and which of them it is.
+    fn sync_all(&self, files: Vec<&mut dyn FsFile>) -> Result<(), (usize, io::Error)> {
+        files
+            .into_iter()
+            .enumerate()
+            .try_for_each(|(index, file)| file.sync().map_err(|error| (index, error)))
+    }
+
     /// The names in a folder; none if the folder is not there.
     ///
     /// # Errors

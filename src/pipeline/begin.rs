@@ -50,7 +50,8 @@ impl<'a> Run<'a> {
             dirty: false,
             stopping: false,
         };
-        let mut started = Vec::new();
+        let mut begun = Vec::new();
+        let mut first = Vec::new();
         for ((source, (name, definition)), step) in sources.into_iter().zip(definitions).zip(plan.steps) {
             let (committed, mark, records) = match &step {
                 Step::First => (Committed::Nothing, Mark::start(), 0),
@@ -78,17 +79,24 @@ impl<'a> Run<'a> {
                 run.pipeline.tell(&Event::Skipped { source: &name, records });
                 state.ended = Some(run.began);
             } else {
-                // Under the new epoch, and before anything is written: so no file is ever without a
-                // checkpoint that knows it, and a run that was overtaken cannot commit any more.
-                let first = state.checkpoint(&name, &run.id, run.epoch);
-                run.store.save(&run.lease, &[first]).await?;
-                run.pipeline.tell(&Event::Started { source: &name, resumed_records: records });
-                let pulled = source.start(state.mark.clone(), &run.shared)?;
-                state.meter = pulled.meter.clone();
-                started.push((name.clone(), pulled));
+                first.push(state.checkpoint(&name, &run.id, run.epoch));
+                begun.push(name.clone());
             }
             run.states.insert(name.clone(), state);
             run.sources.insert(name, source);
+        }
+        // Under the new epoch, and before anything is written: so no file is ever without a checkpoint that knows it, and
+        // a run that was overtaken cannot commit any more.
+        run.store.save(&run.lease, &first).await?;
+        let mut started = Vec::new();
+        for name in begun {
+            let (Some(state), Some(source)) = (run.states.get_mut(&name), run.sources.get(&name)) else {
+                continue;
+            };
+            run.pipeline.tell(&Event::Started { source: &name, resumed_records: state.records });
+            let pulled = source.start(state.mark.clone(), &run.shared)?;
+            state.meter = pulled.meter.clone();
+            started.push((name, pulled));
         }
         let merge = Merge::start(started, run.pipeline.shutdown.gentle());
         Ok((run, merge))

@@ -160,31 +160,36 @@ fn reopen(fs: &dyn Fs, dir: &Path, source: &str, state: &State, lease: &Lease) -
 pub(super) fn commit(
     fs: &dyn Fs,
     dir: &Path,
-    touched: Vec<(Arc<str>, Output)>,
+    mut touched: Vec<(Arc<str>, Output)>,
 ) -> Result<Vec<(Arc<str>, Output)>> {
-    let mut committed = Vec::new();
+    let mut files: Vec<&mut dyn FsFile> = Vec::with_capacity(touched.len());
+    let mut paths = Vec::with_capacity(touched.len());
     let mut names_changed = false;
-    for (source, mut output) in touched {
+    for (source, output) in &mut touched {
         let place = |error: Error| error.at(|context| context.source = Some(source.clone()));
         output.append(fs).map_err(place)?;
+        names_changed |= matches!(output.file, OutputFile::New(_));
         let (OutputFile::New(file) | OutputFile::Durable(file)) = &mut output.file else {
             return Err(place(Error::new(ErrorKind::Sink, "an earlier write was broken off")));
         };
-        file.sync().map_err(|error| place(failed(&output.path, "cannot be synced", error)))?;
-        output.file = match output.file {
-            OutputFile::New(file) => {
-                names_changed = true;
-                OutputFile::Durable(file)
-            }
-            other => other,
-        };
-        output.touched = false;
-        committed.push((source, output));
+        files.push(&mut **file);
+        paths.push((source.clone(), &output.path));
     }
+    fs.sync_all(files).map_err(|(index, error)| {
+        let Some((source, path)) = paths.get(index) else { return failed(dir, "cannot be synced", error) };
+        failed(path, "cannot be synced", error).at(|context| context.source = Some(source.clone()))
+    })?;
     if names_changed {
         fs.sync_dir(dir).map_err(|error| failed(dir, "cannot be synced", error))?;
     }
-    Ok(committed)
+    for (_, output) in &mut touched {
+        output.touched = false;
+        output.file = match std::mem::replace(&mut output.file, OutputFile::Lost) {
+            OutputFile::New(file) => OutputFile::Durable(file),
+            other => other,
+        };
+    }
+    Ok(touched)
 }
 
 impl Output {
