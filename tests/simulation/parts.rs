@@ -339,6 +339,8 @@ impl Parts {
         let parents = if self.levels == 0 { 0 } else { open + waiting };
         // A slice can be halved as often as its width can.
         let bytes = 300 + 600 * open + 150 * waiting + if slices > 1 { 300 * (open + 1) } else { 0 };
+        // The list of the parents may be long: its mark has the hashes of its last 64 positions.
+        let bytes = bytes + if self.levels > 0 { 64 * 21 } else { 0 };
         for (what, count, most) in [
             ("open slices", mark.matches("\"slice\":").count(), open),
             ("parents", mark.matches("\"bindings\":").count(), parents),
