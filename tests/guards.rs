@@ -319,6 +319,11 @@ async fn empty_pages_that_always_lead_to_another_come_to_an_end() {
         assert_eq!(ended[0].as_ref().unwrap_err().kind(), ErrorKind::Cycle);
         assert_eq!(api.requests().len(), requests);
     }
+    // Also where a token may come again: a scroll that is over.
+    let scroll = Scripted::from_fn(|_, _| Reply::json(r#"{"data":[],"next":"same"}"#));
+    let ended: Vec<_> = pages(&scroll).allow_repeats().records("data").take(20_000).collect().await;
+    assert_eq!((ended.len(), scroll.requests().len()), (1, 10_001));
+    assert_eq!(ended[0].as_ref().unwrap_err().kind(), ErrorKind::Cycle);
     // A page with a record between them starts the count anew, and the last page may be one more.
     let api = Scripted::from_fn(|_, number| {
         let (data, next) =

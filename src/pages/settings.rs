@@ -51,9 +51,15 @@ impl Pages {
         })
     }
 
-    /// Switches off the guard against repeated positions, identical pages and endless empty ones.
+    /// Allows positions that were there before, and identical pages. The guard against endless empty pages stays
+    /// ([`allow_empty_pages`](Self::allow_empty_pages)); a list that goes round with records in it is then pulled for ever.
     pub fn allow_repeats(self) -> Self {
-        self.change(|fetch| fetch.guard = None)
+        self.change(|fetch| {
+            if let Some(guard) = &mut fetch.guard {
+                guard.allow_identical_pages();
+                guard.allow_repeated_positions();
+            }
+        })
     }
 
     /// Declares that the server keeps the place and moves it on with each request, be its token the same or another: a

@@ -23,7 +23,7 @@ use crate::source::SourceBuilder;
 pub struct Shopify(Account);
 
 /// The version of the API that is asked for.
-const VERSION: &str = "2025-01";
+const VERSION: &str = "2026-01";
 
 impl Shopify {
     /// Takes the shop (`your-shop` or `your-shop.myshopify.com`) and an access token.

@@ -44,7 +44,9 @@ impl SourceBuilder {
         self
     }
 
-    /// Switches off the guard against repeated positions, identical pages and endless empty ones.
+    /// Allows positions that were there before, and identical pages; see [`Pages::allow_repeats`].
+    ///
+    /// [`Pages::allow_repeats`]: crate::Pages::allow_repeats
     pub fn allow_repeats(mut self) -> Self {
         self.settings.allow_repeats = true;
         self

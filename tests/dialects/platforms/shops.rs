@@ -27,7 +27,7 @@ fn shopify_rest() -> Row {
     let kept = limit.clone();
     let list = serve(move |asked| {
         asked.says("x-shopify-access-token", "shpat_token")?;
-        asked.at("GET", "/admin/api/2025-01/products.json")?;
+        asked.at("GET", "/admin/api/2026-01/products.json")?;
         if limit.meets(asked)?.is_some() {
             let body = json!({ "errors": "Exceeded 2 calls per second for api client." });
             return Ok(answer(429, body)
@@ -50,7 +50,7 @@ fn shopify_rest() -> Row {
             .header("x-shopify-shop-api-call-limit", "32/40");
         let link = |at: u64, rel: &str| {
             let info = encoded(&token(at));
-            let url = "https://your-shop.myshopify.com/admin/api/2025-01/products.json";
+            let url = "https://your-shop.myshopify.com/admin/api/2026-01/products.json";
             format!("<{url}?limit={size}&page_info={info}>; rel=\"{rel}\"")
         };
         let end = slice(at, size).end;
@@ -59,7 +59,7 @@ fn shopify_rest() -> Row {
         let links: Vec<String> = previous.into_iter().chain(next).collect();
         Ok(if links.is_empty() { reply } else { reply.header("link", &links.join(", ")) })
     });
-    let source = Source::get("products", "https://your-shop.myshopify.com/admin/api/2025-01/products.json")
+    let source = Source::get("products", "https://your-shop.myshopify.com/admin/api/2026-01/products.json")
         .api_key_header("X-Shopify-Access-Token", "shpat_token")
         .query("status", "active")
         .query("limit", "250")
@@ -97,7 +97,7 @@ fn shopify_graphql() -> Row {
     let noted = early.clone();
     let admin = serve(move |asked| {
         asked.says("x-shopify-access-token", "shpat_token")?;
-        asked.at("POST", "/admin/api/2025-01/graphql.json")?;
+        asked.at("POST", "/admin/api/2026-01/graphql.json")?;
         asked.says("content-type", "application/json")?;
         let query = asked.body("/query").as_str().unwrap_or_default();
         require(query.contains("products(first: $first, after: $after)"), "no such query")?;
@@ -144,7 +144,7 @@ fn shopify_graphql() -> Row {
         nodes { id createdAt } pageInfo { hasNextPage endCursor } } }";
     let cost = |path: &str| At::body(format!("extensions.cost.{path}"));
     let source =
-        Source::graphql("products", "https://your-shop.myshopify.com/admin/api/2025-01/graphql.json", query)
+        Source::graphql("products", "https://your-shop.myshopify.com/admin/api/2026-01/graphql.json", query)
             .variable("first", 250)
             .api_key_header("X-Shopify-Access-Token", "shpat_token")
             .records("data.products.nodes")
