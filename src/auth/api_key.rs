@@ -1,7 +1,7 @@
 //! An API key in a header or in the query.
 
 use futures::future::BoxFuture;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::Auth;
 use super::bearer::sensitive_header;
@@ -32,6 +32,14 @@ impl ApiKey {
             .map_err(|_| Error::config(format!("{name:?} is not a header name")))?;
         let value = sensitive_header(key.expose(), "the API key")?;
         Ok(Self { key, place: Place::Header(header, value) })
+    }
+
+    /// Sends the key in `Authorization` behind the name of a scheme. The key alone is the secret: a server may repeat it
+    /// without that name.
+    pub(crate) fn scheme(scheme: &str, key: impl Into<Secret>) -> Result<Self> {
+        let key = key.into();
+        let value = sensitive_header(&format!("{scheme} {}", key.expose()), "the token")?;
+        Ok(Self { key, place: Place::Header(AUTHORIZATION, value) })
     }
 
     /// Sends the key in the query: `?api_key=<key>`.

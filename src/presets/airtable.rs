@@ -13,7 +13,8 @@ use crate::source::SourceBuilder;
 
 /// Airtable: the `offset` of the body is a token, 100 records a page. A token dies after minutes; the source then begins
 /// anew, and what it wrote is discarded. Five requests a second for each base; a 429 tells no wait, and means 30 s
-/// (airtable.com/developers/web/api, "List records", "Rate limits").
+/// ("List records", <https://airtable.com/developers/web/api/list-records>; "Rate limits",
+/// <https://airtable.com/developers/web/api/rate-limits>).
 ///
 /// ```
 /// use headwater::presets::Airtable;
@@ -31,6 +32,12 @@ impl Airtable {
     pub fn new(token: impl Into<Secret>) -> Result<Self> {
         let limiter = Limiter::per_second(5.0);
         Ok(Self(Account::new("https://api.airtable.com", Bearer::new(token)?, limiter)))
+    }
+
+    /// Asks another server: a mock.
+    #[must_use]
+    pub fn at(self, url: impl Into<String>) -> Self {
+        Self(self.0.at(url))
     }
 
     /// The records of a table, by the ids (or the name) of base and table.

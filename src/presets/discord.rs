@@ -1,5 +1,7 @@
 //! Discord.
 
+use std::time::Duration;
+
 use super::account::Account;
 use crate::auth::ApiKey;
 use crate::error::Result;
@@ -11,7 +13,8 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// Discord: the next page begins at the last record's id; a page without records is the end. Fifty requests a second; a
-/// 429 says in its body, to the millisecond, how long to wait (docs.discord.com, "Rate Limits").
+/// 429 says in its body, to the millisecond, how long to wait ("Rate Limits",
+/// <https://docs.discord.com/developers/topics/rate-limits>).
 ///
 /// ```
 /// use headwater::presets::Discord;
@@ -27,9 +30,14 @@ impl Discord {
     /// # Errors
     /// `Config` if it cannot be in a header.
     pub fn bot(token: impl Into<Secret>) -> Result<Self> {
-        let header = format!("Bot {}", token.into().expose());
-        let auth = ApiKey::header("Authorization", header)?;
-        Ok(Self(Account::new("https://discord.com/api/v10", auth, Limiter::per_second(50.0).burst(50))))
+        let limiter = Limiter::quota(50, Duration::from_secs(1));
+        Ok(Self(Account::new("https://discord.com/api/v10", ApiKey::scheme("Bot", token)?, limiter)))
+    }
+
+    /// Asks another server: a mock, or another version of the API (`https://discord.com/api/v9`).
+    #[must_use]
+    pub fn at(self, url: impl Into<String>) -> Self {
+        Self(self.0.at(url))
     }
 
     /// The messages of a channel, the youngest first.

@@ -16,8 +16,10 @@ use crate::source::SourceBuilder;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// GitHub: `Link` headers for lists, 100 a page; a limit is a 403 or a 429, and its window an hour, which is waited for
-/// (docs.github.com, "Using pagination in the REST API", "Rate limits for the REST API"). All sources share one limiter
-/// that goes by what the server says.
+/// ("Using pagination in the REST API",
+/// <https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api>; "Rate limits for the REST API",
+/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>). All sources share one limiter that
+/// goes by what the server says.
 ///
 /// ```
 /// use headwater::presets::GitHub;
@@ -61,7 +63,8 @@ impl GitHub {
 
     /// A search: it hands out a thousand rows, however many it finds, so that it needs a
     /// [`window`](SourceBuilder::window). One that took too long and gives what it had found by then (`incomplete_results`) is
-    /// asked for again (docs.github.com, "REST API endpoints for search", "Timeouts and incomplete results").
+    /// asked for again ("REST API endpoints for search", "Timeouts and incomplete results",
+    /// <https://docs.github.com/en/rest/search/search>).
     pub fn search(&self, name: &str, path: &str) -> SourceBuilder {
         self.rest(name, path)
             .records("items")
@@ -72,8 +75,8 @@ impl GitHub {
     }
 
     /// A connection of the GraphQL API, at this path of the answer (`data.repository.issues`). The query has a variable
-    /// `$after`, and asks for `nodes` and for `pageInfo { hasNextPage endCursor }` (docs.github.com, "Using pagination in
-    /// the GraphQL API").
+    /// `$after`, and asks for `nodes` and for `pageInfo { hasNextPage endCursor }` ("Using pagination in the GraphQL API",
+    /// <https://docs.github.com/en/graphql/guides/using-pagination-in-the-graphql-api>).
     pub fn graphql(&self, name: &str, query: &str, connection: &str) -> SourceBuilder {
         let cursor = Cursor::body(format!("{connection}.pageInfo.endCursor")).into_body("variables.after");
         self.0

@@ -9,7 +9,8 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// GitLab: `Link` headers, by the number of the page or by the key of a record; a limit is a 429 with `RateLimit-*` and
-/// `Retry-After` (docs.gitlab.com, "REST API", "Pagination"; "Rate limits").
+/// `Retry-After` ("REST API", "Pagination", <https://docs.gitlab.com/api/rest/>; "Rate limits",
+/// <https://docs.gitlab.com/security/rate_limits/>).
 ///
 /// ```
 /// use headwater::presets::GitLab;

@@ -10,7 +10,7 @@ use crate::source::SourceBuilder;
 
 /// Google's APIs as AIP-158 has them (Drive, Gmail, Calendar, Admin, YouTube …): `pageToken` and `nextPageToken`, whose
 /// absence is the only end; pages may be short or empty. A limit is a 429, or a 403 with a reason
-/// (google.aip.dev/158; developers.google.com/drive/api/guides/limits).
+/// (AIP-158, <https://google.aip.dev/158>; "Usage limits", <https://developers.google.com/drive/api/guides/limits>).
 ///
 /// ```
 /// use headwater::auth::Bearer;
@@ -28,18 +28,26 @@ impl Google {
     /// [`OAuth2`](crate::auth::OAuth2) for a user, [`ApiKey::query`](crate::auth::ApiKey::query) with `key` for public
     /// data.
     pub fn new(auth: impl Auth + 'static) -> Self {
-        Self(Account::new("https://www.googleapis.com", auth, Limiter::unlimited()))
+        let account = Account::new("https://www.googleapis.com", auth, Limiter::unlimited());
+        Self(account.family("googleapis.com"))
     }
 
-    /// A list, by its URL (or its path at www.googleapis.com), with the path of its records. A search of several drives that
-    /// could not search them all is an error, if `incompleteSearch` is among the `fields` that are asked for.
+    /// Asks another server, a mock: then lists go by their paths, and the credentials to no host of Google's.
+    #[must_use]
+    pub fn at(self, url: impl Into<String>) -> Self {
+        Self(self.0.at(url))
+    }
+
+    /// A list, by its URL at any host of googleapis.com (or its path at www.googleapis.com), with the path of its records. A
+    /// search of several drives that could not search them all is an error, if `incompleteSearch` is among the `fields` that
+    /// are asked for.
     pub fn list(&self, name: &str, url: &str, records: impl Into<Select>) -> SourceBuilder {
         self.source(name, url, records).paginate(Self::token())
     }
 
     /// The events of a calendar. The next run asks for what has changed since, by the sync token of this one; a token
-    /// that is too old (410) begins the source anew (developers.google.com/calendar, "Synchronize resources
-    /// efficiently").
+    /// that is too old (410) begins the source anew ("Synchronize resources efficiently",
+    /// <https://developers.google.com/calendar/api/guides/sync>).
     pub fn events(&self, name: &str, calendar: &str) -> SourceBuilder {
         let calendar = percent_encoding::utf8_percent_encode(calendar, percent_encoding::NON_ALPHANUMERIC);
         let next = Cursor::body("nextSyncToken").into_query("syncToken");

@@ -1,5 +1,7 @@
 //! HubSpot.
 
+use std::time::Duration;
+
 use super::account::Account;
 use crate::auth::{Auth, Bearer};
 use crate::error::Result;
@@ -9,7 +11,9 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// HubSpot: a token in `paging.next.after`, 100 a page, 200 for searches, which end at 10,000 rows. A hundred requests in
-/// ten seconds, four searches a second (developers.hubspot.com, "API usage guidelines", "Search the CRM").
+/// ten seconds, four searches a second ("API usage guidelines",
+/// <https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>; "Search the CRM",
+/// <https://developers.hubspot.com/docs/api-reference/2026-03/crm/search-the-crm>).
 ///
 /// ```
 /// use headwater::presets::HubSpot;
@@ -30,8 +34,15 @@ impl HubSpot {
 
     /// Takes other credentials, [`OAuth2`](crate::auth::OAuth2) say.
     pub fn with(auth: impl Auth + 'static) -> Self {
-        let account = Account::new("https://api.hubapi.com", auth, Limiter::per_second(10.0).burst(10));
+        let limiter = Limiter::quota(100, Duration::from_secs(10));
+        let account = Account::new("https://api.hubapi.com", auth, limiter);
         Self(account.strict(Limiter::per_second(4.0)))
+    }
+
+    /// Asks another server: a mock.
+    #[must_use]
+    pub fn at(self, url: impl Into<String>) -> Self {
+        Self(self.0.at(url))
     }
 
     /// A list.

@@ -14,7 +14,9 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// Intercom: a token in `pages.next.starting_after`, sent in the query of a list and deep in the body of a search; companies
-/// beyond 10,000 by a scroll (developers.intercom.com, "Pagination", "Rate limiting").
+/// beyond 10,000 by a scroll ("Pagination",
+/// <https://developers.intercom.com/docs/build-an-integration/learn-more/rest-apis/pagination/>; "Rate Limiting",
+/// <https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting>).
 ///
 /// ```
 /// use headwater::presets::Intercom;

@@ -10,8 +10,10 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// Jira Cloud: searches by a token, which is left out on the last page; older lists by an offset that moves on by the rows
-/// received, for the server takes the size into its own hands (developer.atlassian.com, "JQL search", "Pagination",
-/// "Rate limiting").
+/// received, for the server takes the size into its own hands ("Issue search",
+/// <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/>; "Pagination",
+/// <https://developer.atlassian.com/cloud/jira/platform/rest/v3/intro/>; "Rate limiting",
+/// <https://developer.atlassian.com/cloud/jira/platform/rate-limiting/>).
 ///
 /// ```
 /// use headwater::presets::Jira;

@@ -8,7 +8,9 @@ use crate::source::SourceBuilder;
 
 /// Microsoft Graph: `@odata.nextLink`, to be asked as it is; pages may be empty. A delta query keeps its
 /// `@odata.deltaLink` for the next run, and begins anew where the service asks for it (410). A limit is a 429 with
-/// `Retry-After` (learn.microsoft.com/graph, "Paging", "Use delta query", "Throttling guidance").
+/// `Retry-After` ("Paging Microsoft Graph data in your app", <https://learn.microsoft.com/graph/paging>; "Use delta query",
+/// <https://learn.microsoft.com/graph/delta-query-overview>; "Throttling guidance",
+/// <https://learn.microsoft.com/graph/throttling>).
 ///
 /// ```
 /// use headwater::auth::OAuth2;

@@ -3,6 +3,9 @@
 //! A preset is made once per credential, and makes the sources: they share one limiter, for the vendor counts them
 //! together. What it makes is a [`SourceBuilder`](crate::SourceBuilder): queries, windows, fan-outs and the rest are set as ever.
 //!
+//! The credentials go to the origin of the preset alone (Google's to all of googleapis.com), and over https but for this
+//! machine. A path that is a URL of another origin is an error of [`build`](crate::SourceBuilder::build).
+//!
 //! ```
 //! use headwater::presets::GitHub;
 //! let github = GitHub::new("ghp_token")?;

@@ -13,8 +13,8 @@ use crate::source::SourceBuilder;
 
 /// Notion: `next_cursor` while `has_more`, 100 a page, three requests a second. A query of a data source stops at 10,000
 /// rows, with `has_more: false`; that some were left out is said in `request_status` only. Then it is an error of kind
-/// `Truncated`, or, with a window, halved (developers.notion.com, "Pagination", "Request limits", "Query large data
-/// sources").
+/// `Truncated`, or, with a window, halved ("Pagination", <https://developers.notion.com/reference/intro>; "Request limits",
+/// <https://developers.notion.com/reference/request-limits>; "Query large data sources").
 ///
 /// ```
 /// use headwater::presets::Notion;
@@ -31,6 +31,12 @@ impl Notion {
     /// `Config` if it cannot be in a header.
     pub fn new(token: impl Into<Secret>) -> Result<Self> {
         Ok(Self(Account::new("https://api.notion.com/v1", Bearer::new(token)?, Limiter::per_second(3.0))))
+    }
+
+    /// Asks another server: a mock.
+    #[must_use]
+    pub fn at(self, url: impl Into<String>) -> Self {
+        Self(self.0.at(url))
     }
 
     /// A list that is asked for by GET.

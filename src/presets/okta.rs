@@ -9,7 +9,9 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// Okta: `Link` headers, in several lines; `X-Rate-Limit-*` with a reset in epoch seconds. The system log always has a
-/// next link: a page without events is its end (developer.okta.com, "Link headers", "System Log", "Rate limits").
+/// next link: a page without events is its end ("System Log",
+/// <https://developer.okta.com/docs/api/openapi/okta-management/management/tags/systemlog>; "Rate limit best practices",
+/// <https://developer.okta.com/docs/reference/rl-best-practices/>).
 ///
 /// ```
 /// use headwater::presets::Okta;
@@ -27,8 +29,7 @@ impl Okta {
     /// # Errors
     /// `Config` if it cannot be in a header.
     pub fn new(domain: &str, token: impl Into<Secret>) -> Result<Self> {
-        let header = format!("SSWS {}", token.into().expose());
-        Ok(Self::with(domain, ApiKey::header("Authorization", header)?))
+        Ok(Self::with(domain, ApiKey::scheme("SSWS", token)?))
     }
 
     /// Takes other credentials, [`OAuth2`](crate::auth::OAuth2) say.

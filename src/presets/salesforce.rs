@@ -8,7 +8,8 @@ use crate::paginate::{End, NextUrl};
 use crate::source::SourceBuilder;
 
 /// Salesforce: the rows of a SOQL query by `nextRecordsUrl`, a path, until `done`; 2,000 rows a page, which a header may
-/// change. A used-up limit is a 403 (developer.salesforce.com, "REST API Developer Guide", "Query").
+/// change. A used-up limit is a 403 ("Execute a SOQL Query",
+/// <https://developer.salesforce.com/docs/platform/api-rest/guide/dome-query.html>).
 ///
 /// ```
 /// use headwater::auth::Bearer;

@@ -10,9 +10,11 @@ use crate::paginate::{Cursor, LinkHeader};
 use crate::request::Secret;
 use crate::source::SourceBuilder;
 
-/// Shopify: the REST API by `Link` headers, whose links carry all that is needed; two requests a second, forty at once.
-/// The GraphQL API counts points: who asks for more than there are waits until they have come back (shopify.dev, "REST
-/// Admin API rate limits", "GraphQL Admin API rate limits", "Pagination").
+/// Shopify: the REST API by `Link` headers, whose links carry all that is needed; a bucket of forty requests, of which two
+/// leak away each second. The GraphQL API counts points: who asks for more than there are waits until they have come back
+/// ("REST Admin API rate limits", <https://shopify.dev/docs/api/admin-rest/usage/rate-limits>; "Make paginated requests to
+/// the REST Admin API", <https://shopify.dev/docs/api/admin-rest/usage/pagination>; "Shopify API limits",
+/// <https://shopify.dev/docs/api/usage/limits>).
 ///
 /// ```
 /// use headwater::presets::Shopify;

@@ -11,7 +11,8 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// Slack: `response_metadata.next_cursor`, empty or left out on the last page; errors come with status 200 and
-/// `ok: false`; a limit is a 429 with `Retry-After` (api.slack.com, "Pagination", "Rate limits").
+/// `ok: false`; a limit is a 429 with `Retry-After` ("Pagination", <https://docs.slack.dev/apis/web-api/pagination>; "Rate
+/// limits", <https://docs.slack.dev/apis/web-api/rate-limits>).
 ///
 /// ```
 /// use headwater::presets::Slack;
@@ -29,6 +30,12 @@ impl Slack {
     /// `Config` if it cannot be in a header.
     pub fn new(token: impl Into<Secret>) -> Result<Self> {
         Ok(Self(Account::new("https://slack.com/api", Bearer::new(token)?, Limiter::unlimited())))
+    }
+
+    /// Asks another server: a mock, or `https://slack-gov.com/api`.
+    #[must_use]
+    pub fn at(self, url: impl Into<String>) -> Self {
+        Self(self.0.at(url))
     }
 
     /// A method that pages by cursor, with the path of its records.

@@ -1,5 +1,7 @@
 //! Stripe.
 
+use std::time::Duration;
+
 use super::account::Account;
 use crate::auth::Bearer;
 use crate::error::Result;
@@ -9,8 +11,8 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// Stripe: the last object's id while `has_more`, 100 a page; a token for searches; links in v2. Twenty-five requests a
-/// second for test keys, a hundred for live ones; a 429 tells no wait, and is retried with back-off (docs.stripe.com,
-/// "Pagination", "Rate limits").
+/// second for each endpoint, and for test keys in all: more are not asked for; a 429 tells no wait, and is retried with
+/// back-off ("Pagination", <https://docs.stripe.com/api/pagination>; "Rate limits", <https://docs.stripe.com/rate-limits>).
 ///
 /// ```
 /// use headwater::presets::Stripe;
@@ -27,7 +29,7 @@ impl Stripe {
     /// # Errors
     /// `Config` if it cannot be in a header.
     pub fn new(key: impl Into<Secret>) -> Result<Self> {
-        let limiter = Limiter::per_second(25.0).burst(25);
+        let limiter = Limiter::quota(25, Duration::from_secs(1));
         let account = Account::new("https://api.stripe.com", Bearer::new(key)?, limiter);
         Ok(Self(account.strict(Limiter::per_second(20.0))))
     }

@@ -1,5 +1,7 @@
 //! Zendesk.
 
+use std::time::Duration;
+
 use super::account::Account;
 use crate::auth::{Auth, Basic};
 use crate::error::Result;
@@ -10,8 +12,10 @@ use crate::request::Secret;
 use crate::source::SourceBuilder;
 
 /// Zendesk: a token until `meta.has_more` is false, 100 a page; incremental exports by a token that the next run goes on
-/// from, ten requests a minute. A limit is a 429 with `Retry-After` (developer.zendesk.com, "Cursor pagination",
-/// "Incremental Exports", "Rate limits").
+/// from, ten requests a minute. A limit is a 429 with `Retry-After` ("Pagination",
+/// <https://developer.zendesk.com/api-reference/introduction/pagination/>; "Incremental Exports",
+/// <https://developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports/>; "Rate limits",
+/// <https://developer.zendesk.com/api-reference/introduction/rate-limits/>).
 ///
 /// ```
 /// use headwater::presets::Zendesk;
@@ -35,7 +39,7 @@ impl Zendesk {
     /// Takes other credentials.
     pub fn with(subdomain: &str, auth: impl Auth + 'static) -> Self {
         let account = Account::new(Account::site(subdomain, "zendesk.com"), auth, Limiter::unlimited());
-        Self(account.strict(Limiter::per_minute(10.0)))
+        Self(account.strict(Limiter::quota(10, Duration::from_secs(60))))
     }
 
     /// A list by cursor, with the path of its records.

@@ -1,7 +1,7 @@
 //! What tests are made of: APIs without a network, and one with a real socket (feature `testing`).
 //!
 //! - [`Scripted`] is a transport that answers from a script, for tests on tokio's paused clock.
-//! - [`MockApi`] is an HTTP server on a free loopback port that speaks every pagination dialect, with a rate
+//! - [`MockApi`] is an HTTP server on a free loopback port that speaks six pagination dialects, with a rate
 //!   limit and faults on demand, for tests, examples and benches on real time.
 //!
 //! - [`CrashFs`] is a file system in memory that shows what a power loss may leave, for sinks and checkpoint

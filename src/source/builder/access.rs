@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::SourceBuilder;
 use crate::auth::{ApiKey, Auth, Basic, Bearer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::request::Secret;
 
 impl SourceBuilder {
@@ -23,6 +23,11 @@ impl SourceBuilder {
     pub(crate) fn authorized(mut self, auth: Arc<dyn Auth>) -> Self {
         self.auth = Some(Ok(auth));
         self
+    }
+
+    /// Makes `build` give this error, of an address to which the credentials may not go.
+    pub(crate) fn refused(self, error: Error) -> Self {
+        self.change(|_| Err(error))
     }
 
     /// Sends `Authorization: Bearer <token>`.

@@ -1,4 +1,4 @@
-//! An HTTP server on a loopback port that speaks every pagination dialect.
+//! An HTTP server on a loopback port that speaks six pagination dialects.
 
 mod body;
 mod data;
