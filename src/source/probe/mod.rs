@@ -1,7 +1,12 @@
 //! A look at the first page of an API: what it speaks, and the source that would pull it.
 
+mod asked;
+mod code;
+mod counted;
 mod dialect;
+mod failure;
 mod schema;
+mod token;
 mod tree;
 
 use std::fmt;
@@ -9,14 +14,16 @@ use std::fmt;
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
-use url::Url;
 
 pub use dialect::Proposal;
 pub use schema::{Field, Schema};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Page;
+use crate::request::Request;
+use asked::Asked;
 use dialect::{Seen, proposals};
+use failure::Failure;
 use tree::arrays;
 
 /// So many records are looked at.
@@ -44,11 +51,13 @@ const LONGEST_LIMIT: usize = 100;
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Probe {
+    /// The method of the request.
+    pub method: String,
     /// What was asked, without credentials.
     pub url: String,
     /// The status of the answer.
     pub status: u16,
-    /// Where the records seem to be, the likeliest first, and how many are there.
+    /// Where the records seem to be, the likeliest first, and how many are there. `bars.*` is a map of arrays.
     pub records: Vec<(String, usize)>,
     /// What says how many records a page has.
     pub size: Option<Size>,
@@ -58,7 +67,7 @@ pub struct Probe {
     pub limits: Vec<(String, String)>,
     /// What the records look like.
     pub schema: Schema,
-    /// The source, as it would be written in Rust.
+    /// The source, as it would be written in Rust. If the answer looks like an error, a comment that says so.
     pub code: String,
 }
 
@@ -72,53 +81,62 @@ pub struct Size {
     pub evidence: String,
 }
 
-const SIZES: [&str; 20] = [
-    "limit",
-    "per_page",
-    "perpage",
-    "per-page",
-    "page_size",
-    "pagesize",
-    "maxresults",
-    "max_results",
-    "$top",
-    "top",
-    "rows",
-    "first",
-    "size",
-    "count",
-    "itemsperpage",
-    "pagelen",
-    "page[size]",
-    "page_limit",
-    "_limit",
-    "take",
-];
+/// What was asked, and with what.
+pub(super) struct Question<'a> {
+    pub(super) request: &'a Request,
+    /// The URL without credentials.
+    pub(super) shown: &'a str,
+    pub(super) name: &'a str,
+    pub(super) is_graphql: bool,
+    /// The definition of the format; `None` is JSON.
+    pub(super) format: Option<String>,
+    pub(super) has_auth: bool,
+    pub(super) has_headers: bool,
+    pub(super) has_rules: bool,
+}
 
 impl Probe {
-    /// Looks at a page. `shown` is the URL without credentials.
-    pub(super) fn of(page: &Page, url: &Url, shown: &str, name: &str) -> Result<Self> {
+    /// Looks at a page.
+    pub(super) fn of(page: &Page, question: &Question<'_>) -> Result<Self> {
         let body: Value = serde_json::from_slice(page.body()).map_err(|error| {
             Error::new(ErrorKind::NotJson, "the first page cannot be read").because(error)
         })?;
-        let arrays = arrays(&body);
-        let rows = arrays.first().map(|(path, items)| (path.as_str(), items.len()));
-        let items = arrays.first().map_or(&[][..], |(_, items)| &items[..items.len().min(MOST)]);
-        let seen = Seen { url, headers: &page.headers, body: &body, records: rows, last: items.last() };
-        let dialects = proposals(&seen);
-        let schema = Schema::of(items);
-        let size = size(url, &body, rows.map_or(0, |(_, rows)| rows));
-        let limits = limits(&page.headers);
-        let records: Vec<_> =
-            arrays.iter().take(5).map(|(path, items)| (path.clone(), items.len())).collect();
-        let code = code(name, shown, &records, &dialects, &schema);
+        let arrays = arrays(&body, question.format.as_deref() == Some("xml"));
+        let path = arrays.first().map(|found| found.path.as_str());
+        let rows = arrays.first().map_or(0, |found| found.items.len());
+        let items: Vec<&Value> =
+            arrays.first().map(|found| found.items.iter().copied().take(MOST).collect()).unwrap_or_default();
+        let asked = Asked::of(question.request, question.is_graphql);
+        let (size, param) = asked::size(&asked, &body, path, rows).unzip();
+        let status = page.status.as_u16();
+        let records = arrays.iter().find(|found| !found.is_failures()).map_or(0, |found| found.items.len());
+        let failure = Failure::of(&body, status, records, question.request.url());
+        let seen = Seen {
+            asked: &asked,
+            headers: &page.headers,
+            body: &body,
+            records: path.map(|path| (path, rows)),
+            last: arrays.first().and_then(|found| found.items.last().copied()),
+            size: param.as_ref(),
+        };
+        let dialects = match &failure {
+            Some(failure) => vec![failure.proposal()],
+            None => proposals(&seen),
+        };
+        let schema = Schema::of(&items);
+        let code = match (&failure, dialects.first()) {
+            (None, Some(dialect)) => code::code(question, path.unwrap_or_default(), dialect, &schema),
+            (failure, _) => failure.as_ref().map(Failure::code).unwrap_or_default(),
+        };
+        let records = arrays.iter().take(5).map(|found| (found.path.clone(), found.items.len())).collect();
         Ok(Self {
-            url: shown.to_owned(),
-            status: page.status.as_u16(),
+            method: question.request.method().to_string(),
+            url: question.shown.to_owned(),
+            status,
             records,
             size,
             dialects,
-            limits,
+            limits: limits(&page.headers),
             schema,
             code,
         })
@@ -128,7 +146,7 @@ impl Probe {
 impl Probe {
     /// Without the credentials that the server may have repeated.
     pub(super) fn wiped(mut self, wipe: impl Fn(&str) -> String) -> Self {
-        let Self { url, status: _, records, size, dialects, limits, schema, code } = &mut self;
+        let Self { method: _, url, status: _, records, size, dialects, limits, schema, code } = &mut self;
         let texts = [url, code].into_iter().chain(records.iter_mut().map(|(path, _)| path));
         let sizes = size.iter_mut().flat_map(|size| [&mut size.parameter, &mut size.evidence]);
         let dialects = dialects.iter_mut().flat_map(|found| {
@@ -146,25 +164,6 @@ impl Probe {
         }
         self
     }
-}
-
-fn size(url: &Url, body: &Value, rows: usize) -> Option<Size> {
-    let is_size = |name: &str| SIZES.contains(&name.to_ascii_lowercase().as_str());
-    if let Some((name, value)) = url.query_pairs().find(|(name, _)| is_size(name)) {
-        let number = value.parse().map_or_else(|_| String::new(), |size: u64| format!("={size}"));
-        let evidence = format!("the URL says {name}{number}, and {rows} records came");
-        return Some(Size { parameter: name.into_owned(), evidence });
-    }
-    // Many APIs repeat what was asked, or what they took for it.
-    let leaves = tree::leaves(body, None);
-    leaves.iter().find_map(|leaf| {
-        let number = leaf.value.as_u64().filter(|number| *number > 0 && *number <= 100_000)?;
-        let is_likely = SIZES.contains(&leaf.name.as_str()) && leaf.name != "count" && number >= rows as u64;
-        is_likely.then(|| Size {
-            parameter: leaf.path.rsplit('.').next().unwrap_or_default().to_owned(),
-            evidence: format!("`{}` is {number}, and {rows} records came", leaf.path),
-        })
-    })
 }
 
 fn limits(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -187,27 +186,9 @@ fn limits(headers: &HeaderMap) -> Vec<(String, String)> {
     found.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("…").to_owned())).collect()
 }
 
-fn code(
-    name: &str,
-    url: &str,
-    records: &[(String, usize)],
-    dialects: &[Proposal],
-    schema: &Schema,
-) -> String {
-    let records = records.first().map_or("", |(path, _)| path.as_str());
-    let paginator = dialects.first().map_or("Single", |proposal| proposal.paginator.as_str());
-    let mut code =
-        format!("Source::get({name:?}, {url:?})\n    .records({records:?})\n    .paginate({paginator})\n");
-    if let (Some(changed), key) = (&schema.changed, &schema.key) {
-        let key = key.as_ref().map_or_else(String::new, |key| format!(".key({key:?})"));
-        code += &format!("    // for what is new only: .incremental(Incremental::by({changed:?}){key})\n");
-    }
-    code + "    .build()?"
-}
-
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "GET {}: status {}", self.url, self.status)?;
+        writeln!(f, "{} {}: status {}", self.method, self.url, self.status)?;
         match self.records.split_first() {
             None => writeln!(f, "records   none: the page has no array")?,
             Some(((path, count), others)) => {

@@ -37,7 +37,7 @@ pub struct Schema {
 }
 
 impl Schema {
-    pub(super) fn of(records: &[Value]) -> Self {
+    pub(super) fn of(records: &[&Value]) -> Self {
         let mut seen: BTreeMap<String, (BTreeSet<&'static str>, usize)> = BTreeMap::new();
         for record in records {
             gather(record, "", 0, &mut seen);
