@@ -32,6 +32,9 @@ enum Stage<S> {
     Ended,
 }
 
+/// Boxed, for a channel has room for 32 of what goes through it.
+type Sent = Box<Option<Result<Page>>>;
+
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
 struct Room {
@@ -43,7 +46,7 @@ struct Ahead {
     /// The bytes of the pages that wait.
     waiting: Arc<watch::Sender<usize>>,
     /// `None` is the proper end: a channel that closes without it lost its task.
-    pages: mpsc::Receiver<Option<Result<Page>>>,
+    pages: mpsc::Receiver<Sent>,
     /// Ends the task when it is dropped.
     _task: JoinSet<()>,
 }
@@ -82,7 +85,7 @@ fn start<S: Paged + Send + 'static>(inner: S, room: Room) -> Ahead {
             let page = inner.next().await;
             let ended = page.is_none();
             filled.send_modify(|waiting| *waiting += size(&page));
-            room.send(page);
+            room.send(Box::new(page));
             if ended {
                 return;
             }
@@ -106,9 +109,8 @@ impl<S: Paged + Send + 'static> Stream for Prefetch<S> {
             other => other,
         };
         let Stage::Running(ahead) = &mut self.stage else { return Poll::Ready(None) };
-        match ready!(ahead.pages.poll_recv(cx)) {
-            Some(Some(page)) => {
-                let page = Some(page);
+        match ready!(ahead.pages.poll_recv(cx)).map(|sent| *sent) {
+            Some(page @ Some(_)) => {
                 ahead.waiting.send_modify(|waiting| *waiting -= size(&page));
                 Poll::Ready(page)
             }

@@ -23,6 +23,9 @@ use crate::records::Batch;
 /// How far a source may be ahead of the sink, in pages, the one that it is fetching included.
 const AHEAD: usize = 1;
 
+/// Boxed, for a channel has room for 32 of what goes through it, and there may be thousands of sources.
+type Sent = Box<Result<Batch>>;
+
 /// What comes from a source.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all are batches")]
@@ -55,7 +58,7 @@ impl Merge {
     pub(crate) fn add(&mut self, name: Arc<str>, Started { batches, meter }: Started) {
         let (sender, receiver) = mpsc::channel(AHEAD);
         self.tasks.spawn(pull(batches, meter, sender, self.stop.clone()));
-        let pages = ReceiverStream::new(receiver).map(|batch| match batch {
+        let pages = ReceiverStream::new(receiver).map(|batch: Sent| match *batch {
             Ok(batch) => Arrival::Batch(batch),
             Err(error) => Arrival::Failed(error),
         });
@@ -75,7 +78,7 @@ impl Stream for Merge {
 async fn pull(
     batches: BoxStream<'static, Result<Batch>>,
     meter: Meter,
-    sender: mpsc::Sender<Result<Batch>>,
+    sender: mpsc::Sender<Sent>,
     stop: CancellationToken,
 ) {
     let mut batches = pin!(batches.fuse());
@@ -104,11 +107,11 @@ async fn pull(
                 () = meter.idle() => None,
             };
             if let Some(batch) = last {
-                room.send(batch);
+                room.send(Box::new(batch));
             }
             return;
         };
-        room.send(batch);
+        room.send(Box::new(batch));
     }
 }
 
