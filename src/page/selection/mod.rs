@@ -20,7 +20,7 @@ pub(crate) struct Selection {
     pub(crate) select: Select,
     routes: Vec<Route>,
     /// For each place what its records have to have.
-    only: Vec<Option<Only>>,
+    only: Vec<Option<Box<Only>>>,
 }
 
 /// The records of a page, as they were found.
@@ -47,6 +47,7 @@ impl Selection {
             }
         }
         let only = select.places.iter().map(|place| place.only.as_ref().map(Only::new).transpose());
+        let only = only.map(|only| Ok(only?.map(Box::new)));
         Ok(Self { select: select.clone(), routes, only: only.collect::<Result<_>>()? })
     }
 
@@ -87,7 +88,7 @@ impl Selection {
         } else {
             for (((place, route), only), traced) in places.iter().zip(&self.routes).zip(&self.only).zip(found)
             {
-                taken.only = only.as_ref();
+                taken.only = only.as_deref();
                 taken.place(place, route, traced)?;
             }
         }
