@@ -56,7 +56,7 @@ impl Run<'_> {
     async fn begin_anew(
         &mut self,
         name: &Arc<str>,
-        mut state: State,
+        state: State,
         mark: Mark,
         merge: &mut Merge,
     ) -> Result<()> {
@@ -64,8 +64,10 @@ impl Run<'_> {
         // Only a later epoch may go back.
         self.epoch += 1;
         self.store.save(&self.lease, &[state.checkpoint(name, &self.id, self.epoch)]).await?;
-        let Some(source) = self.sources.get(name) else { return Ok(()) };
         let emptied = state.sink.clone();
+        // What is stored is what the report says, whatever fails from here on.
+        self.states.insert(name.clone(), state);
+        let Some(source) = self.sources.get(name) else { return Ok(()) };
         let opening = Opening {
             source: name,
             label: source.label(),
@@ -73,10 +75,11 @@ impl Run<'_> {
             committed: Committed::Unfinished(&emptied),
             lease: &self.lease,
         };
-        state.sink = self.sink.open(opening).await?;
+        let opened = self.sink.open(opening).await?;
         let pulled = source.start(mark, &self.shared)?;
-        state.meter = pulled.meter.clone();
-        self.states.insert(name.clone(), state);
+        if let Some(state) = self.states.get_mut(name) {
+            (state.sink, state.meter) = (opened, pulled.meter.clone());
+        }
         self.pipeline.tell(&Event::Restarted { source: name });
         merge.add(name.clone(), pulled);
         Ok(())
