@@ -12,7 +12,7 @@ use headwater::exchange::{Rule, Verdict, When};
 use headwater::hints::{At, Signal, Unit};
 use headwater::page::Format;
 use headwater::pages::Window;
-use headwater::paginate::{Cursor, PageNumber, Single};
+use headwater::paginate::{Cursor, Offset, PageNumber, Single};
 use headwater::sink::Memory;
 use headwater::testing::{Reply, Scripted};
 use headwater::{
@@ -390,5 +390,31 @@ async fn a_wait_is_found_in_whatever_the_answers_are_written_in() {
         let begun = Instant::now();
         pulled(source).await;
         assert_eq!(begun.elapsed(), Duration::from_secs(30), "{path} in {body}");
+    }
+}
+
+/// A stray 404 in the middle of a list, or a 204, must not pass for its end.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_page_is_no_end_where_the_page_before_says_that_there_is_more() {
+    let by_total = |api: &Scripted| by_cursor(api).paginate(Offset::new(2).until_total("total"));
+    let by_flag = |api: &Scripted| by_cursor(api).paginate(Cursor::body("next").until_false("more"));
+    let by_nothing = |api: &Scripted| by_cursor(api).paginate(Offset::new(2));
+    let ended = async |source: fn(&Scripted) -> SourceBuilder, nothing: Reply, verdict: Verdict| {
+        let page = Reply::json(r#"{"data":[1,2],"next":"t","total":5,"more":true}"#);
+        let api = Scripted::new([page, nothing.clone(), nothing]);
+        let rule = When::status(404).means(verdict);
+        let (records, error) = pulled(source(&api).rule(rule).no_content_ends()).await;
+        assert_eq!(records, 2);
+        (error.map(|error| error.kind()), api.requests().len())
+    };
+    for nothing in [Reply::status(404), Reply::status(204)] {
+        for verdict in [Verdict::End, Verdict::NoRecords] {
+            for source in [by_total, by_flag] {
+                let outcome = ended(source, nothing.clone(), verdict.clone()).await;
+                assert_eq!(outcome, (Some(ErrorKind::Truncated), 3), "{verdict:?}, and asked once more");
+            }
+            // Where nothing is said about more, it is believed.
+            assert_eq!(ended(by_nothing, nothing.clone(), verdict).await, (None, 2));
+        }
     }
 }

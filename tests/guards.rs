@@ -393,3 +393,35 @@ async fn rows_that_are_left_out_do_not_end_a_list_that_goes_on_from_its_rows() {
     let came = pull(nulls, Select::path("data").skip_null(), Cursor::last_record("id")).await;
     assert_eq!(came, (BTreeSet::from([1]), Some(ErrorKind::Cursor)));
 }
+
+/// Counted positions never come again; the pages do.
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_pages_go_round_under_growing_numbers_comes_to_an_end() {
+    for ring in 1..=10 {
+        let api = || {
+            Scripted::from_fn(move |_, number| {
+                Reply::json(format!(r#"{{"data":[{}],"n":{number}}}"#, (number - 1) % ring))
+            })
+        };
+        for came in [pull(api(), PageNumber::new()).await, pull(api(), Offset::new(1)).await] {
+            assert_eq!(came.ended, Err(ErrorKind::Cycle), "a ring of {ring}");
+            assert_eq!((came.numbers.len() as u64, came.requests as u64), (ring, ring + 1));
+        }
+    }
+}
+
+/// A list that counts its pages from 0, asked for from 1.
+#[tokio::test(start_paused = true)]
+async fn a_page_count_that_is_completed_by_an_empty_page_is_an_error() {
+    let api = || {
+        Scripted::from_fn(|request, _| {
+            let page = parameter(request, "page").unwrap_or(0);
+            let rows: Vec<u64> = (page * 2..(page * 2 + 2).min(6)).collect();
+            Reply::json(json!({"data": rows, "pages": 3}).to_string())
+        })
+    };
+    let wrong = pull(api(), PageNumber::new().until_page_count("pages")).await;
+    assert_eq!(wrong.ended, Err(ErrorKind::Truncated));
+    let right = pull(api(), PageNumber::new().start(0).until_page_count("pages")).await;
+    assert_eq!((right.numbers.len(), right.ended), (6, Ok(())));
+}

@@ -610,3 +610,18 @@ async fn parents_without_a_transport_of_their_own_take_over_that_of_the_child() 
     assert_eq!(pull(levels(list("/orgs").transport(other.clone()))).await, 8);
     assert_eq!((api.requests().len(), other.requests().len()), (7 + 6, 1));
 }
+
+#[test]
+fn a_number_in_the_url_that_is_not_where_paging_begins_is_refused() {
+    let source = |url: &str, paginator: PageNumber| {
+        let source = Source::get("x", url).records("data").paginate(paginator).build();
+        source.map(drop).map_err(|error| (error.kind(), error.help().unwrap_or_default().to_owned()))
+    };
+    let refused = source("https://h.example/items?page=0", PageNumber::new()).unwrap_err();
+    assert_eq!(refused.0, ErrorKind::Config);
+    assert!(refused.1.contains(".start(0)"), "{}", refused.1);
+    source("https://h.example/items?page=0", PageNumber::new().start(0)).unwrap();
+    source("https://h.example/items?page=1&x=0", PageNumber::new()).unwrap();
+    let offset = Source::get("x", "https://h.example/items?offset=100").records("data");
+    assert_eq!(offset.paginate(Offset::new(10)).build().unwrap_err().kind(), ErrorKind::Config);
+}

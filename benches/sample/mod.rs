@@ -25,7 +25,7 @@ pub(crate) const UNDERSCORES: Shape =
 pub(crate) const EVENTS: Shape = Shape { name: "events", records_per_page: 1000, render: event };
 
 /// A page of 62 MiB, just below the most that a page may have by default.
-pub(crate) const LARGE: Shape = Shape { name: "large", records_per_page: 59_000, render: issue };
+pub(crate) const LARGE: Shape = Shape { name: "large", records_per_page: 57_000, render: issue };
 
 /// All of them.
 pub(crate) const ALL: [Shape; 4] = [ISSUES, UNDERSCORES, EVENTS, LARGE];

@@ -2,14 +2,15 @@
 //! time and the memory of the clients can be told apart.
 //!
 //! `GET /{shape}/{pages}/{latency}?page=3` gives page 3 of so many, after so many milliseconds. Answers are rendered
-//! once, when they are first asked for: two pages by turns, for the guard against circles would take one and the same for a server that ignores the
-//! position. One thread a connection, and two system calls a request: it costs as little as can be.
+//! once, when they are first asked for; only the id of the first record is the page's own, for the guard against circles
+//! would take one page under all numbers for a server that ignores them. One thread a connection, and two system calls a
+//! request: it costs as little as can be.
 
 // Each benchmark uses a part of it.
 #![allow(dead_code, reason = "each bench uses its part")]
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -77,17 +78,45 @@ pub(crate) fn serve_if_asked() -> Outcome<()> {
 }
 
 /// The shapes by their names, and what was rendered of them.
-type Answers = HashMap<&'static str, (Shape, OnceLock<[Vec<u8>; 4]>)>;
+type Answers = HashMap<&'static str, (Shape, OnceLock<[Rendered; 2]>)>;
 
-/// The first page and the second, each as one of many and as the last.
-fn render(shape: &Shape) -> [Vec<u8>; 4] {
-    [(1, 3), (2, 3), (1, 1), (2, 2)].map(|(number, pages)| {
-        let body = shape.page(number, pages);
+/// An answer in three pieces; the one in the middle is the id of the first record.
+struct Rendered {
+    before: Vec<u8>,
+    digits: usize,
+    after: Vec<u8>,
+}
+
+/// The ids of a page so far on have the same number of digits as all others.
+const FAR: u64 = 100_000;
+
+/// A page as one of many, and as the last.
+fn render(shape: &Shape) -> [Rendered; 2] {
+    [FAR + 1, FAR].map(|pages| {
+        let body = shape.page(FAR, pages);
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
-        let mut answer = format!("{head}: {}\r\n\r\n", body.len()).into_bytes();
-        answer.extend_from_slice(&body);
-        answer
+        let mut before = format!("{head}: {}\r\n\r\n", body.len()).into_bytes();
+        let id = body.windows(5).position(|bytes| bytes == b"\"id\":").map_or(0, |at| at + 5);
+        let digits = body[id..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        before.extend_from_slice(&body[..id]);
+        Rendered { before, digits, after: body[id + digits..].to_vec() }
     })
+}
+
+impl Rendered {
+    fn send(&self, connection: &mut TcpStream, number: u64) -> std::io::Result<()> {
+        let digits = format!("{}", 10_u64.pow(self.digits as u32 - 1) + number);
+        let mut pieces = [&self.before[..], digits.as_bytes(), &self.after].map(IoSlice::new);
+        let mut left = &mut pieces[..];
+        while !left.is_empty() {
+            let sent = connection.write_vectored(left)?;
+            if sent == 0 {
+                return Err(std::io::ErrorKind::WriteZero.into());
+            }
+            IoSlice::advance_slices(&mut left, sent);
+        }
+        Ok(())
+    }
 }
 
 /// Answers one connection until it is closed.
@@ -116,8 +145,7 @@ fn answer(mut connection: TcpStream, answers: &Answers) -> Outcome<()> {
         if latency > 0 {
             std::thread::sleep(Duration::from_millis(latency));
         }
-        let (second, last) = ((number + 1) % 2, u64::from(number >= pages) * 2);
-        connection.write_all(&list[(second + last) as usize])?;
+        list[usize::from(number >= pages)].send(&mut connection, number)?;
         asked.clear();
     }
 }

@@ -208,6 +208,11 @@ pub(crate) fn utf8(body: &[u8]) -> Result<&str> {
 /// Says why a body is not a JSON document, and whether it is worth asking again.
 pub(crate) fn not_json(body: &[u8], error: serde_json::Error) -> Error {
     let start = body.trim_ascii_start();
+    if start.starts_with(b"<?xml") && memchr::memmem::find(body, b"<html").is_none() {
+        return Error::new(ErrorKind::NotJson, "the answer is XML where JSON was expected")
+            .once()
+            .advice("if the pages are in XML, say `.format(Format::xml())` (feature `xml`)");
+    }
     if start.first() == Some(&b'<') {
         // A login page, or the page of a proxy that is being restarted.
         return Error::new(ErrorKind::NotJson, "the answer is HTML or XML where JSON was expected")

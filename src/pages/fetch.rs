@@ -170,6 +170,7 @@ impl Fetch {
         if matches!(answered.meaning, Meaning::Nothing | Meaning::Unchanged) {
             // Nothing is new: the next run begins where this one did.
             let after = self.mark.began.clone();
+            self.no_more(&position)?;
             return Ok(self.without_records(position, after, answered));
         }
         let body = without_bom(response.body.clone());
@@ -178,6 +179,7 @@ impl Fetch {
         }
         if body.trim_ascii().is_empty() && (self.no_content_ends || !self.format.takes_nothing()) {
             self.empty()?;
+            self.no_more(&position)?;
             return Ok(self.without_records(position, self.mark.began.clone(), answered));
         }
         let cap = self.exchange.transport.max_page_bytes();
@@ -209,6 +211,7 @@ impl Fetch {
             Some(_) => None,
             None => self.paginator.finish(&answer)?.map(|after| self.storable(after, url)).transpose()?,
         };
+        let more = next.is_some() && self.paginator.says_more(&answer);
         let foreseen = match &next {
             Some(next) if self.lanes > 1 => self.paginator.foresee(&answer, next, self.lanes - 1),
             _ => Vec::new(),
@@ -218,8 +221,21 @@ impl Fetch {
             let records = selected.as_ref().map_or(Cow::Borrowed(&[][..]), |selected| selected.all(&body));
             guard.follow(&records, selected.as_ref().map(Selected::rows), next.as_ref())?;
         }
-        let page = self.made(body, position, (next, after), answered, selected);
-        Ok(Page { foreseen, ..page })
+        let mut page = self.made(body, position, (next, after), answered, selected);
+        (page.foreseen, page.mark.more) = (foreseen, more);
+        Ok(page)
+    }
+
+    /// Accepts an answer without a page as the end, unless the page before has said that there is more.
+    fn no_more(&self, position: &Position) -> Result<()> {
+        if !self.mark.more || *position == self.mark.first() {
+            return Ok(());
+        }
+        let what = "the answer has no page, though the page before it says that there is more";
+        Err(Error::new(ErrorKind::Truncated, what).once().advice(
+            "nothing was skipped, and the checkpoint stays here: run it again; if the flag or the count cannot be relied on, \
+             do not end the source by it",
+        ))
     }
 
     /// The last page, without records.
@@ -249,8 +265,17 @@ impl Fetch {
             _ => self.mark.validators.clone(),
         };
         let rows = self.mark.rows + rows;
-        let mark =
-            Mark { next, pages: number, rows, began, after, validators, high: self.mark.high.clone(), trail };
+        let mark = Mark {
+            next,
+            pages: number,
+            rows,
+            began,
+            after,
+            validators,
+            high: self.mark.high.clone(),
+            more: false,
+            trail,
+        };
         Page {
             body,
             status: response.status,

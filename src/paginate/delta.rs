@@ -99,6 +99,10 @@ impl Paginate for Delta {
         }
     }
 
+    fn says_more(&self, answer: &Answer<'_>) -> bool {
+        self.pages.says_more(answer)
+    }
+
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
         let captures = &answer.captures[..self.pages_reads()?.min(answer.captures.len())];
         match apart(answer.position)? {

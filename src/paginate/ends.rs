@@ -10,6 +10,7 @@ use crate::page::selection::Selected;
 use crate::request::{Position, is_same};
 
 const ROWS: &str = "rows";
+const PAGES: &str = "pages";
 
 /// The ends that were declared.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +103,7 @@ impl Ends {
                 Reason::Flag(path, value_at_end) => self.flag(end, path, value, *value_at_end)?,
                 Reason::Total(at) => self.left(end, at, value, answer, (done.rows, done.least.rows, ROWS))?,
                 Reason::PageCount(at) => {
-                    self.left(end, at, value, answer, (done.pages, done.least.pages, "pages"))?
+                    self.left(end, at, value, answer, (done.pages, done.least.pages, PAGES))?
                 }
                 Reason::Missing(_) if value.is_none() => More::No,
                 Reason::EmptyPage if rows == 0 => More::No,
@@ -193,6 +194,14 @@ impl Ends {
                 "the server has not looked, or the list was emptied while it was read: run it again",
             ));
         }
+        // A page that completes the count and has nothing: the first one was left out.
+        if unit == PAGES && count == done && done > 1 && answer.records.is_some_and(|found| found.rows() == 0)
+        {
+            let what = format!("the last of {count} pages by the count has no rows");
+            return Err(Error::new(ErrorKind::Truncated, what)
+                .once()
+                .advice("are the pages counted from another number? say it with `start(0)` or `start(1)`"));
+        }
         Ok(match count.saturating_sub(done) {
             0 => More::No,
             left => More::Left(left, unit),
@@ -219,6 +228,11 @@ impl Ends {
 }
 
 impl More {
+    /// Whether something says that there is more.
+    pub(super) fn is_claimed(self) -> bool {
+        matches!(self, Self::Yes | Self::Left(..))
+    }
+
     /// How many pages of so many rows are left, if that is known.
     pub(super) fn steps_left(self, rows: u64) -> u64 {
         match self {

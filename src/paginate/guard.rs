@@ -2,7 +2,7 @@
 //!
 //! Two faults are common on real servers: a position that comes again (a cursor that points to itself, or a
 //! ring of any length), and one page under every position (a server that ignores the parameter). Both would
-//! run for ever, or pass the same records on for ever.
+//! run for ever, or pass the same records on for ever. Under counted positions, which only grow, a ring is known by its pages.
 //!
 //! Memory is bounded. The hashes of the first million positions are kept, so a repetition among them is
 //! found at once. Beyond that Brent's algorithm goes on with one remembered position: a ring of any length
@@ -26,6 +26,8 @@ const EMPTY: u64 = 10_000;
 #[derive(Debug)]
 pub struct Guard {
     seen: HashSet<u64>,
+    /// The pages of a list whose positions are counted.
+    pages: HashSet<u64>,
     most: usize,
     anchor: Option<u64>,
     steps: u64,
@@ -42,6 +44,7 @@ impl Default for Guard {
     fn default() -> Self {
         Self {
             seen: HashSet::new(),
+            pages: HashSet::new(),
             most: REMEMBERED,
             anchor: None,
             steps: 0,
@@ -78,7 +81,8 @@ impl Guard {
         rows: Option<u64>,
         next: Option<&Position>,
     ) -> Result<()> {
-        self.page(records)?;
+        let counted = matches!(next, Some(Position::Offset(_) | Position::Page(_)));
+        self.page(records, counted)?;
         let Some(next) = next else { return Ok(()) };
         rows.map_or(Ok(()), |rows| self.rows(rows))?;
         self.position(next)
@@ -128,13 +132,19 @@ impl Guard {
 
     /// Accepts a page unless it has records, and they are the same, byte for byte, as those of the page
     /// before. What stands around them does not count: it may have a time or a request id in it.
-    pub(crate) fn page(&mut self, records: &[u8]) -> Result<()> {
+    ///
+    /// Where positions are counted, none ever comes again, so a server that goes round shows by its pages: there they are
+    /// compared with all of the run.
+    pub(crate) fn page(&mut self, records: &[u8], counted: bool) -> Result<()> {
         if records.is_empty() || self.identical_pages {
             return Ok(());
         }
         let seen = (records.len(), xxh3_64(records));
-        if self.trail.page.replace(seen) == Some(seen) {
-            let what = "the records of this page are the same, byte for byte, as those of the one before";
+        let is_next = self.trail.page.replace(seen) == Some(seen);
+        let is_one_of_all = counted && self.pages.len() < self.most && !self.pages.insert(seen.1);
+        if is_next || is_one_of_all {
+            let which = if is_next { "the one before" } else { "an earlier one" };
+            let what = format!("the records of this page are the same, byte for byte, as those of {which}");
             return Err(Error::new(ErrorKind::Cycle, what).advice(
                 "the server seems to ignore the position; check the paginator's parameter names, \
                  or use `allow_identical_pages()` if they are right",
@@ -245,8 +255,8 @@ mod tests {
     fn identical_pages_may_be_allowed_and_positions_are_watched_all_the_same() {
         let mut guard = Guard::default();
         guard.allow_identical_pages();
-        guard.page(b"1").unwrap();
-        guard.page(b"1").unwrap();
+        guard.page(b"1", false).unwrap();
+        guard.page(b"1", false).unwrap();
         guard.position(&Position::Cursor("a".into())).unwrap();
         guard.position(&Position::Cursor("a".into())).unwrap_err();
     }
@@ -254,13 +264,13 @@ mod tests {
     #[test]
     fn the_same_page_twice_is_found_and_empty_pages_are_not() {
         let mut guard = Guard::default();
-        guard.page(b"1").unwrap();
-        guard.page(b"").unwrap();
-        guard.page(b"").unwrap();
-        guard.page(b"2").unwrap();
+        guard.page(b"1", false).unwrap();
+        guard.page(b"", false).unwrap();
+        guard.page(b"", false).unwrap();
+        guard.page(b"2", false).unwrap();
         let mut rerun = Guard::default();
         rerun.resume(&guard.trail(), &Position::Start);
-        assert_eq!(rerun.page(b"2").unwrap_err().kind(), ErrorKind::Cycle);
-        assert_eq!(guard.page(b"2").unwrap_err().kind(), ErrorKind::Cycle);
+        assert_eq!(rerun.page(b"2", false).unwrap_err().kind(), ErrorKind::Cycle);
+        assert_eq!(guard.page(b"2", false).unwrap_err().kind(), ErrorKind::Cycle);
     }
 }

@@ -26,6 +26,7 @@
 //! there, its absence is an error. An API that leaves the cursor out on its last page is declared so
 //! (`missing_ends()`).
 
+mod counted;
 mod cursor;
 mod delta;
 mod end;
@@ -95,6 +96,13 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
     /// `Cursor` if what the dialect promises is not there, `Truncated` if the source contradicts itself
     /// about the end.
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>>;
+
+    /// Whether the page says, by a flag or a count, that there is more behind it. An answer without a page is then no end.
+    /// The default is no.
+    fn says_more(&self, answer: &Answer<'_>) -> bool {
+        let _ = answer;
+        false
+    }
 
     /// Says where the next run begins, when [`next`](Paginate::next) has said that this page is the last: a token that
     /// is kept for it. The default is `None`: it begins at the start.

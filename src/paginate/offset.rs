@@ -1,5 +1,6 @@
 //! `?offset=200&limit=100`: rows to skip.
 
+use super::counted::{begins_elsewhere, no_rows, place};
 use super::end::End;
 use super::ends::{Done, Ends, More};
 use super::{Answer, Consistency, Foreseen, Paginate, foreign, missing};
@@ -161,24 +162,13 @@ impl Paginate for Offset {
         }
     }
 
+    fn says_more(&self, answer: &Answer<'_>) -> bool {
+        self.judge(answer).is_ok_and(|(_, more)| more.is_claimed())
+    }
+
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
         let rows = answer.record_count()?;
-        let offset = match answer.position() {
-            Position::Offset(offset) => *offset,
-            _ => self.start,
-        };
-        let step = match &self.step {
-            Step::Rows => rows,
-            Step::Limit => self.limit,
-            Step::At(path) => self.told_step(answer, path)?,
-        };
-        let next = offset.saturating_add(step);
-        let mut done = Done { rows: next.saturating_sub(self.start), ..Done::counted(answer) };
-        if rows > 0 {
-            // Who hands out rows behind the offset has the rows before it.
-            done.least.rows = offset.saturating_sub(self.start).saturating_add(rows);
-        }
-        let more = self.ends.judge(answer, done)?;
+        let ((offset, next), more) = self.judge(answer)?;
         if more == More::No {
             return Ok(None);
         }
@@ -197,6 +187,7 @@ impl Paginate for Offset {
 
     fn check(&self, template: &Request) -> Result<()> {
         Target::check_distinct(self.targets())?;
+        begins_elsewhere(template, &self.offset_into, self.start)?;
         self.targets().try_for_each(|target| target.check_in(template))
     }
 
@@ -209,11 +200,11 @@ impl Paginate for Offset {
     }
 
     fn foresee(&self, answer: &Answer<'_>, next: &Position, most: usize) -> Vec<Foreseen> {
-        let (Position::Offset(next), at) = (next, answer.position()) else { return Vec::new() };
-        let here = if let Position::Offset(here) = at { *here } else { self.start };
+        let (Position::Offset(next), Ok(((here, _), more))) = (next, self.judge(answer)) else {
+            return Vec::new();
+        };
         let step = next.saturating_sub(here);
-        let done = Done { rows: next.saturating_sub(self.start), ..Done::counted(answer) };
-        let left = self.ends.judge(answer, done).map_or(0, |more| more.steps_left(step));
+        let left = more.steps_left(step);
         let ahead = (1..=most as u64).take_while(|count| *count < left && step > 0);
         ahead
             .map_while(|count| Some(Position::Offset(next.checked_add(step.checked_mul(count)?)?)))
@@ -252,6 +243,27 @@ impl Offset {
         std::iter::once(&self.offset_into).chain(&self.limit_into)
     }
 
+    /// Where this page stands and the next one would, and whether there is one.
+    fn judge(&self, answer: &Answer<'_>) -> Result<((u64, u64), More)> {
+        let rows = answer.record_count()?;
+        let offset = match answer.position() {
+            Position::Offset(offset) => *offset,
+            _ => self.start,
+        };
+        let step = match &self.step {
+            Step::Rows => rows,
+            Step::Limit => self.limit,
+            Step::At(path) => self.told_step(answer, path)?,
+        };
+        let next = offset.saturating_add(step);
+        let mut done = Done { rows: next.saturating_sub(self.start), ..Done::counted(answer) };
+        if rows > 0 {
+            // Who hands out rows behind the offset has the rows before it.
+            done.least.rows = offset.saturating_sub(self.start).saturating_add(rows);
+        }
+        Ok(((offset, next), self.ends.judge(answer, done)?))
+    }
+
     /// The step that the answer names.
     fn told_step(&self, answer: &Answer<'_>, path: &str) -> Result<u64> {
         let value = answer.value(self.ends.captures()).ok_or_else(|| missing("the step", path))?;
@@ -263,17 +275,6 @@ impl Offset {
 }
 
 /// A page of no rows, which would be taken for the end.
-pub(super) fn no_rows() -> Error {
-    Error::config("pages of 0 rows are asked for").advice(
-        "give a size; if the API takes 0 for \"all of it\", say so in its query, with `paginate(Single)`",
-    )
-}
-
-/// A part of the fingerprint: the name of a query parameter, or where else.
-pub(super) fn place(target: &Target) -> String {
-    target.query_name().map_or_else(|| format!("{target:?}"), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

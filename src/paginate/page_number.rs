@@ -1,8 +1,8 @@
 //! `?page=3&per_page=100`: pages counted.
 
+use super::counted::{begins_elsewhere, no_rows, place};
 use super::end::End;
 use super::ends::{Done, Ends, More};
-use super::offset::{no_rows, place};
 use super::{Answer, Consistency, Foreseen, Paginate, foreign};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
@@ -100,6 +100,20 @@ impl PageNumber {
 }
 
 impl PageNumber {
+    /// The number of this page and of the next one, and whether there is one.
+    fn judge(&self, answer: &Answer<'_>) -> Result<((u64, u64), More)> {
+        let number = match answer.position() {
+            Position::Page(number) => *number,
+            _ => self.start,
+        };
+        let next = number.saturating_add(1);
+        let mut done = Done { pages: next.saturating_sub(self.start), ..Done::counted(answer) };
+        if done.least.pages > 0 {
+            done.least.pages = done.pages;
+        }
+        Ok(((number, next), self.ends.judge(answer, done)?))
+    }
+
     fn targets(&self) -> impl Iterator<Item = &Target> {
         std::iter::once(&self.number_into).chain(self.size.iter().map(|(target, _)| target))
     }
@@ -141,17 +155,12 @@ impl Paginate for PageNumber {
         }
     }
 
+    fn says_more(&self, answer: &Answer<'_>) -> bool {
+        self.judge(answer).is_ok_and(|(_, more)| more.is_claimed())
+    }
+
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
-        let number = match answer.position() {
-            Position::Page(number) => *number,
-            _ => self.start,
-        };
-        let next = number.saturating_add(1);
-        let mut done = Done { pages: next.saturating_sub(self.start), ..Done::counted(answer) };
-        if done.least.pages > 0 {
-            done.least.pages = done.pages;
-        }
-        let more = self.ends.judge(answer, done)?;
+        let ((number, next), more) = self.judge(answer)?;
         if more == More::No {
             return Ok(None);
         }
@@ -166,6 +175,7 @@ impl Paginate for PageNumber {
 
     fn check(&self, template: &Request) -> Result<()> {
         Target::check_distinct(self.targets())?;
+        begins_elsewhere(template, &self.number_into, self.start)?;
         self.targets().try_for_each(|target| target.check_in(template))
     }
 
@@ -179,15 +189,14 @@ impl Paginate for PageNumber {
 
     fn foresee(&self, answer: &Answer<'_>, next: &Position, most: usize) -> Vec<Foreseen> {
         let (Position::Page(next), Ok(rows)) = (next, answer.record_count()) else { return Vec::new() };
-        let done = Done { pages: next.saturating_sub(self.start), ..Done::counted(answer) };
-        let left = self.ends.judge(answer, done).map_or(0, |more| more.steps_left(rows));
+        let left = self.judge(answer).map_or(0, |(_, more)| more.steps_left(rows));
         let left = left
             .min(self.most.map_or(u64::MAX, |most| self.start.saturating_add(most).saturating_sub(*next)));
         let counts_rows = self.ends.counts_rows();
         let ahead = (1..=most as u64).take_while(|count| *count < left);
         let ahead = ahead.map_while(|count| Some((next.checked_add(count)?, rows.checked_mul(count)?)));
         let foreseen = ahead.map(|(number, rows)| match Foreseen::at(Position::Page(number)) {
-            foreseen if counts_rows => foreseen.rows_before(done.rows.saturating_add(rows)),
+            foreseen if counts_rows => foreseen.rows_before(Done::counted(answer).rows.saturating_add(rows)),
             foreseen => foreseen,
         });
         foreseen.collect()

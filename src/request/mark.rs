@@ -31,6 +31,9 @@ pub struct Mark {
     /// How far a source that grows has been pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) high: Option<HighWater>,
+    /// Whether the page before the next one has said that there is more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) more: bool,
     #[serde(default)]
     pub(crate) trail: Trail,
 }
@@ -94,6 +97,7 @@ impl Mark {
             after: None,
             validators: None,
             high: None,
+            more: false,
             trail: Trail::default(),
         }
     }

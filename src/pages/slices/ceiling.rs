@@ -96,10 +96,12 @@ fn counted(page: &Page) -> Result<u64> {
     Ok(page.mark.rows)
 }
 
-/// Whether the server will not answer this request, whenever it is asked.
+/// Whether the server will not answer this request, whenever it is asked, or answers with nothing where it says that there
+/// is more.
 fn is_refused(error: &Error) -> bool {
-    !error.is_transient()
-        && matches!(error.context().status.map(|status| status.as_u16()), Some(400 | 404..=428))
+    error.kind() == ErrorKind::Truncated
+        || !error.is_transient()
+            && matches!(error.context().status.map(|status| status.as_u16()), Some(400 | 404..=428))
 }
 
 /// The stream of [`PagesExt::ceiling`](crate::PagesExt::ceiling).

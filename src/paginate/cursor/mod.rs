@@ -256,6 +256,10 @@ impl Paginate for Cursor {
         })
     }
 
+    fn says_more(&self, answer: &Answer<'_>) -> bool {
+        self.ends.judge(answer, Done::counted(answer)).is_ok_and(More::is_claimed)
+    }
+
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
         let more = self.ends.judge(answer, Done::counted(answer))?;
         if more == More::No {

@@ -276,6 +276,10 @@ impl Paginate for NextUrl {
         self.link.request_at(template, position)
     }
 
+    fn says_more(&self, answer: &Answer<'_>) -> bool {
+        self.link.judge(answer).is_ok_and(More::is_claimed)
+    }
+
     fn next(&self, answer: &Answer<'_>) -> Result<Option<Position>> {
         let more = self.link.judge(answer)?;
         match &self.from {
