@@ -204,6 +204,7 @@ impl Fetch {
             records: selected.as_ref(),
             rows_before: self.mark.rows,
             pages_before: self.mark.pages,
+            shape: self.format.shape(),
         };
         let next = self.paginator.next(&answer)?;
         let next = next.map(|next| self.storable(next, url)).transpose()?;

@@ -63,7 +63,7 @@ pub use single::Single;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::page::selection::Selected;
-use crate::page::walk::Span;
+use crate::page::walk::{Shape, Span};
 pub use crate::request::Foreseen;
 use crate::request::{Position, Request};
 
@@ -196,6 +196,7 @@ pub struct Answer<'a> {
     pub(crate) records: Option<&'a Selected>,
     pub(crate) rows_before: u64,
     pub(crate) pages_before: u64,
+    pub(crate) shape: Shape,
 }
 
 impl<'a> Answer<'a> {
@@ -315,7 +316,7 @@ pub(crate) mod testing {
 
     use crate::page::Select;
     use crate::page::selection::Selection;
-    use crate::page::walk::{Plan, Shape};
+    use crate::page::walk::Plan;
 
     /// Shows a paginator one answer.
     pub(crate) struct Shown {
@@ -323,13 +324,19 @@ pub(crate) mod testing {
         pub(crate) headers: HeaderMap,
         pub(crate) body: String,
         pub(crate) records: &'static str,
+        pub(crate) shape: Shape,
     }
 
     pub(crate) fn page(position: Position, body: impl Into<String>) -> Shown {
-        Shown { position, headers: HeaderMap::new(), body: body.into(), records: "data" }
+        Shown { position, headers: HeaderMap::new(), body: body.into(), records: "data", shape: Shape::Json }
     }
 
     impl Shown {
+        pub(crate) fn of_elements(mut self) -> Self {
+            self.shape = Shape::Elements;
+            self
+        }
+
         pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
             self.headers.append(name, value.parse().unwrap());
             self
@@ -358,6 +365,7 @@ pub(crate) mod testing {
                 records: Some(&selected),
                 rows_before: 0,
                 pages_before: 0,
+                shape: self.shape,
             })
         }
     }

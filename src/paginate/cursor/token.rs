@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::{Answer, RawJson, missing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
-use crate::page::walk::find;
+use crate::page::walk::{Shape, find};
 use crate::request::{Request, Target};
 
 /// A token, and what is done with it.
@@ -96,7 +96,7 @@ impl Token {
             _ => match captured {
                 None => Ok(Found::Missing),
                 Some(value) if self.is_nothing(value) => Ok(Found::Nothing),
-                Some(value) => self.read(value),
+                Some(value) => self.read(answer, value),
             },
         }
     }
@@ -142,11 +142,11 @@ impl Token {
             let why = format!("the field \"{path}\" of the {which} record is empty: nothing to go on from");
             return Err(Error::new(ErrorKind::Cursor, why));
         }
-        self.read(value)
+        self.read(answer, value)
     }
 
     /// Takes a value as a token.
-    fn read(&self, raw: RawJson<'_>) -> Result<Found> {
+    fn read(&self, answer: &Answer<'_>, raw: RawJson<'_>) -> Result<Found> {
         let wrong = |why: &str| {
             let what = format!("the cursor \"{}\" is {}, {why}", self.place(), raw.kind());
             Error::new(ErrorKind::Cursor, what)
@@ -159,7 +159,9 @@ impl Token {
                     return Err(wrong("with a number in it that is too large to be sent back as it is"));
                 }
                 match value {
-                    Value::Object(mut element) if self.is_element(&element) => {
+                    Value::Object(mut element)
+                        if answer.shape == Shape::Elements && self.is_element(&element) =>
+                    {
                         match element.remove("#text") {
                             Some(Value::String(text)) if !text.is_empty() => Value::String(text),
                             _ => return Ok(Found::Nothing),
