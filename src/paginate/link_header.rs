@@ -165,8 +165,8 @@ impl Link<'_> {
     // quotes in it; servers that take them for quotes have.
     fn is(&self, relation: &str) -> bool {
         self.parameter("rel").is_some_and(|rel| {
-            let mut relations = rel.split(|c: char| c.is_ascii_whitespace() || c == '\'');
-            relations.any(|rel| rel.eq_ignore_ascii_case(relation))
+            let inside = rel.strip_prefix('\'').and_then(|rel| rel.strip_suffix('\'')).unwrap_or(rel);
+            inside.split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case(relation))
         })
     }
 

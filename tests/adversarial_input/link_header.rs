@@ -94,6 +94,8 @@ impl Link {
     /// RFC 8288 §3.2 and §3.3: the first `rel` counts, and the anchor must be the page itself.
     fn is_next(&self) -> bool {
         let rel = self.parameter("rel").unwrap_or_default();
+        // Not to the letter, on purpose: single quotes around the value are no part of it.
+        let rel = rel.strip_prefix('\'').and_then(|rel| rel.strip_suffix('\'')).unwrap_or(rel);
         let page = Url::parse(PAGE).expect("a URL");
         let here = self.parameter("anchor").is_none_or(|anchor| page.join(anchor).as_ref() == Ok(&page));
         here && rel.split([' ', '\t', '\n', '\x0c', '\r']).any(|rel| rel.eq_ignore_ascii_case("next"))
