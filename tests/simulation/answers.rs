@@ -12,7 +12,7 @@ use super::faults::{Fault, Reply};
 use super::hub::State;
 use super::lanes::Lane;
 use super::oracle::{Invariant, Seen};
-use super::shapes::{Ask, Asked, At};
+use super::shapes::{Ask, Asked, At, Shape};
 use super::waits::{FORMS, Form, Told};
 use super::world::Api;
 
@@ -282,6 +282,8 @@ impl State {
             Verdict::Beyond => view.pieces.refused(&want.lane),
             Verdict::Fault(fault) => {
                 let told = answer.wait.is_some_and(|wait| !wait.is_zero());
+                let expires = world.listings[source].shape.as_ref().is_some_and(Shape::expires);
+                view.expired |= expires && matches!(fault, Fault::CursorExpired);
                 let lane = view.lane(&want.lane);
                 lane.fault = Some(Seen { fault, resumable: want.is_resumable(), told });
                 lane.after_failure = true;

@@ -179,8 +179,8 @@ fn look_at_the_disk(
         }));
         let (pages, _) = known(found.as_ref());
         let view = state.oracle.sources[number].clone();
-        // Of one that has begun anew the beginning may be there, though no sync came after it.
-        let kept = pages >= view.committed || view.anew;
+        // Of one that begins anew the beginning may be there, though no sync came after it.
+        let kept = pages >= view.committed || view.anew || (view.expired && pages == 0);
         state.oracle.check(kept, Invariant::FewRequestsAgain, || {
             format!("{}: {} pages were committed, and {pages} are known", listing.name, view.committed)
         });
@@ -222,8 +222,9 @@ fn settle(hub: &Hub, disk: &mut CrashFs, changes: usize, orderly: bool) {
         let (committed, of) = (view.committed, |save: &&(usize, usize, usize)| save.1 == number);
         let kept = saves.iter().filter(of).rfind(|save| save.0 <= at).map(|save| save.2);
         view.committed = kept.unwrap_or(view.durable_before);
-        // One that has begun anew may be back where it was before.
-        view.may_repeat += committed.saturating_sub(view.committed);
+        // One that has begun anew may be back where it was before, or at its new beginning.
+        let back = if view.anew { 0 } else { view.committed };
+        view.may_repeat += committed.saturating_sub(back);
     }
     let image = disk.crash(at).sample(&mut state.random);
     *disk = CrashFs::from_image(image);

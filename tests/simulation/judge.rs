@@ -10,7 +10,6 @@ use super::hub::Hub;
 use super::life::{End, Fate};
 use super::listing::Listing;
 use super::oracle::{Invariant, ahead};
-use super::shapes::Shape;
 use super::world::World;
 
 /// Compares what the process says of itself with what was seen; true if it ended in good order.
@@ -114,8 +113,7 @@ fn reconcile(
         // A process that is stopped in the middle of a commit does not know how it ended.
         let behind = !orderly && pages <= stored.mark.pages;
         // Nor, where the checkpoint of a source that begins anew was being stored.
-        let expires = matches!(listing.shape, Some(Shape::Expiring(_)));
-        let began_anew = !orderly && expires && (stored.records, stored.mark.pages) == (0, 0);
+        let began_anew = !orderly && view.expired && (stored.records, stored.mark.pages) == (0, 0);
         state.oracle.check(told || behind || began_anew, Invariant::CountsReconcile, || {
             let stored = (stored.records, stored.mark.pages);
             format!("{name}: {:?} records and pages are told, {stored:?} are stored", (records, pages))

@@ -69,6 +69,8 @@ pub(crate) struct SourceView {
     pub(crate) pieces: Pieces,
     /// How often its positions have expired, in this run.
     pub(crate) generation: usize,
+    /// Whether a position has expired in this life, so that it may begin anew.
+    pub(crate) expired: bool,
     /// Whether it has begun anew in this life.
     pub(crate) anew: bool,
     /// How many pages the next process may have to ask for again.
