@@ -76,11 +76,12 @@ async fn endless(table: &mut Table) {
     };
     answered(table, 7, "16 KiB chunks without end", above(SLACK), small_chunks).await;
     // A chunk of 1 TiB comes in pieces as large as the client's read buffer, which cannot be set: a part of the
-    // last piece is above the cap. Nothing of that is kept.
+    // last piece is above the cap. Nothing of that is kept. (hyper reads into all that its buffer has room for, and a
+    // buffer that had to grow may have twice what was asked for.)
     let blanks = Bytes::from(vec![b' '; CAP]);
     let head = "transfer-encoding: chunked\r\n";
     let one_chunk = move || Reply::head(head).send("10000000000\r\n").forever_shared(&blanks);
-    answered(table, 7, "one chunk of 1 TiB", above(READ_BUFFER as u64), one_chunk).await;
+    answered(table, 7, "one chunk of 1 TiB", above(2 * READ_BUFFER as u64), one_chunk).await;
     let exact = || Reply::json(PAGE.to_owned() + &" ".repeat(CAP - PAGE.len()));
     let body = exact();
     answered(table, 7, "a page of just the cap: no fault", want(ONE_PAGE, 1).bytes(CAP as u64), move || {
