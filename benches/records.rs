@@ -2,7 +2,7 @@
 //!
 //! | contestant | what it does |
 //! |---|---|
-//! | `headwater` | [`Pages`] over a transport that hands out pages from memory: the request, the walk over the page (all of it is validated), the next position, the guard against circles; then [`Annotator`] into a buffer that is used again |
+//! | `headwater` | [`Pages`] over a transport that hands out pages from memory: the request, the walk over the page (all of it is validated), the next position, the guard against circles (but for the comparison of pages: there are only two); then [`Annotator`] into a buffer that is used again |
 //! | `serde_json::Value` | the baseline, what most would write: parse the page, take the array, insert the two fields into each map, serialise |
 //! | `Vec<&RawValue>` | the other end of the scale: only finds the records, writes nothing |
 //!
@@ -68,7 +68,8 @@ impl Transport for Memory {
 fn headwater(pages: [Bytes; 2], mut written: impl FnMut(&[u8]) + 'static) -> Work {
     let request = Request::get("https://api.example.com/items").expect("a URL");
     let memory = Memory { pages, asked: AtomicUsize::new(0) };
-    let mut batches = Pages::new(memory, request, PageNumber::new().until_false("has_more")).batches("data");
+    let pages = Pages::new(memory, request, PageNumber::new().until_false("has_more"));
+    let mut batches = pages.allow_identical_pages().batches("data");
     let mut annotator = Annotator::new("bench");
     let mut lines = Vec::new();
     Box::new(move || {
