@@ -21,6 +21,7 @@
 //! HEADWATER_BENCH_SCALE=3 cargo bench --bench end_to_end     # 300,000 issues, 1,200,000 events
 //! ```
 
+mod arguments;
 mod process;
 mod sample;
 mod server;
@@ -37,6 +38,7 @@ use headwater::{Http, Limiter, Pipeline, RetryPolicy, Source};
 use reqwest::Client;
 use serde_json::Value;
 
+use arguments::Asked;
 use process::cpu_seconds;
 use sample::Shape;
 use server::Server;
@@ -219,13 +221,10 @@ fn pages_of(pages: u64, scale: f64) -> u64 {
 
 fn main() -> Outcome<()> {
     server::serve_if_asked()?;
-    let arguments: Vec<String> = std::env::args().collect();
-    let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    if has("--list") {
-        return Ok(());
-    }
-    // `cargo test --benches` gives no `--bench`.
-    let test = has("--test") || !has("--bench");
+    let test = match arguments::asked() {
+        Asked::Nothing => return Ok(()),
+        asked => asked == Asked::Test,
+    };
     let scale = match std::env::var(SCALE) {
         _ if test => 0.0,
         Ok(scale) => scale.parse()?,

@@ -12,6 +12,7 @@
 //! cargo bench --bench latency
 //! ```
 
+mod arguments;
 mod sample;
 mod server;
 
@@ -22,6 +23,7 @@ use headwater::pages::{Lanes, Paged};
 use headwater::paginate::{PageNumber, from_fn};
 use headwater::{Http, Limiter, Mark, Pages, PagesExt, Position, RecordsExt, Request, RetryPolicy};
 
+use arguments::Asked;
 use server::Server;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -105,13 +107,10 @@ async fn race(server: &Server, pages: u64) -> Outcome<()> {
 
 fn main() -> Outcome<()> {
     server::serve_if_asked()?;
-    let arguments: Vec<String> = std::env::args().collect();
-    let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    if has("--list") {
-        return Ok(());
-    }
-    // `cargo test --benches` gives no `--bench`.
-    let test = has("--test") || !has("--bench");
+    let test = match arguments::asked() {
+        Asked::Nothing => return Ok(()),
+        asked => asked == Asked::Test,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let server = Server::start()?;
     runtime.block_on(race(&server, if test { 4 } else { PAGES }))

@@ -11,6 +11,7 @@
 //! cargo bench --bench memory
 //! ```
 
+mod arguments;
 mod process;
 mod sample;
 mod server;
@@ -22,6 +23,7 @@ use headwater::paginate::PageNumber;
 use headwater::sink::Jsonl;
 use headwater::{Http, Limiter, Pipeline, Source};
 
+use arguments::Asked;
 use sample::Shape;
 use server::Server;
 
@@ -82,13 +84,10 @@ const MIB: f64 = 1024.0 * 1024.0;
 fn main() -> Outcome<()> {
     server::serve_if_asked()?;
     pull_if_asked()?;
-    let arguments: Vec<String> = std::env::args().collect();
-    let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    if has("--list") {
-        return Ok(());
-    }
-    // `cargo test --benches` gives no `--bench`.
-    let test = has("--test") || !has("--bench");
+    let test = match arguments::asked() {
+        Asked::Nothing => return Ok(()),
+        asked => asked == Asked::Test,
+    };
     let server = Server::start()?;
     let shape = sample::EVENTS;
     let sizes: &[u64] = if test { &[2, 4] } else { &[10, 100, 1_000, 10_000] };

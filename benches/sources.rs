@@ -10,6 +10,7 @@
 //! cargo bench --bench sources
 //! ```
 
+mod arguments;
 mod process;
 mod sample;
 mod server;
@@ -27,6 +28,7 @@ use headwater::{Http, Limiter, Pipeline, Request, RetryPolicy, Shutdown, Source}
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use arguments::Asked;
 use server::Server;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -145,13 +147,10 @@ async fn race(server: &Server, many: u64, waiting: usize) -> Outcome<()> {
 
 fn main() -> Outcome<()> {
     server::serve_if_asked()?;
-    let arguments: Vec<String> = std::env::args().collect();
-    let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    if has("--list") {
-        return Ok(());
-    }
-    // `cargo test --benches` gives no `--bench`.
-    let test = has("--test") || !has("--bench");
+    let test = match arguments::asked() {
+        Asked::Nothing => return Ok(()),
+        asked => asked == Asked::Test,
+    };
     let (many, waiting) = if test { (8, 10) } else { (1_000, 10_000) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let server = Server::start()?;

@@ -138,21 +138,6 @@ async fn a_token_is_renewed_before_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_refused_is_renewed_once_for_all() {
-    let service = Service::new();
-    let (api, endpoint) = (service.api(), service.endpoint(3600));
-    let auth = by_client(&endpoint);
-    let revoke = async {
-        tokio::time::sleep(Duration::from_secs(90)).await;
-        service.revoke();
-    };
-    let pulls = join_all((0..4).map(|_| pulled(items(&api, auth.clone()))));
-    let (pulls, ()) = futures::join!(pulls, revoke);
-    assert!(pulls.iter().all(|(records, error)| *records == 5 && error.is_none()), "{pulls:?}");
-    assert_eq!(endpoint.requests().len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_api_that_refuses_every_token_ends_the_source_and_shows_none() {
     let service = Service::new();
     let (endpoint, closed) = (
