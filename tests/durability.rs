@@ -80,8 +80,10 @@ fn every_state_of_every_small_run_is_recovered() {
     let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut tally = Tally::default();
-    for (sources, pages) in [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)] {
-        let world = World::small(sources, pages);
+    let alone = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)].map(|size| (size, 16));
+    let grouped = [((2, 1), 1), ((2, 2), 1), ((2, 3), 2)];
+    for ((sources, pages), grouped_from) in alone.into_iter().chain(grouped) {
+        let world = World::small(sources, pages).grouped_from(grouped_from);
         every_state(&world, Image::default(), &mut random, &mut tally);
         // And of the run after a finished one.
         let disk = CrashFs::new();
@@ -134,7 +136,12 @@ fn random_states_of_random_runs_with_crashes_in_the_recovery_are_recovered() {
 
 #[test]
 fn every_call_that_fails_is_a_typed_error_and_a_rerun_completes() {
-    let world = World::small(2, 3);
+    for grouped_from in [16, 1] {
+        every_call_fails(&World::small(2, 3).grouped_from(grouped_from));
+    }
+}
+
+fn every_call_fails(world: &World) {
     let calls = {
         let disk = CrashFs::new();
         let fs: Arc<dyn Fs> = Arc::new(disk.clone());

@@ -24,12 +24,11 @@ fn on(disk: &CrashFs) -> Arc<dyn Fs> {
 }
 
 /// Freezes a run at every call in turn.
-fn every_call(base: &Image) -> u64 {
-    let world = World::small(2, 3);
+fn every_call(world: &World, base: &Image) -> u64 {
     for call in 1.. {
         let place = format!("frozen at call {call}");
         let disk = CrashFs::from_image(base.clone());
-        let first = Frozen::start(&world, on(&disk), call, false);
+        let first = Frozen::start(world, on(&disk), call, false);
         if !first.is_frozen {
             first.wake().expect("it was left alone");
             return call - 1;
@@ -51,26 +50,28 @@ fn every_call(base: &Image) -> u64 {
 
 #[test]
 fn a_run_that_is_frozen_at_any_call_cannot_commit_when_it_wakes() {
-    let world = World::small(2, 3);
-    let calls = [
-        every_call(&Image::default()),
-        every_call(&half_way(&world)),
-        every_call(&half_way_and_taken_over(&world)),
-    ];
+    // With a file for each checkpoint, and with one for both.
+    let calls: Vec<u64> = [World::small(2, 3), World::small(2, 3).grouped_from(2)]
+        .iter()
+        .flat_map(|world| {
+            [Image::default(), half_way(world), half_way_and_taken_over(world)]
+                .map(|base| every_call(world, &base))
+        })
+        .collect();
     println!(
-        "frozen at each of {} calls of 3 runs: each record once, no second finish",
-        calls.iter().sum::<u64>()
+        "frozen at each of {} calls of {} runs: each record once, no second finish",
+        calls.iter().sum::<u64>(),
+        calls.len()
     );
     assert!(calls.iter().all(|calls| *calls > 50), "{calls:?}: too few calls were seen");
 }
 
 /// Freezes a run, and another that takes it over, each at one call; a third takes over from both. Then they wake,
 /// in this order or the other. Which of the two got as far as its call.
-fn frozen_pair(base: &Image, calls: (u64, u64), swapped: bool, place: &str) -> (bool, bool) {
-    let world = World::small(1, 2);
+fn frozen_pair(world: &World, base: &Image, calls: (u64, u64), swapped: bool, place: &str) -> (bool, bool) {
     let disk = CrashFs::from_image(base.clone());
-    let first = Frozen::start(&world, on(&disk), calls.0, false);
-    let second = Frozen::start(&world, on(&disk), calls.1, true);
+    let first = Frozen::start(world, on(&disk), calls.0, false);
+    let second = Frozen::start(world, on(&disk), calls.1, true);
     let are_frozen = (first.is_frozen, second.is_frozen);
     if are_frozen != (true, true) {
         // The second first: it waits for nobody.
@@ -105,7 +106,8 @@ fn one_that_takes_over_can_be_taken_over_itself() {
                     }
                 }
                 let place = format!("HEADWATER_SEED={seed}: frozen at calls {first} and {second}");
-                match frozen_pair(&base, (first, second), random.bool(), &place) {
+                let world = world.grouped_from(random.usize(1..=2));
+                match frozen_pair(&world, &base, (first, second), random.bool(), &place) {
                     (true, true) => (any, pairs) = (true, pairs + 1),
                     (true, false) => {
                         any = true;
@@ -194,9 +196,15 @@ impl Cast<'_> {
 
 #[test]
 fn one_that_wakes_while_its_successor_is_on_its_way_does_no_harm() {
-    let world = World::small(2, 3);
+    for grouped_from in [16, 1] {
+        wakes_while_its_successor_is_on_its_way(grouped_from);
+    }
+}
+
+fn wakes_while_its_successor_is_on_its_way(grouped_from: usize) {
+    let world = World::small(2, 3).grouped_from(grouped_from);
     let (s0, s1) = (world.only("s0"), world.only("s1"));
-    let slow_and_fast = World::slow_and_fast();
+    let slow_and_fast = World::slow_and_fast().grouped_from(grouped_from);
     let bases = [Image::default(), half_way_and_taken_over(&world)];
     let alone = Cast { first: &world, second: &world, third: None }.play_all(&bases, 25);
     let third = Cast { first: &world, second: &world, third: Some(&world) }.play_all(&bases, 45);

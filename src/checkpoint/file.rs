@@ -1,30 +1,34 @@
-//! Checkpoints in files: one for each source, replaced as a whole.
+//! Checkpoints in files, replaced as a whole: one for each source, or one for many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::format::{decode, encode};
+use super::folder::{Folder, path_of, path_of_many};
+use super::format::encode;
+use super::group::{self, Group};
 use super::{Checkpoint, CheckpointStore, Lease, lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, FsFile, OpenMode, blocking};
 
-/// Checkpoints in a folder: `{dir}/{source}.{epoch}.checkpoint`, readable by their owner only.
+/// Checkpoints in a folder, readable by their owner only: `{dir}/{source}.{epoch}.checkpoint`, and where many are
+/// stored at once, [groups](Self::grouped_from) of them in `{dir}/{one of them}.{epoch}.checkpoints`.
 ///
-/// A checkpoint is replaced in four steps, so that a crash at any instant leaves the old one or the new
+/// A file is replaced in four steps, so that a crash at any instant leaves the old one or the new
 /// one, whole: write a temporary file, sync it, rename it, sync the folder.
 ///
 /// `{dir}/lock` keeps a second run out while the first lives; the system gives it up when the process ends,
 /// however it ends. A run that hangs is [taken over](CheckpointStore::take_over): `{dir}/lock.1` then counts.
-/// The epoch in the name of a checkpoint keeps an overtaken run from doing harm: whatever it may write,
+/// The epoch in the name of a file keeps an overtaken run from doing harm: whatever it may write,
 /// whenever it wakes, has the name of its own epoch, and only the highest one counts.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     dir: PathBuf,
     fs: Arc<dyn Fs>,
+    grouped_from: usize,
 }
 
 impl FileStore {
@@ -35,7 +39,20 @@ impl FileStore {
 
     /// Keeps them on another file system.
     pub fn on(fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), fs }
+        Self { dir: dir.into(), fs, grouped_from: 16 }
+    }
+
+    /// Stores checkpoints in groups, of up to 128 in one file, where at least so many are stored at once that are in
+    /// none yet. The default is 16. To sync and replace a thousand files each second would keep a disk busy.
+    ///
+    /// ```
+    /// use headwater::checkpoint::FileStore;
+    /// let each_alone = FileStore::new("out/.headwater").grouped_from(usize::MAX);
+    /// ```
+    #[must_use]
+    pub fn grouped_from(mut self, checkpoints: usize) -> Self {
+        self.grouped_from = checkpoints;
+        self
     }
 
     async fn work<T: Send + 'static>(
@@ -59,99 +76,103 @@ fn lost(error: io::Error) -> Error {
 /// So many temporary files are open at once.
 const OPEN: usize = 64;
 
-const EXTENSION: &str = ".checkpoint";
-
-fn path_of(dir: &Path, source: &str, epoch: u64) -> PathBuf {
-    dir.join(format!("{source}.{epoch}{EXTENSION}"))
+/// A file that is to be replaced.
+#[derive(Clone, Copy)]
+enum Replaced<'a> {
+    Own(&'a Checkpoint),
+    Group(&'a Group),
 }
 
-/// The source and the epoch that a file name says.
-fn parts_of(name: &str) -> Option<(&str, u64)> {
-    let (source, epoch) = name.strip_suffix(EXTENSION)?.rsplit_once('.')?;
-    let number = epoch.parse().ok()?;
-    // `007` is not a name that was given here.
-    (epoch == u64::to_string(&number)).then_some((source, number))
-}
-
-/// The epochs of which there are checkpoints, source by source, lowest first.
-fn epochs(fs: &dyn Fs, dir: &Path) -> Result<BTreeMap<String, Vec<u64>>> {
-    let names = fs.names(dir).map_err(|error| {
-        Error::new(ErrorKind::Checkpoint, format!("{} cannot be listed", dir.display())).because(error)
-    })?;
-    let mut epochs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for (source, epoch) in names.iter().filter_map(|name| parts_of(name)) {
-        epochs.entry(source.to_owned()).or_default().push(epoch);
+impl Replaced<'_> {
+    fn path(self, dir: &Path) -> PathBuf {
+        match self {
+            Self::Own(checkpoint) => path_of(dir, &checkpoint.source, checkpoint.epoch),
+            Self::Group(group) => path_of_many(dir, &group.founder, group.epoch),
+        }
     }
-    epochs.values_mut().for_each(|epochs| epochs.sort_unstable());
-    Ok(epochs)
-}
 
-fn load(fs: &dyn Fs, dir: &Path, source: &str) -> Result<Option<Checkpoint>> {
-    match epochs(fs, dir)?.get(source).and_then(|epochs| epochs.last()) {
-        Some(epoch) => read(fs, dir, source, *epoch).map(Some),
-        None => Ok(None),
+    fn temporary(self, dir: &Path) -> PathBuf {
+        let mut path = self.path(dir).into_os_string();
+        path.push(".tmp");
+        path.into()
     }
-}
 
-fn read(fs: &dyn Fs, dir: &Path, source: &str, epoch: u64) -> Result<Checkpoint> {
-    let path = path_of(dir, source, epoch);
-    let unusable = |why: String| {
-        Error::new(ErrorKind::Checkpoint, format!("{}: {why}", path.display()))
-            .advice(
-                "nothing was changed; restore the file from a backup, or move it and the data files of this source \
-                 away to start afresh",
-            )
-            .at(|context| context.source = Some(source.into()))
-    };
-    let bytes = fs.read(&path).map_err(|error| unusable("cannot be read".into()).because(error))?;
-    let checkpoint = decode(&bytes).map_err(unusable)?;
-    if checkpoint.source != source || checkpoint.epoch != epoch {
-        return Err(unusable(format!("it is of {:?}, epoch {}", checkpoint.source, checkpoint.epoch)));
+    /// Writes the temporary file, which is still to be synced.
+    fn write(self, fs: &dyn Fs, dir: &Path) -> io::Result<Box<dyn FsFile>> {
+        let bytes = match self {
+            Self::Own(checkpoint) => encode(checkpoint).map_err(io::Error::other)?,
+            Self::Group(group) => group.bytes(),
+        };
+        let mut file = fs.open(&self.temporary(dir), OpenMode::Private)?;
+        file.append(&bytes)?;
+        Ok(file)
     }
-    Ok(checkpoint)
+
+    fn failed(self, path: &Path, error: io::Error) -> Error {
+        let failed =
+            Error::new(ErrorKind::Checkpoint, format!("{} cannot be written", path.display())).because(error);
+        match self {
+            Self::Own(checkpoint) => {
+                failed.at(|context| context.source = Some(checkpoint.source.as_str().into()))
+            }
+            Self::Group(_) => failed,
+        }
+    }
 }
 
 /// Replaces the checkpoints of a commit: all files first, then all names, then the folder once.
-fn save(fs: &dyn Fs, lease: &Lease, dir: &Path, checkpoints: &[Checkpoint]) -> Result<()> {
-    let known = epochs(fs, dir)?;
-    let mut outdated = Vec::new();
+fn save(
+    fs: &dyn Fs,
+    lease: &Lease,
+    dir: &Path,
+    grouped_from: usize,
+    checkpoints: &[Checkpoint],
+) -> Result<()> {
+    let mut folder = Folder::list(fs, dir)?;
     for next in checkpoints {
-        let Some(epochs) = known.get(&next.source) else { continue };
-        if let Some(last) = epochs.last() {
-            read(fs, dir, &next.source, *last)?.check_successor(next)?;
+        if let Some(last) = folder.load(&next.source)? {
+            last.check_successor(next)?;
         }
-        let older = epochs.iter().filter(|epoch| **epoch < next.epoch);
-        outdated.extend(older.map(|epoch| path_of(dir, &next.source, *epoch)));
     }
-    let place = |checkpoint: &Checkpoint, path: &Path, error| {
-        Error::new(ErrorKind::Checkpoint, format!("{} cannot be written", path.display()))
-            .because(error)
-            .at(|context| context.source = Some(checkpoint.source.as_str().into()))
-    };
-    let named = |checkpoint: &Checkpoint| path_of(dir, &checkpoint.source, checkpoint.epoch);
-    let temporary = |checkpoint: &Checkpoint| named(checkpoint).with_extension("checkpoint.tmp");
-    for some in checkpoints.chunks(OPEN) {
-        let mut files = Vec::with_capacity(some.len());
-        for checkpoint in some {
-            let path = temporary(checkpoint);
-            files.push(write(fs, &path, checkpoint).map_err(|error| place(checkpoint, &path, error))?);
+    let mut changed = BTreeSet::new();
+    let mut others: BTreeMap<u64, Vec<&Checkpoint>> = BTreeMap::new();
+    let unwritten = |next: &Checkpoint, error| Replaced::Own(next).failed(dir, error);
+    for next in checkpoints {
+        match folder.group_of(&next.source, next.epoch) {
+            Some(index) => {
+                folder.groups[index].put(next).map_err(|error| unwritten(next, error))?;
+                changed.insert(index);
+            }
+            None => others.entry(next.epoch).or_default().push(next),
         }
-        let files = files.iter_mut().map(|file| &mut **file as &mut dyn FsFile).collect();
-        fs.sync_all(files).map_err(|(index, error)| match some.get(index) {
-            Some(checkpoint) => place(checkpoint, &temporary(checkpoint), error),
-            None => lost(error),
-        })?;
     }
-    for checkpoint in checkpoints {
-        let path = named(checkpoint);
-        fs.rename(&temporary(checkpoint), &path).map_err(|error| place(checkpoint, &path, error))?;
+    let mut outdated = Vec::new();
+    let mut files = Vec::new();
+    for (epoch, others) in others {
+        if others.len() < grouped_from {
+            for next in others {
+                files.push(Replaced::Own(next));
+                outdated
+                    .extend(folder.own_below(&next.source, epoch).map(|own| path_of(dir, &next.source, own)));
+            }
+            continue;
+        }
+        for some in others.chunks(group::MOST) {
+            let mut group = Group::new(&some[0].source, epoch);
+            for next in some {
+                group.put(next).map_err(|error| unwritten(next, error))?;
+                // In a group, one of this epoch does not count either.
+                let own = folder.own_below(&next.source, epoch.saturating_add(1));
+                outdated.extend(own.map(|own| path_of(dir, &next.source, own)));
+            }
+            changed.insert(folder.add(group));
+        }
     }
-    let synced = if checkpoints.is_empty() { Ok(()) } else { fs.sync_dir(dir) };
-    synced.map_err(|error| {
-        Error::new(ErrorKind::Checkpoint, format!("{} cannot be synced", dir.display())).because(error)
-    })?;
+    files.extend(changed.into_iter().map(|index| Replaced::Group(&folder.groups[index])));
+    replace(fs, dir, &files)?;
     // Behind the step that it guards: whoever takes over from here on reads what was stored.
     lease.check()?;
+    outdated.extend(folder.outdated_groups(checkpoints));
     for path in outdated {
         // They do not count any more, so it does not matter if one stays.
         if let Err(error) = fs.remove(&path) {
@@ -161,12 +182,26 @@ fn save(fs: &dyn Fs, lease: &Lease, dir: &Path, checkpoints: &[Checkpoint]) -> R
     Ok(())
 }
 
-/// Writes a checkpoint; the file is still to be synced.
-fn write(fs: &dyn Fs, path: &Path, checkpoint: &Checkpoint) -> io::Result<Box<dyn FsFile>> {
-    let bytes = encode(checkpoint).map_err(io::Error::other)?;
-    let mut file = fs.open(path, OpenMode::Private)?;
-    file.append(&bytes)?;
-    Ok(file)
+fn replace(fs: &dyn Fs, dir: &Path, replaced: &[Replaced<'_>]) -> Result<()> {
+    for some in replaced.chunks(OPEN) {
+        let mut files = Vec::with_capacity(some.len());
+        for one in some {
+            files.push(one.write(fs, dir).map_err(|error| one.failed(&one.temporary(dir), error))?);
+        }
+        let files = files.iter_mut().map(|file| &mut **file as &mut dyn FsFile).collect();
+        fs.sync_all(files).map_err(|(index, error)| match some.get(index) {
+            Some(one) => one.failed(&one.temporary(dir), error),
+            None => lost(error),
+        })?;
+    }
+    for one in replaced {
+        let path = one.path(dir);
+        fs.rename(&one.temporary(dir), &path).map_err(|error| one.failed(&path, error))?;
+    }
+    let synced = if replaced.is_empty() { Ok(()) } else { fs.sync_dir(dir) };
+    synced.map_err(|error| {
+        Error::new(ErrorKind::Checkpoint, format!("{} cannot be synced", dir.display())).because(error)
+    })
 }
 
 impl CheckpointStore for FileStore {
@@ -180,13 +215,23 @@ impl CheckpointStore for FileStore {
 
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
         let (dir, source) = (self.dir.clone(), source.to_owned());
-        Box::pin(self.work(move |fs| load(fs, &dir, &source)))
+        Box::pin(self.work(move |fs| Folder::list(fs, &dir)?.load(&source)))
+    }
+
+    fn load_all<'a>(&'a self, sources: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Option<Checkpoint>>>> {
+        let sources: Vec<String> = sources.iter().map(|source| (*source).to_owned()).collect();
+        let dir = self.dir.clone();
+        Box::pin(self.work(move |fs| {
+            let folder = Folder::list(fs, &dir)?;
+            sources.iter().map(|source| folder.load(source)).collect()
+        }))
     }
 
     fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         // The lease goes along: what is still being stored when a run is dropped keeps the next one out.
         let (lease, dir, checkpoints) = (lease.clone(), self.dir.clone(), checkpoints.to_vec());
-        Box::pin(self.work(move |fs| save(fs, &lease, &dir, &checkpoints)))
+        let grouped_from = self.grouped_from;
+        Box::pin(self.work(move |fs| save(fs, &lease, &dir, grouped_from, &checkpoints)))
     }
 }
 
@@ -234,7 +279,7 @@ mod tests {
         assert!(!path_of(dir.path(), "invoices", 9).exists(), "the outdated one is taken away");
         assert_eq!(store.save(&nobody(), &[of_epoch(9)]).await.unwrap_err().kind(), ErrorKind::Locked);
         // As if it had been frozen between the look and the rename.
-        write(&Disk, &path_of(dir.path(), "invoices", 9), &of_epoch(9)).unwrap();
+        std::fs::write(path_of(dir.path(), "invoices", 9), encode(&of_epoch(9)).unwrap()).unwrap();
         assert_eq!(store.load("invoices").await.unwrap(), Some(of_epoch(10)));
     }
 
@@ -258,9 +303,76 @@ mod tests {
         store.save(&nobody(), &[of_epoch(3)]).await.unwrap();
         std::fs::rename(path_of(dir.path(), "invoices", 3), path_of(dir.path(), "orders", 3)).unwrap();
         assert_eq!(store.load("orders").await.unwrap_err().kind(), ErrorKind::Checkpoint);
-        assert_eq!(parts_of("a.3.7.checkpoint"), Some(("a.3", 7)));
-        for other in ["a.checkpoint", "a.07.checkpoint", "a.+7.checkpoint", "a.7.checkpoint.tmp"] {
-            assert_eq!(parts_of(other), None, "{other}");
+    }
+
+    fn many(epoch: u64, pages: u64) -> Vec<Checkpoint> {
+        let of = |number| {
+            let mut checkpoint = of_epoch(epoch);
+            checkpoint.source = format!("s{number:03}");
+            checkpoint.mark.pages = pages;
+            checkpoint
+        };
+        (0..300).map(of).collect()
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names = Disk.names(dir).unwrap();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn many_checkpoints_share_few_files_and_each_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::new(dir.path());
+        store.save(&nobody(), &many(3, 1)[..2]).await.unwrap();
+        store.save(&nobody(), &many(3, 2)).await.unwrap();
+        let grouped = ["s000.3.checkpoints", "s128.3.checkpoints", "s256.3.checkpoints"];
+        assert_eq!(names(dir.path()), grouped, "their own files do not count any more, and are gone");
+        // One that is in a group stays there, alone as it may come.
+        store.save(&nobody(), &many(3, 5)[7..8]).await.unwrap();
+        assert_eq!(names(dir.path()), grouped);
+        let wanted: Vec<String> = (0..301).map(|number| format!("s{number:03}")).collect();
+        let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        let loaded = store.load_all(&wanted).await.unwrap();
+        let pages = |number: usize| loaded[number].as_ref().map(|checkpoint| checkpoint.mark.pages);
+        assert_eq!((pages(0), pages(7), pages(299), pages(300)), (Some(2), Some(5), Some(2), None));
+        assert_eq!(store.load("s007").await.unwrap(), loaded[7]);
+        let error = store.save(&nobody(), &many(3, 4)[7..8]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Checkpoint, "nor does it go back in a group");
+    }
+
+    #[tokio::test]
+    async fn a_group_stays_as_long_as_it_counts_for_anyone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::new(dir.path()).grouped_from(2);
+        store.save(&nobody(), &many(3, 1)[..3]).await.unwrap();
+        store.save(&nobody(), &many(4, 1)[..2]).await.unwrap();
+        assert_eq!(names(dir.path()), ["s000.3.checkpoints", "s000.4.checkpoints"]);
+        assert_eq!(store.load("s002").await.unwrap().unwrap().epoch, 3);
+        store.save(&nobody(), &many(5, 1)[2..3]).await.unwrap();
+        assert_eq!(names(dir.path()), ["s000.4.checkpoints", "s002.5.checkpoint"]);
+        assert_eq!(store.save(&nobody(), &many(3, 9)[..3]).await.unwrap_err().kind(), ErrorKind::Locked);
+        assert_eq!(store.load("s001").await.unwrap().unwrap().epoch, 4);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_group_is_an_error_and_a_source_can_be_taken_out_of_it_by_hand() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::new(dir.path()).grouped_from(2);
+        store.save(&nobody(), &many(3, 1)[..3]).await.unwrap();
+        let path = dir.path().join("s000.3.checkpoints");
+        let whole = std::fs::read_to_string(&path).unwrap();
+        for damaged in ["", &whole[..whole.len() - 1], &whole.repeat(2), &whole.replace("s001", "s0x1")] {
+            std::fs::write(&path, damaged).unwrap();
+            for source in ["s001", "s0x1"] {
+                let stays_away = damaged.contains("s0x1") && source == "s001";
+                assert_eq!(store.load(source).await.is_ok(), stays_away, "{source} in {damaged:?}");
+            }
         }
+        let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+        std::fs::write(&path, [&lines[..2], &lines[4..]].concat().concat()).unwrap();
+        assert_eq!(store.load("s001").await.unwrap(), None);
+        assert!(store.load("s000").await.unwrap().is_some() && store.load("s002").await.unwrap().is_some());
     }
 }

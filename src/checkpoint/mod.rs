@@ -6,7 +6,9 @@
 
 mod definition;
 mod file;
+mod folder;
 mod format;
+mod group;
 mod lock;
 mod memory;
 
@@ -108,6 +110,20 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Checkpoint` if there is one and it cannot be read or trusted.
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>>;
+
+    /// Reads the checkpoints of many sources, in their order. The default reads one after the other.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    fn load_all<'a>(&'a self, sources: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Option<Checkpoint>>>> {
+        Box::pin(async move {
+            let mut checkpoints = Vec::with_capacity(sources.len());
+            for source in sources {
+                checkpoints.push(self.load(source).await?);
+            }
+            Ok(checkpoints)
+        })
+    }
 
     /// Stores checkpoints of different sources, all of them durable when it returns. The lease is looked at
     /// behind that: what a run stores that was taken over does not count.

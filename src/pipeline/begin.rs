@@ -6,12 +6,12 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::plan::{Step, plan};
+use super::plan::{Plan, Step, plan};
 use super::run::Run;
 use super::state::State;
 use super::{Event, Pipeline};
-use crate::checkpoint::{CheckpointStore, Definition, Lease};
-use crate::error::Result;
+use crate::checkpoint::{CheckpointStore, Definition, Lease, SinkState};
+use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
 use crate::sink::{Committed, Opening, Sink};
 use crate::source::{Merge, Shared, Source};
@@ -33,7 +33,11 @@ impl<'a> Run<'a> {
         let now = pipeline.started_at.unwrap_or_else(SystemTime::now);
         let plan = plan(&*store, lease.term(), &definitions, now, pipeline.accept_changes).await?;
         lease.looked_at().await?;
-        store.save(&lease, &plan.claims()).await?;
+        let claims = plan.claims();
+        if !claims.is_empty() {
+            store.save(&lease, &claims).await?;
+        }
+        let opened = open(&plan, &definitions, &sources, sink, &lease).await?;
         let mut run = Self {
             pipeline,
             sink,
@@ -50,32 +54,22 @@ impl<'a> Run<'a> {
             dirty: false,
             stopping: false,
         };
+        let mut opened = opened.into_iter();
         let mut begun = Vec::new();
         let mut first = Vec::new();
         for ((source, (name, definition)), step) in sources.into_iter().zip(definitions).zip(plan.steps) {
-            let (committed, mark, records) = match &step {
-                Step::First => (Committed::Nothing, Mark::start(), 0),
-                Step::Afresh(last) => (Committed::Finished(&last.sink), last.mark.next_run(), 0),
-                Step::Resume(last) => (Committed::Unfinished(&last.sink), last.mark.clone(), last.records),
-                Step::Skip(last) => (Committed::Unfinished(&last.sink), last.mark.clone(), last.records),
+            let (mark, records) = match &step {
+                Step::First => (Mark::start(), 0),
+                Step::Afresh(last) => (last.mark.next_run(), 0),
+                Step::Resume(last) | Step::Skip(last) => (last.mark.clone(), last.records),
             };
-            let sink_state = match &step {
-                // What is finished is not touched: its file may have been taken away since.
-                Step::Skip(last) => last.sink.clone(),
-                _ => {
-                    run.sink
-                        .open(Opening {
-                            source: &name,
-                            label: source.label(),
-                            started_at: plan.started_at,
-                            committed,
-                            lease: &run.lease,
-                        })
-                        .await?
-                }
+            let is_left_alone = matches!(step, Step::Skip(_));
+            let sink_state = match step {
+                Step::Skip(last) => last.sink,
+                _ => opened.next().ok_or_else(unopened)?,
             };
             let mut state = State::new(definition, source.consistency(), mark, records, sink_state);
-            if let Step::Skip(_) = step {
+            if is_left_alone {
                 run.pipeline.tell(&Event::Skipped { source: &name, records });
                 state.ended = Some(run.began);
             } else {
@@ -88,6 +82,7 @@ impl<'a> Run<'a> {
         // Under the new epoch, and before anything is written: so no file is ever without a checkpoint that knows it, and
         // a run that was overtaken cannot commit any more.
         run.store.save(&run.lease, &first).await?;
+        drop(first);
         let mut started = Vec::new();
         for name in begun {
             let (Some(state), Some(source)) = (run.states.get_mut(&name), run.sources.get(&name)) else {
@@ -101,4 +96,33 @@ impl<'a> Run<'a> {
         let merge = Merge::start(started, run.pipeline.shutdown.gentle());
         Ok((run, merge))
     }
+}
+
+/// Opens the outputs of the sources that have something to do, and gives their states in that order. What is finished
+/// is not touched: its file may have been taken away since.
+async fn open(
+    plan: &Plan,
+    definitions: &[(Arc<str>, Definition)],
+    sources: &[Source],
+    sink: &mut dyn Sink,
+    lease: &Lease,
+) -> Result<Vec<SinkState>> {
+    let mut openings = Vec::with_capacity(sources.len());
+    for ((source, (name, _)), step) in sources.iter().zip(definitions).zip(&plan.steps) {
+        let committed = match step {
+            Step::First => Committed::Nothing,
+            Step::Afresh(last) => Committed::Finished(&last.sink),
+            Step::Resume(last) => Committed::Unfinished(&last.sink),
+            Step::Skip(_) => continue,
+        };
+        let (label, started_at) = (source.label(), plan.started_at);
+        openings.push(Opening { source: name, label, started_at, committed, lease });
+    }
+    let wanted = openings.len();
+    let opened = sink.open_all(openings).await?;
+    if opened.len() == wanted { Ok(opened) } else { Err(unopened()) }
+}
+
+fn unopened() -> Error {
+    Error::new(ErrorKind::Sink, "the sink did not give a state for each source that it was to open")
 }

@@ -42,9 +42,11 @@ pub(super) async fn plan(
     now: SystemTime,
     accept_changes: bool,
 ) -> Result<Plan> {
-    let mut checkpoints = Vec::new();
-    for (name, _) in sources {
-        checkpoints.push(store.load(name).await?);
+    let names: Vec<&str> = sources.iter().map(|(name, _)| &**name).collect();
+    let checkpoints = store.load_all(&names).await?;
+    if checkpoints.len() != sources.len() {
+        let what = format!("the store gave {} checkpoints for {} sources", checkpoints.len(), sources.len());
+        return Err(Error::new(ErrorKind::Checkpoint, what));
     }
     // A run that has any source unfinished was broken off. There may be several, of different sets of sources; the
     // newest goes on, and takes the sources of the others along.

@@ -3,7 +3,7 @@
 //! A [`Sink`] takes batches of many sources and makes them durable on [`commit`](Sink::commit). What it
 //! needs to go on after a crash it hands out as a [`SinkState`], which the checkpoint carries. The contract:
 //!
-//! 1. [`open`](Sink::open) once for each source, with the state that was committed last: whatever was
+//! 1. [`open`](Sink::open) once for each source, or [`open_all`](Sink::open_all) for all of them, with the state that was committed last: whatever was
 //!    written after it is discarded. It gives the state that the source starts with, which is stored before
 //!    anything is written.
 //! 2. [`write`](Sink::write) any number of times. Nothing need be durable.
@@ -52,6 +52,22 @@ pub trait Sink: fmt::Debug + Send {
     /// # Errors
     /// `Sink` if the place cannot be written, `Checkpoint` if what is there is not what was committed.
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>>;
+
+    /// Opens the outputs of many sources, as [`open`](Self::open) does each, and gives their states in the same order.
+    /// They are of one run: the start and the lease are the same. The default opens one after the other; a sink that
+    /// can opens them in one go.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open). It is not known which were opened.
+    fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {
+        Box::pin(async move {
+            let mut states = Vec::with_capacity(openings.len());
+            for opening in openings {
+                states.push(self.open(opening).await?);
+            }
+            Ok(states)
+        })
+    }
 
     /// Takes the records of one page.
     ///

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, UNIX_EPOCH};
 
+use headwater::checkpoint::FileStore;
 use headwater::fs::Fs;
 use headwater::prelude::*;
 use headwater::sink::Jsonl;
@@ -16,6 +17,8 @@ use headwater::{Report, RunError};
 use serde_json::json;
 
 pub(crate) const OUT: &str = "/out";
+/// Where the sink would keep them.
+const CHECKPOINTS: &str = "/out/.headwater";
 
 /// Sources, and how often is committed.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub(crate) struct World {
     commit_every: Duration,
     /// How many runs there were: each begins a second after the one before, and names its files by that.
     runs: Arc<AtomicU64>,
+    /// From how many on checkpoints are stored in one file.
+    grouped_from: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +69,13 @@ impl World {
     }
 
     fn of(sources: Vec<Listing>, commit_every: u64) -> Self {
-        Self { sources, commit_every: Duration::from_millis(commit_every), runs: Arc::default() }
+        let commit_every = Duration::from_millis(commit_every);
+        Self { sources, commit_every, runs: Arc::default(), grouped_from: 16 }
+    }
+
+    /// The same world, whose checkpoints are stored in one file, if so many of them are stored at once.
+    pub(crate) fn grouped_from(&self, checkpoints: usize) -> Self {
+        Self { grouped_from: checkpoints, ..self.clone() }
     }
 
     /// One to three sources of up to 25 pages, some of them empty, with commits now and then.
@@ -76,7 +87,8 @@ impl World {
                 pace: Duration::from_millis(random.u64(1..400)),
             })
             .collect();
-        Self::of(sources, random.u64(1..1500))
+        let grouped_from = *random.choice(&[1, 2, 16]).expect("there are three");
+        Self { grouped_from, ..Self::of(sources, random.u64(1..1500)) }
     }
 
     /// Pulls everything, or as much as goes.
@@ -98,6 +110,7 @@ impl World {
         Pipeline::new()
             .sources(self.sources.iter().map(Listing::source))
             .sink(Jsonl::on(fs.clone(), OUT))
+            .checkpoints(FileStore::on(fs.clone(), CHECKPOINTS).grouped_from(self.grouped_from))
             .commit_every(self.commit_every)
             .started_at(UNIX_EPOCH + Duration::from_secs(1_779_012_000 + self.runs.fetch_add(1, SeqCst)))
     }

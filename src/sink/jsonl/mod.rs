@@ -12,6 +12,7 @@
 //!
 //! A failed sync ends the run and is never tried again: after it, nothing is known about the file.
 
+mod opening;
 mod output;
 mod replace;
 
@@ -21,13 +22,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use output::{Before, Output, State, commit, failed, open};
+use opening::{Before, Wanted, open_all};
+use output::{Output, State, commit, failed};
 
 use super::{Committed, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, blocking};
-use crate::records::{Annotator, Batch};
+use crate::records::Batch;
 
 /// Lines are appended when this many bytes have gathered.
 const BUFFER: usize = 256 * 1024;
@@ -63,25 +65,30 @@ impl Jsonl {
         Self { dir: dir.into(), fs, outputs: BTreeMap::new(), lease: None }
     }
 
-    async fn open_output(&mut self, opening: Opening<'_>) -> Result<SinkState> {
-        let (dir, source) = (self.dir.clone(), opening.source.to_owned());
-        let started_at = opening.started_at;
-        self.lease = Some(opening.lease.clone());
-        let before = match opening.committed {
-            Committed::Nothing => Before::Nothing,
-            Committed::Finished(_) => Before::Finished,
-            Committed::Unfinished(state) => Before::Unfinished(state.clone()),
+    async fn open_outputs(&mut self, openings: &[Opening<'_>]) -> Result<Vec<SinkState>> {
+        let Some(first) = openings.first() else { return Ok(Vec::new()) };
+        let wanted = |opening: &Opening<'_>| Wanted {
+            source: opening.source.to_owned(),
+            label: opening.label.to_owned(),
+            before: match opening.committed {
+                Committed::Nothing => Before::Nothing,
+                Committed::Finished(_) => Before::Finished,
+                Committed::Unfinished(state) => Before::Unfinished(state.clone()),
+            },
         };
-        let lease = opening.lease.clone();
-        let mut output = self
-            .work(move |fs| open(fs, &dir, &source, started_at, before, &lease))
+        let wanted: Vec<Wanted> = openings.iter().map(wanted).collect();
+        let (dir, started_at, lease) = (self.dir.clone(), first.started_at, first.lease.clone());
+        self.lease = Some(lease.clone());
+        let outputs = self
+            .work(move |fs| open_all(fs, &dir, &wanted, started_at, &lease))
             .await
-            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))
-            .map_err(|error| error.at(|context| context.source = Some(opening.source.into())))?;
-        output.annotator = Annotator::new(opening.label);
-        let state = output.state();
-        self.outputs.insert(opening.source.into(), output);
-        state
+            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))?;
+        let mut states = Vec::with_capacity(outputs.len());
+        for (opening, output) in openings.iter().zip(outputs) {
+            states.push(output.state()?);
+            self.outputs.insert(opening.source.into(), output);
+        }
+        Ok(states)
     }
 
     async fn flush(&mut self, source: &str) -> Result<()> {
@@ -147,7 +154,14 @@ impl Sink for Jsonl {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(self.open_output(opening))
+        Box::pin(async move {
+            let opened = self.open_outputs(&[opening]).await?.pop();
+            opened.ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
+        })
+    }
+
+    fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {
+        Box::pin(async move { self.open_outputs(&openings).await })
     }
 
     fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {

@@ -22,8 +22,16 @@ const PIECE: usize = 1024 * 1024;
 
 /// Removes what earlier runs have left of copies of this file, and never a successor's. Comes before the file is
 /// opened.
-pub(super) fn remove_copies(fs: &dyn Fs, dir: &Path, file: &str, lease: &Lease) -> Result<()> {
-    let names = fs.names(dir).map_err(|error| failed(dir, "cannot be listed", error))?;
+///
+/// `names` is what the folder held at some time since the lock is ours: a copy that is not among them is made by one
+/// that will look, and see that.
+pub(super) fn remove_copies(
+    fs: &dyn Fs,
+    dir: &Path,
+    names: &[String],
+    file: &str,
+    lease: &Lease,
+) -> Result<()> {
     let prefix = format!(".{file}.");
     let term = |name: &str| name.strip_prefix(&prefix)?.strip_suffix(".copy")?.parse::<u64>().ok();
     for name in names.iter().filter(|name| term(name).is_some_and(|term| term <= lease.term())) {
@@ -93,7 +101,8 @@ mod tests {
         for name in [".a.jsonl.1.copy", ".a.jsonl.2.copy", ".a.jsonl.3.copy", ".b.jsonl.1.copy"] {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
-        remove_copies(&Disk, dir.path(), "a.jsonl", &Lease::new(Term(2))).unwrap();
+        let names = Disk.names(dir.path()).unwrap();
+        remove_copies(&Disk, dir.path(), &names, "a.jsonl", &Lease::new(Term(2))).unwrap();
         let mut left = Disk.names(dir.path()).unwrap();
         left.sort();
         assert_eq!(left, [".a.jsonl.3.copy", ".b.jsonl.1.copy"]);
