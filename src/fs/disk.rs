@@ -4,10 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::at_once::each;
 use super::{Fs, FsFile, Locked, OpenMode};
-
-/// So many files are synced at once.
-const AT_ONCE: usize = 32;
 
 /// The file system of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,22 +67,8 @@ impl Fs for Disk {
 
     // A journalling file system makes durable in one go what waits for it at the same time.
     fn sync_all(&self, mut files: Vec<&mut dyn FsFile>) -> Result<(), (usize, io::Error)> {
-        let each = files.len().div_ceil(AT_ONCE).max(1);
-        std::thread::scope(|scope| {
-            let mut at_work = Vec::new();
-            for (part, files) in files.chunks_mut(each).enumerate() {
-                let sync = move || {
-                    let mut files = files.iter_mut().enumerate();
-                    files.try_for_each(|(index, file)| {
-                        file.sync().map_err(|error| (part * each + index, error))
-                    })
-                };
-                at_work.push(scope.spawn(sync));
-            }
-            at_work.into_iter().enumerate().try_for_each(|(part, work)| {
-                work.join().unwrap_or_else(|_| Err((part * each, io::Error::other("a sync was lost"))))
-            })
-        })
+        let synced = each(self, &mut files, |file| file.sync());
+        synced.into_iter().enumerate().try_for_each(|(index, synced)| synced.map_err(|error| (index, error)))
     }
 
     fn names(&self, dir: &Path) -> io::Result<Vec<String>> {

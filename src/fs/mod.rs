@@ -3,6 +3,7 @@
 //! All file work goes through [`Fs`], so that a test can put a file system under it that fails on order, or
 //! that loses whatever was not synced. [`Disk`] is the real one.
 
+mod at_once;
 mod disk;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use at_once::each;
 pub use disk::Disk;
 
 /// A file system.

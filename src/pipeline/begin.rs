@@ -17,7 +17,7 @@ use crate::sink::{Committed, Opening, Sink};
 use crate::source::{Merge, Shared, Source};
 
 impl<'a> Run<'a> {
-    /// Reads the checkpoints, opens the sink, claims every source under a new epoch, and starts them.
+    /// Reads the checkpoints, opens the sink, starts the sources, and claims each of them under a new epoch.
     pub(super) async fn begin(
         pipeline: Pipeline,
         sink: &'a mut dyn Sink,
@@ -79,10 +79,6 @@ impl<'a> Run<'a> {
             run.states.insert(name.clone(), state);
             run.sources.insert(name, source);
         }
-        // Under the new epoch, and before anything is written: so no file is ever without a checkpoint that knows it, and
-        // a run that was overtaken cannot commit any more.
-        run.store.save(&run.lease, &first).await?;
-        drop(first);
         let mut started = Vec::new();
         for name in begun {
             let (Some(state), Some(source)) = (run.states.get_mut(&name), run.sources.get(&name)) else {
@@ -93,7 +89,11 @@ impl<'a> Run<'a> {
             state.meter = pulled.meter.clone();
             started.push((name, pulled));
         }
+        // The first pages are asked for while the disk works.
         let merge = Merge::start(started, run.pipeline.shutdown.gentle());
+        // Under the new epoch, and before anything is written: so no file is ever without a checkpoint that knows it, and
+        // a run that was overtaken cannot commit any more.
+        run.store.save(&run.lease, &first).await?;
         Ok((run, merge))
     }
 }

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::checkpoint::SinkState;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Fs, FsFile, OpenMode};
+use crate::fs::{Fs, FsFile, OpenMode, each};
 use crate::records::Annotator;
 
 /// So many bytes at the end of the file are checked when a run goes on.
@@ -72,9 +72,10 @@ pub(super) fn commit(
     let mut files: Vec<&mut dyn FsFile> = Vec::with_capacity(touched.len());
     let mut paths = Vec::with_capacity(touched.len());
     let mut names_changed = false;
-    for (source, output) in &mut touched {
+    let appended = each(fs, &mut touched, |(_, output)| output.append(fs));
+    for ((source, output), appended) in touched.iter_mut().zip(appended) {
         let place = |error: Error| error.at(|context| context.source = Some(source.clone()));
-        output.append(fs).map_err(place)?;
+        appended.map_err(place)?;
         names_changed |= matches!(output.file, OutputFile::New(_));
         let (OutputFile::New(file) | OutputFile::Durable(file)) = &mut output.file else {
             return Err(place(Error::new(ErrorKind::Sink, "an earlier write was broken off")));
