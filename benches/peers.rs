@@ -3,8 +3,8 @@
 //! CPU time and its peak memory are its own.
 //!
 //! ```text
-//! peers download|by_hand|headwater URL DIRECTORY    # pulls the list at this URL into the directory
-//! HEADWATER_BENCH_SERVE=1 peers                     # serves, prints its address, ends with its input
+//! peers download|download_synced|by_hand|headwater URL DIRECTORY    # pulls the list at this URL into the directory
+//! HEADWATER_BENCH_SERVE=1 peers                                     # serves, prints its address, ends with its input
 //! ```
 //!
 //! `cargo bench` leaves it out: the comparison takes minutes, and packages of PyPI.
@@ -23,7 +23,7 @@ use server::Server;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const CONTESTANTS: [&str; 3] = ["download", "by_hand", "headwater"];
+const CONTESTANTS: [&str; 4] = ["download", "download_synced", "by_hand", "headwater"];
 
 /// On a worker of the runtime, where each is at its best: on the main thread every piece of a body would cross from the
 /// thread of the connection.
@@ -37,6 +37,7 @@ fn pull(contestant: String, url: String, dir: String) -> Outcome<()> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         match &*contestant {
             "download" => contestants::download(&client, &url, dir, false).await,
+            "download_synced" => contestants::download(&client, &url, dir, true).await,
             "by_hand" => contestants::by_hand(&client, &url, dir).await,
             other => Err(format!("{other} is none of {CONTESTANTS:?}").into()),
         }
