@@ -24,11 +24,13 @@ struct List {
     hidden: Vec<u64>,
     by_page: bool,
     total: bool,
+    /// Whether only an empty page ends it.
+    blind: bool,
 }
 
 impl List {
     fn new(rows: u64) -> Self {
-        Self { rows, clamp: u64::MAX, hidden: Vec::new(), by_page: false, total: false }
+        Self { rows, clamp: u64::MAX, hidden: Vec::new(), by_page: false, total: false, blind: false }
     }
 
     fn answer(&self, request: &Request) -> Reply {
@@ -61,6 +63,8 @@ impl List {
     fn pages(&self, api: &Scripted, mark: Mark) -> Pages {
         let request = Request::get("https://api.example.com/items").unwrap();
         let pages = match (self.by_page, self.total) {
+            (true, _) if self.blind => Pages::new(api.clone(), request, numbers()),
+            (false, _) if self.blind => Pages::new(api.clone(), request, Offset::new(10)),
             (true, true) => Pages::new(api.clone(), request, numbers().until(End::total("total"))),
             (true, false) => Pages::new(api.clone(), request, numbers().until_false("more")),
             (false, true) => Pages::new(api.clone(), request, Offset::new(10).until_total("total")),
@@ -108,6 +112,9 @@ fn lists() -> Vec<List> {
         for clamp in [u64::MAX, 10, 7, 1] {
             for (by_page, total) in [(false, false), (false, true), (true, false), (true, true)] {
                 lists.push(List { clamp, by_page, total, ..List::new(rows) });
+            }
+            for by_page in [false, true] {
+                lists.push(List { clamp, by_page, blind: true, ..List::new(rows) });
             }
         }
     }

@@ -27,9 +27,10 @@ use crate::request::Foreseen;
 
 /// The pages of one list, up to so many of them asked for at once, in their order.
 ///
-/// The first page is asked for alone: it says how many rows the server gives, and perhaps how many there are. From then
-/// on up to `lanes` pages are on their way or waiting to be given out, each on a task of its own. Behind the end at most
-/// `lanes - 1` requests are sent, and none if the total is known (`until_total`, `until_page_count`). Memory: `lanes` pages.
+/// The first page is asked for alone: it says how many rows the server gives, and perhaps how many there are. So is the
+/// page behind one that was shorter than those before. For the rest, up to `lanes` pages are on their way or waiting to be
+/// given out, each on a task of its own. Behind the end at most `lanes - 1` requests are sent, and none if the total is
+/// known (`until_total`, `until_page_count`). Memory: `lanes` pages.
 ///
 /// The mark behind a page is what it would be without lanes, so a run may go on with another number of them. It ends with
 /// the first error: the limiter and the retries belong to each lane. Dropping it ends its tasks.
@@ -142,7 +143,10 @@ where
             return Ok(page);
         };
         let next = Foreseen { position: next, rows_before: Some(self.mark.rows) };
-        let behind: Vec<Foreseen> = std::iter::once(next).chain(foreseen).take(self.most).collect();
+        // A page that was shorter than foreseen is often the last: nothing is guessed behind it.
+        let is_short = self.lanes.front().is_some_and(|lane| lane.at.position != next.position);
+        let most = if is_short { 1 } else { self.most };
+        let behind: Vec<Foreseen> = std::iter::once(next).chain(foreseen).take(most).collect();
         let kept = self.lanes.iter().zip(&behind).take_while(|(lane, wanted)| lane.at.is(wanted)).count();
         self.lanes.truncate(kept);
         for at in behind.into_iter().skip(kept) {
