@@ -90,7 +90,14 @@ impl State {
     }
 
     pub(crate) fn at(&self, source: usize) -> At {
-        At { run: self.oracle.run, life: self.life, generation: self.oracle.sources[source].generation }
+        let view = &self.oracle.sources[source];
+        At {
+            run: self.oracle.run,
+            life: self.life,
+            generation: view.generation,
+            now: self.now(),
+            begun: view.begun,
+        }
     }
 
     fn want(&self, source: usize, request: &Request) -> Result<Want, (Invariant, String)> {

@@ -52,18 +52,11 @@ pub(crate) fn check(
         return Err(format!("{file} is finished, and has {} bytes too many", bytes.len() - length));
     }
     if let Some(shape) = &listing.shape {
-        let expected = checkpoint.is_finished().then(|| shape.expected(listing, at));
         let rows = any_lines(listing, committed, times).map_err(|why| format!("{file}: {why}"))?;
         if checkpoint.records != rows.len() as u64 {
             return Err(format!("{name}: {} records are told of {}", checkpoint.records, rows.len()));
         }
-        if let Some(expected) = expected.map(|rows| rows.into_iter().collect::<BTreeSet<_>>())
-            && expected != rows
-        {
-            let lost = expected.difference(&rows).count();
-            let more = rows.difference(&expected).count();
-            return Err(format!("{file} is finished: {lost} records are lost, {more} do not belong there"));
-        }
+        shape.check(listing, checkpoint, &rows, at).map_err(|why| format!("{file}: {why}"))?;
         return Ok(rows);
     }
     let pages = usize::try_from(checkpoint.mark.pages).map_err(|_| "too many pages")?;
@@ -103,6 +96,9 @@ fn any_lines(listing: &Listing, bytes: &[u8], times: Times) -> Result<BTreeSet<u
         }
         if times.in_order && listing.is_in_order() {
             before = time.to_owned();
+        }
+        if listing.is_in_rows() && row != rows.len() {
+            return Err(format!("record {row} is in the place of record {}", rows.len()));
         }
         if !rows.insert(row) {
             return Err(format!("record {row} is there twice"));

@@ -51,6 +51,6 @@ impl Expiring {
             Asked::Expired
         };
         let key = format!("generation {generation} at {from}");
-        Some(Ask { lane: "list".into(), key, first: from == 0, counts: true, answer })
+        Some(Ask::new("list", key, from == 0, answer))
     }
 }

@@ -154,7 +154,7 @@ impl Growth {
         let fresh = page.iter().copied().filter(|row| new.contains(row)).collect();
         let key = format!("page{}", cut.place);
         let answer = Asked::Page { rows: fresh, body };
-        Ok(Some(Ask { lane: "list".into(), key, first: cut.first, counts: true, answer }))
+        Ok(Some(Ask::new("list", key, cut.first, answer)))
     }
 
     pub(crate) fn longest_mark(&self) -> usize {

@@ -12,7 +12,6 @@ use super::disk;
 use super::hub::{Hub, State};
 use super::judge::judge;
 use super::life::{Fate, live};
-use super::listing::Listing;
 use super::mutants::Mutant;
 use super::oracle::{Invariant, Violation};
 use super::tally::Tally;
@@ -52,7 +51,6 @@ pub(crate) fn history(seed: u64, mutant: Option<Mutant>) -> History {
             break;
         }
         state.tally.runs += 1;
-        state.tally.records += rows(&state, &world);
         state.oracle.run += 1;
         finished_files = data_files(&disk.image());
         for (name, bytes) in &finished_files {
@@ -80,15 +78,6 @@ pub(crate) fn history(seed: u64, mutant: Option<Mutant>) -> History {
     }
 }
 
-/// How many records a finished run has: all sources at their ends.
-fn rows(state: &State, world: &World) -> u64 {
-    let of = |(number, listing): (usize, &Listing)| match &listing.shape {
-        Some(shape) => shape.expected(listing, state.at(number)).len(),
-        None => listing.items.len(),
-    };
-    world.listings.iter().enumerate().map(of).sum::<usize>() as u64
-}
-
 /// Starts processes until the run is finished; false if that never comes.
 fn one_run(hub: &Hub, world: &Arc<World>, disk: &mut CrashFs, finished_files: &[(String, Vec<u8>)]) -> bool {
     // Of an earlier run, if there was one.
@@ -114,6 +103,8 @@ fn one_run(hub: &Hub, world: &Arc<World>, disk: &mut CrashFs, finished_files: &[
         };
         if found.iter().all(|found| found.as_ref().is_some_and(Checkpoint::is_finished)) {
             let mut state = hub.state();
+            // What the files have, as was checked.
+            state.tally.records += found.iter().flatten().map(|found| found.records).sum::<u64>();
             let mut views = state.oracle.sources.iter().zip(&found);
             if !views.all(|(view, found)| view.committed == known(found.as_ref()).0) {
                 // The last commit failed half-way. In time the system writes everything back.

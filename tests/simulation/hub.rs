@@ -146,6 +146,10 @@ impl Hub {
         let mut state = self.state();
         let (source, pages) = (number(source), usize::try_from(batch.mark().pages).expect("few pages"));
         state.note(format_args!("s{source} page {} goes to the sink, {} records", pages - 1, batch.len()));
+        let handed = state.oracle.sources[source].handed;
+        state.oracle.check(pages == handed + 1, Invariant::MarksMoveInOrder, || {
+            format!("s{source}: the mark of page {pages} comes behind that of page {handed}")
+        });
         state.oracle.sources[source].handed = pages;
     }
 

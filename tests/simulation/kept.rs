@@ -57,6 +57,6 @@ impl Kept {
         };
         let answer = Asked::Page { body: listing.page_of(&page, &fields), rows: page };
         let first = from == 0 && sync.is_none();
-        Ok(Some(Ask { lane: "list".into(), key: format!("at {from}"), first, counts: true, answer }))
+        Ok(Some(Ask::new("list", format!("at {from}"), first, answer)))
     }
 }

@@ -96,7 +96,12 @@ impl Listing {
 
     /// Whether its pages are written in the order in which they come in.
     pub(crate) fn is_in_order(&self) -> bool {
-        !matches!(self.shape, Some(Shape::Parts(_)))
+        !matches!(self.shape, Some(Shape::Parts(_) | Shape::Counted(_)))
+    }
+
+    /// Whether its rows are written in their order, whenever they come in.
+    pub(crate) fn is_in_rows(&self) -> bool {
+        matches!(self.shape, Some(Shape::Counted(_)))
     }
 
     /// Whether several runs are about it.

@@ -1,6 +1,7 @@
 //! The simulation, one idea per file.
 
 pub(crate) mod answers;
+pub(crate) mod counted;
 pub(crate) mod credentials;
 pub(crate) mod dialects;
 pub(crate) mod disk;

@@ -42,9 +42,14 @@ pub(crate) enum Mutant {
     RestartsKeepOldRows,
     FinishedSlicesStayOpen,
     AllPartsAreOpenAtOnce,
+    LanesAreMoreThanDeclared,
+    TotalsAreNotDeclared,
+    ForeseenPagesAreBelieved,
+    PagesComeAsTheyFinish,
+    MarksRunAhead,
 }
 
-pub(crate) const MUTANTS: [Mutant; 32] = [
+pub(crate) const MUTANTS: [Mutant; 37] = [
     Mutant::SinkDropsABatch,
     Mutant::SinkDropsTheFirstBatchAfterACrash,
     Mutant::SinkWritesABatchTwice,
@@ -77,6 +82,11 @@ pub(crate) const MUTANTS: [Mutant; 32] = [
     Mutant::RestartsKeepOldRows,
     Mutant::FinishedSlicesStayOpen,
     Mutant::AllPartsAreOpenAtOnce,
+    Mutant::LanesAreMoreThanDeclared,
+    Mutant::TotalsAreNotDeclared,
+    Mutant::ForeseenPagesAreBelieved,
+    Mutant::PagesComeAsTheyFinish,
+    Mutant::MarksRunAhead,
 ];
 
 impl Mutant {
@@ -111,6 +121,9 @@ impl Mutant {
             | Self::RestartsKeepOldRows => &[By::ExactlyOnce],
             Self::MarksMoveBeforeTheEnd | Self::DeltaTokensAreForgotten => &[By::MarksAreOfFinishedRuns],
             Self::FinishedSlicesStayOpen | Self::AllPartsAreOpenAtOnce => &[By::MarksAreBounded],
+            Self::LanesAreMoreThanDeclared | Self::TotalsAreNotDeclared => &[By::FewRequestsAgain],
+            Self::ForeseenPagesAreBelieved | Self::MarksRunAhead => &[By::ExactlyOnce],
+            Self::PagesComeAsTheyFinish => &[By::MarksMoveInOrder],
         }
     }
 

@@ -11,6 +11,7 @@ use super::faults::Fault;
 use super::lanes::Lane;
 use super::limits::LimiterView;
 use super::pieces::Pieces;
+use super::shapes::Shape;
 use super::world::World;
 
 /// The invariants.
@@ -28,6 +29,7 @@ pub(crate) enum Invariant {
     CredentialsStayHome,
     MarksAreOfFinishedRuns,
     MarksAreBounded,
+    MarksMoveInOrder,
     RunsFinish,
 }
 
@@ -73,6 +75,10 @@ pub(crate) struct SourceView {
     pub(crate) expired: bool,
     /// Whether it has begun anew in this life.
     pub(crate) anew: bool,
+    /// When it asked first in this life.
+    pub(crate) begun: Option<Duration>,
+    /// What it has asked for behind the end, in this life.
+    pub(crate) beyond: BTreeSet<String>,
     /// How many pages the next process may have to ask for again.
     pub(crate) may_repeat: usize,
 }
@@ -164,6 +170,7 @@ impl Oracle {
                 durable_before: view.committed.min(*pages),
                 resumed_pages: *pages,
                 finished_before: *finished,
+                begun: view.begun.filter(|_| *finished),
                 ..SourceView::default()
             };
         }
@@ -175,6 +182,7 @@ impl Oracle {
         let listing = &world.listings[source];
         let name = &listing.name;
         let view = &mut self.sources[source];
+        view.begun.get_or_insert(now);
         let lane = view.lanes.entry(want.lane.clone()).or_default();
         if lane.after_failure {
             view.retries += 1;
@@ -182,7 +190,11 @@ impl Oracle {
         }
         let (lane, page) = (lane.clone(), want.page);
         let (arrived, handed, finished) = (view.arrived, view.handed, view.finished_before);
-        let allowed = want.ask.as_ref().map_or(Ok(()), |ask| view.pieces.sent(name, ask));
+        let again = want.ask.as_ref().is_some_and(|ask| ask.again);
+        let mut allowed = want.ask.as_ref().map_or(Ok(()), |ask| view.pieces.sent(name, ask));
+        if let (Some(Shape::Counted(counted)), Some(ask)) = (&listing.shape, &want.ask) {
+            allowed = allowed.and_then(|()| counted.sent(name, ask, view));
+        }
         self.check(!finished, FewRequestsAgain, || format!("{name} is finished, and {want} is asked for"));
         if let Err((invariant, what)) = allowed {
             self.violated(invariant, what);
@@ -196,12 +208,13 @@ impl Oracle {
                 format!("{name}: page {page} is asked for, and the sink has got {handed} yet")
             });
         }
-        self.check(now >= lane.told_until, ToldWaitsAreKept, || {
+        // Another stream knows of it by the limiter only.
+        self.check(again || now >= lane.told_until, ToldWaitsAreKept, || {
             format!("{name}: a request at {now:?}, {:?} too early by its own wait", lane.told_until - now)
         });
         let most = world.apis[listing.api].max_attempts;
         let most = if lane.garbled { most.min(2) } else { most };
-        self.check(lane.failures == 0 || lane.failures < most, AttemptsAreCounted, || {
+        self.check(again || lane.failures == 0 || lane.failures < most, AttemptsAreCounted, || {
             format!("{name}: {want} is asked for after {} failures, and not at most {most}", lane.failures)
         });
         let (poll, broken) = self.limiters[listing.api].sent(&world.apis[listing.api], now);

@@ -221,7 +221,7 @@ impl Parts {
             records.map(|id| format!("{{\"id\":{id},\"name\":\"{}\"}}", Self::name_of(*id))).collect();
         let body = format!("{{\"data\":[{}],{}}}", records.join(","), cut.fields);
         let answer = Asked::Page { rows: Vec::new(), body };
-        Some(Ask { key: format!("{lane}{}", cut.place), lane, first: cut.first, counts: true, answer })
+        Some(Ask::new(lane.as_str(), format!("{lane}{}", cut.place), cut.first, answer))
     }
 
     pub(crate) fn ask(&self, listing: &Listing, request: &Request, query: &Query, at: At) -> Option<Ask> {
@@ -303,7 +303,7 @@ impl Parts {
             let fields = if total { format!("{},\"total\":{}", cut.fields, found.len()) } else { cut.fields };
             Asked::Page { body: listing.page_of(&rows, &fields), rows }
         };
-        Some(Ask { lane, key, first: cut.first, counts, answer })
+        Some(Ask { counts, ..Ask::new(lane, key, cut.first, answer) })
     }
 
     /// Streams that may have a page that was not given out yet: (of rows, of parents).

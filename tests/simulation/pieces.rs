@@ -37,7 +37,7 @@ impl Pieces {
     /// Whether this may be asked for.
     pub(crate) fn sent(&self, name: &str, ask: &Ask) -> Result<(), Broken> {
         let again = |what: &str| Err((Invariant::FewRequestsAgain, format!("{name}: {} {what}", ask.key)));
-        if self.keys.contains(&ask.key) {
+        if !ask.again && self.keys.contains(&ask.key) {
             return again("has come, and is asked for once more");
         }
         match &ask.answer {

@@ -1,17 +1,25 @@
 //! The pipeline of a world, as a program would put it together.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use futures::{Stream, StreamExt};
+use headwater::page::Select;
 use headwater::paginate::{Consistency, LinkHeader};
 use headwater::sink::Jsonl;
 use headwater::testing::CrashFs;
-use headwater::{Limiter, Pages, PagesExt, Pipeline, Request, RetryPolicy, Shutdown, Source, SourceBuilder};
+use headwater::{
+    Limiter, Meter, Page, Paged, Pages, PagesExt, Pipeline, Request, RetryPolicy, Shutdown, Source,
+    SourceBuilder,
+};
 
 use super::disk::OUT;
 use super::hub::Hub;
 use super::listing::Listing;
 use super::mutants::Mutant;
 use super::server::Connection;
+use super::shapes::Shape;
 use super::watch::WatchedSink;
 use super::world::{Api, World};
 
@@ -75,6 +83,15 @@ fn built(
         };
         source.rate_limit(limiter.clone()).retry(retry.clone()).transport(connection.clone())
     };
+    if let (Some(Mutant::PagesComeAsTheyFinish), Some(Shape::Counted(counted))) = (mutant, &listing.shape) {
+        let pages = counted.one_by_one(connection, Request::get(listing.url()).expect("a good URL"));
+        let pages = listing.credentials.give_by_hand(listing, pages.named(listing.name.as_str()));
+        let source =
+            Source::from_pages(&listing.name, "swapped", "data", Consistency::Shifting, move |mark| {
+                Swapped { pages: pages.resume(mark).rate_limit(limiter).retry(retry), held: None }
+            });
+        return source.expect("a good definition");
+    }
     if let Some(shape) = &listing.shape {
         return shape.source(listing, &dress, mutant).build().expect("a good definition");
     }
@@ -96,4 +113,48 @@ fn by_hand(listing: &Listing, connection: Connection, limiter: Limiter, retry: R
         pages.resume(mark).rate_limit(limiter).retry(retry)
     });
     source.expect("a good definition")
+}
+
+/// A mistaken stream of pages, which gives out each second one before the first.
+struct Swapped<S> {
+    pages: S,
+    /// What waits, and whether the one behind it has gone out.
+    held: Option<(Page, bool)>,
+}
+
+impl<S: Paged + Unpin> Stream for Swapped<S> {
+    type Item = headwater::Result<Page>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some((page, _)) = this.held.take_if(|(_, overtaken)| *overtaken) {
+                return Poll::Ready(Some(Ok(page)));
+            }
+            let page = ready!(this.pages.poll_next_unpin(cx));
+            match (page, &mut this.held) {
+                (Some(Ok(page)), held @ None) => *held = Some((page, false)),
+                (None, held) => return Poll::Ready(held.take().map(|(page, _)| Ok(page))),
+                (item, Some((_, overtaken))) => {
+                    *overtaken = true;
+                    return Poll::Ready(item);
+                }
+                (item, None) => return Poll::Ready(item),
+            }
+        }
+    }
+}
+
+impl<S: Paged + Unpin> Paged for Swapped<S> {
+    fn select(&mut self, records: &Select) {
+        self.pages.select(records);
+    }
+
+    fn meter(&self) -> Meter {
+        self.pages.meter()
+    }
+
+    fn count_into(&mut self, meter: &Meter) {
+        self.pages.count_into(meter);
+    }
 }

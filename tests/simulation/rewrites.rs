@@ -29,6 +29,14 @@ fn one(hub: &Hub, checkpoint: &Checkpoint) -> Checkpoint {
                 }
             }
         }
+        Mutant::MarksRunAhead => {
+            // As if what had come of a later page were written.
+            for counted in ["/next/offset", "/next/page"] {
+                if let Some(number) = mark.pointer_mut(counted).filter(|number| number.is_u64()) {
+                    *number = json!(number.as_u64().map(|number| number + 1));
+                }
+            }
+        }
         Mutant::DeltaTokensAreForgotten if finished => mark["after"] = Value::Null,
         _ => {
             let Some(progress) = mark.pointer_mut("/next/slices") else { return checkpoint.clone() };

@@ -1,7 +1,12 @@
 //! Sources that are more than one chain of pages: of many parts, growing from run to run, or expiring.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use headwater::checkpoint::Checkpoint;
 use headwater::{Request, SourceBuilder};
 
+use super::counted::Counted;
 use super::expiring::Expiring;
 use super::growth::Growth;
 use super::items::Item;
@@ -18,6 +23,7 @@ pub(crate) enum Shape {
     Growth(Growth),
     Kept(Kept),
     Expiring(Expiring),
+    Counted(Counted),
 }
 
 /// When something is asked for.
@@ -28,6 +34,9 @@ pub(crate) struct At {
     pub(crate) life: u32,
     /// How often the positions of the source have expired.
     pub(crate) generation: usize,
+    pub(crate) now: Duration,
+    /// When the source asked first in this life.
+    pub(crate) begun: Option<Duration>,
 }
 
 /// What a request asks for.
@@ -41,7 +50,20 @@ pub(crate) struct Ask {
     pub(crate) first: bool,
     /// Whether the page is given out: not that of a slice which is too large.
     pub(crate) counts: bool,
+    /// Which page of its list it is, from 0, where several are asked for at once.
+    pub(crate) page: Option<usize>,
+    /// Whether it lies behind the end.
+    pub(crate) beyond: bool,
+    /// Whether another stream may ask for it once more.
+    pub(crate) again: bool,
     pub(crate) answer: Asked,
+}
+
+impl Ask {
+    /// A page of a list that is asked for page by page.
+    pub(crate) fn new(lane: impl Into<String>, key: String, first: bool, answer: Asked) -> Self {
+        Self { lane: lane.into(), key, first, counts: true, page: None, beyond: false, again: false, answer }
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +84,7 @@ pub(crate) type Dress<'a> = &'a dyn Fn(SourceBuilder) -> SourceBuilder;
 
 impl Shape {
     pub(crate) fn random(random: &mut fastrand::Rng) -> (Self, Vec<Item>) {
-        match random.u8(0..10) {
+        match random.u8(0..14) {
             0..=4 => {
                 let (parts, items) = Parts::random(random);
                 (Self::Parts(parts), items)
@@ -75,9 +97,13 @@ impl Shape {
                 let (kept, items) = Kept::random(random);
                 (Self::Kept(kept), items)
             }
-            _ => {
+            9 | 10 => {
                 let (expiring, items) = Expiring::random(random);
                 (Self::Expiring(expiring), items)
+            }
+            _ => {
+                let (counted, items) = Counted::random(random);
+                (Self::Counted(counted), items)
             }
         }
     }
@@ -88,12 +114,17 @@ impl Shape {
             Self::Growth(growth) => growth.name(),
             Self::Kept(_) => "delta token",
             Self::Expiring(_) => "expiring positions",
+            Self::Counted(counted) => counted.name(),
         }
     }
 
     /// Whether it is one that several runs are about.
     pub(crate) fn grows(&self) -> bool {
         matches!(self, Self::Growth(_) | Self::Kept(_))
+    }
+
+    pub(crate) fn counted(&self) -> Option<&Counted> {
+        if let Self::Counted(counted) = self { Some(counted) } else { None }
     }
 
     pub(crate) fn expires(&self) -> bool {
@@ -111,6 +142,7 @@ impl Shape {
             Self::Growth(growth) => dress(growth.source(listing)),
             Self::Kept(kept) => dress(kept.source(listing)),
             Self::Expiring(expiring) => dress(expiring.source(listing)),
+            Self::Counted(counted) => dress(counted.source(listing, mutant)),
         }
     }
 
@@ -123,23 +155,48 @@ impl Shape {
             Self::Growth(growth) => growth.ask(listing, &query, at)?.ok_or_else(none),
             Self::Kept(kept) => kept.ask(listing, &query, at)?.ok_or_else(none),
             Self::Expiring(expiring) => expiring.ask(listing, &query, at).ok_or_else(none),
+            Self::Counted(counted) => counted.ask(listing, &query, at).ok_or_else(none),
         }
     }
 
-    /// The rows that a finished run has.
-    pub(crate) fn expected(&self, listing: &Listing, at: At) -> Vec<usize> {
+    /// The rows that a finished run has; of a list that grows meanwhile, all that it may have.
+    fn expected(&self, listing: &Listing, at: At) -> Vec<usize> {
         match self {
             Self::Parts(_) => (0..listing.items.len()).collect(),
             Self::Growth(growth) => growth.expected(at.run),
             Self::Kept(kept) => kept.expected(at.run),
             Self::Expiring(expiring) => expiring.rows(at.generation),
+            Self::Counted(counted) => counted.expected(at),
         }
+    }
+
+    /// What is wrong with the rows that are durable, beside their being there twice.
+    pub(crate) fn check(
+        &self,
+        listing: &Listing,
+        checkpoint: &Checkpoint,
+        rows: &BTreeSet<usize>,
+        at: At,
+    ) -> Result<(), String> {
+        if let Self::Counted(counted) = self {
+            return counted.check(checkpoint, rows, at);
+        }
+        if !checkpoint.is_finished() {
+            return Ok(());
+        }
+        let expected: BTreeSet<usize> = self.expected(listing, at).into_iter().collect();
+        if expected == *rows {
+            return Ok(());
+        }
+        let (lost, more) = (expected.difference(rows).count(), rows.difference(&expected).count());
+        Err(format!("finished: {lost} records are lost, {more} do not belong there"))
     }
 
     /// How many pages may have come that the sink has not got.
     pub(crate) fn ahead(&self) -> usize {
         match self {
             Self::Parts(parts) => parts.ahead(),
+            Self::Counted(counted) => 1 + counted.lanes,
             _ => 1,
         }
     }
@@ -150,6 +207,8 @@ impl Shape {
             Self::Parts(parts) => return parts.check_mark(mark),
             Self::Growth(growth) => growth.longest_mark(),
             Self::Kept(_) | Self::Expiring(_) => 1000,
+            // With the hashes of its last 64 positions.
+            Self::Counted(_) => 400 + 64 * 21,
         };
         if mark.len() <= most { Ok(()) } else { Err(format!("{} bytes, and not at most {most}", mark.len())) }
     }
