@@ -1,14 +1,9 @@
 //! What stands at the paths of a body, whatever the body is written in: one reader for rules, signals and new tokens.
 
-use std::fmt;
-
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::page::walk::{Plan, Shape};
+use crate::page::walk::{Plan, Shape, reaches};
 use crate::page::{Format, JsonPath, without_bom};
 use crate::transport::Response;
 
@@ -118,11 +113,12 @@ impl Looked<'_> {
             (None, Some(body)) => (&path.segments, body, Shape::Json),
             (None, None) => return false,
         };
-        let mut has_fit = false;
-        let reach = Reach { rest, is_element: shape == Shape::Elements, fits, has_fit: &mut has_fit };
-        // It stops, by an error, as soon as one fits.
-        let _ = reach.deserialize(&mut serde_json::Deserializer::from_slice(text));
-        has_fit
+        // It may be cut in the middle of a character.
+        let text = match std::str::from_utf8(text) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        reaches(text, rest, shape == Shape::Elements, fits)
     }
 
     /// The first number, or text, of at most so many bytes. A number keeps its digits.
@@ -150,103 +146,6 @@ pub(super) fn is_nothing(raw: &str) -> bool {
         Some(b'"') => raw.len() == 2,
         Some(b'[' | b'{') => raw[1..raw.len() - 1].trim().is_empty(),
         _ => false,
-    }
-}
-
-/// Goes on where a path forks. Nothing is built on the way.
-struct Reach<'a> {
-    rest: &'a [String],
-    /// An element that stands there once is a list of one, and may be its text.
-    is_element: bool,
-    fits: &'a mut dyn FnMut(&str) -> bool,
-    has_fit: &'a mut bool,
-}
-
-impl<'a> Reach<'a> {
-    fn behind<'b>(&'b mut self, rest: &'b [String]) -> Reach<'b> {
-        Reach { rest, is_element: self.is_element, fits: &mut *self.fits, has_fit: &mut *self.has_fit }
-    }
-
-    fn through<E: serde::de::Error>(mut self, raw: &RawValue) -> Result<(), E> {
-        let (text, rest) = (raw.get(), self.rest);
-        let first = text.as_bytes().first();
-        let Some((name, below)) = rest.split_first() else {
-            *self.has_fit |= (self.fits)(text);
-            return if *self.has_fit { Err(E::custom("found")) } else { Ok(()) };
-        };
-        let stays =
-            (name == "*" && first != Some(&b'[')) || (name == "#text" && !matches!(first, Some(b'{' | b'[')));
-        if self.is_element && stays {
-            self.behind(below).through::<E>(raw)?;
-        }
-        serde_json::Deserializer::from_str(text).deserialize_any(self).map_err(E::custom)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Reach<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<(), D::Error> {
-        if !self.is_element && !self.rest.is_empty() {
-            return document.deserialize_any(self);
-        }
-        self.through(<&RawValue>::deserialize(document)?)
-    }
-}
-
-impl<'de> Visitor<'de> for Reach<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or an array")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let Some((first, rest)) = self.rest.split_first() else { return Ok(()) };
-        while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            if key == *first || first == "*" {
-                map.next_value_seed(self.behind(rest))?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        let Some((first, rest)) = self.rest.split_first() else { return Ok(()) };
-        let index = first.parse::<usize>().ok();
-        for at in 0_usize.. {
-            let more = if first == "*" || index == Some(at) {
-                seq.next_element_seed(self.behind(rest))?.is_some()
-            } else {
-                seq.next_element::<IgnoredAny>()?.is_some()
-            };
-            if !more {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    // A scalar in the middle of the path leads nowhere.
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
     }
 }
 

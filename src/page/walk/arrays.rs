@@ -1,9 +1,7 @@
 //! The arrays of a document, for an error message.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
+use super::key::decoded;
+use super::scan::{Scanned, Scanner};
 use crate::page::JsonPath;
 
 const MOST: usize = 20;
@@ -13,68 +11,38 @@ const LONGEST_KEY: usize = 256;
 /// The paths that hold arrays, with their lengths, for an error message: the first twenty, six levels deep.
 pub(crate) fn array_paths(body: &str) -> Vec<(JsonPath, usize)> {
     let mut seen = Vec::new();
-    let look = Look { path: JsonPath::default(), seen: &mut seen };
     // What was seen up to a fault is still worth showing.
-    let _ = look.deserialize(&mut serde_json::Deserializer::from_str(body));
+    let _ = look(&mut Scanner::new(body), JsonPath::default(), &mut seen);
     seen
 }
 
-struct Look<'a> {
-    path: JsonPath,
-    seen: &'a mut Vec<(JsonPath, usize)>,
-}
-
-impl<'de> DeserializeSeed<'de> for Look<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<(), D::Error> {
-        if self.path.segments().len() > DEEPEST || self.seen.len() >= MOST {
-            return serde::Deserialize::deserialize(document).map(|_: IgnoredAny| ());
-        }
-        document.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Look<'_> {
-    type Value = ();
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON document")
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            // Nobody names a path like that, and it would be copied for each key below it.
-            if key.len() > LONGEST_KEY {
-                map.next_value::<IgnoredAny>()?;
-                continue;
+fn look(text: &mut Scanner<'_>, path: JsonPath, seen: &mut Vec<(JsonPath, usize)>) -> Scanned<()> {
+    match text.peek()? {
+        _ if path.segments().len() > DEEPEST || seen.len() >= MOST => text.skip(),
+        b'{' => {
+            let mut more = text.enter(b'}')?;
+            while more {
+                let key = decoded(text.key()?);
+                // Nobody names a path like that, and it would be copied for each key below it.
+                match key.len() > LONGEST_KEY {
+                    true => text.skip()?,
+                    false => look(text, path.child(key.into_owned()), seen)?,
+                }
+                more = text.more(b'}')?;
             }
-            map.next_value_seed(Look { path: self.path.child(key), seen: self.seen })?;
+            Ok(())
         }
-        Ok(())
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let mut length = 0;
-        while seq.next_element::<IgnoredAny>()?.is_some() {
-            length += 1;
+        b'[' => {
+            let (mut length, mut more) = (0, text.enter(b']')?);
+            while more {
+                text.skip()?;
+                length += 1;
+                more = text.more(b']')?;
+            }
+            seen.push((path, length));
+            Ok(())
         }
-        self.seen.push((self.path, length));
-        Ok(())
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
+        _ => text.skip(),
     }
 }
 

@@ -9,6 +9,7 @@ mod arrays;
 mod key;
 mod outline;
 mod plan;
+mod reach;
 mod scan;
 
 use std::collections::HashSet;
@@ -22,6 +23,7 @@ use key::{decoded, is_about_element};
 pub(crate) use outline::{Found, Match, Outline, Span, Traced};
 use plan::Node;
 pub(crate) use plan::{Plan, Route, Shape, Step};
+pub(crate) use reach::reaches;
 use scan::{Fault, Scanner};
 
 impl Plan {

@@ -12,7 +12,7 @@ pub(super) enum Fault {
     Twice(&'static str),
 }
 
-type Scanned<T> = Result<T, Fault>;
+pub(super) type Scanned<T> = Result<T, Fault>;
 
 /// A place in a text. What lies before it has been validated.
 #[derive(Debug, Clone)]
