@@ -3,8 +3,20 @@
 use crate::error::{Error, Result};
 use crate::request::{Request, Target};
 
+/// Says what is wrong with the places of the number and of the others, in requests of this template.
+pub(super) fn check<'t>(
+    template: &Request,
+    number: &Target,
+    start: u64,
+    mut targets: impl Iterator<Item = &'t Target> + Clone,
+) -> Result<()> {
+    Target::check_distinct(targets.clone())?;
+    begins_elsewhere(template, number, start)?;
+    targets.try_for_each(|target| target.check_in(template))
+}
+
 /// Refuses a number in the URL that is not where paging begins: it would be replaced without a word.
-pub(super) fn begins_elsewhere(template: &Request, target: &Target, start: u64) -> Result<()> {
+fn begins_elsewhere(template: &Request, target: &Target, start: u64) -> Result<()> {
     let Some(name) = target.query_name() else { return Ok(()) };
     let given = template.url().query_pairs().find(|(other, _)| other == name);
     match given.and_then(|(_, value)| value.parse::<u64>().ok()) {

@@ -149,7 +149,7 @@ pub trait Paginate: fmt::Debug + Send + Sync + 'static {
 
     /// Says what will probably stand behind `next`, in order, at most so many: for [`Lanes`](crate::pages::Lanes), which
     /// ask for several pages at once. It need not be right, for each page still says itself what comes next; but what is
-    /// known to lie behind the end should not be named. The default is nothing.
+    /// known to lie behind the end should not be named. The default is nothing. [`Foreseen`] has an example.
     fn foresee(&self, answer: &Answer<'_>, next: &Position, most: usize) -> Vec<Foreseen> {
         let (_, _, _) = (answer, next, most);
         Vec::new()

@@ -1,6 +1,6 @@
 //! `?offset=200&limit=100`: rows to skip.
 
-use super::counted::{begins_elsewhere, no_rows, place};
+use super::counted::{check, no_rows, place};
 use super::end::End;
 use super::ends::{Done, Ends, More};
 use super::{Answer, Consistency, Foreseen, Paginate, foreign, missing};
@@ -186,13 +186,11 @@ impl Paginate for Offset {
     }
 
     fn check(&self, template: &Request) -> Result<()> {
-        Target::check_distinct(self.targets())?;
-        begins_elsewhere(template, &self.offset_into, self.start)?;
-        self.targets().try_for_each(|target| target.check_in(template))
+        check(template, &self.offset_into, self.start, self.targets())
     }
 
     fn binds(&self, name: &str) -> bool {
-        self.targets().any(|target| target.placeholder_name() == Some(name))
+        self.targets().any(|target| target.fills(name))
     }
 
     fn foresees(&self) -> bool {
@@ -239,7 +237,7 @@ impl Paginate for Offset {
 }
 
 impl Offset {
-    fn targets(&self) -> impl Iterator<Item = &Target> {
+    fn targets(&self) -> impl Iterator<Item = &Target> + Clone {
         std::iter::once(&self.offset_into).chain(&self.limit_into)
     }
 

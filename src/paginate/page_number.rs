@@ -1,6 +1,6 @@
 //! `?page=3&per_page=100`: pages counted.
 
-use super::counted::{begins_elsewhere, no_rows, place};
+use super::counted::{check, no_rows, place};
 use super::end::End;
 use super::ends::{Done, Ends, More};
 use super::{Answer, Consistency, Foreseen, Paginate, foreign};
@@ -114,7 +114,7 @@ impl PageNumber {
         Ok(((number, next), self.ends.judge(answer, done)?))
     }
 
-    fn targets(&self) -> impl Iterator<Item = &Target> {
+    fn targets(&self) -> impl Iterator<Item = &Target> + Clone {
         std::iter::once(&self.number_into).chain(self.size.iter().map(|(target, _)| target))
     }
 }
@@ -174,13 +174,11 @@ impl Paginate for PageNumber {
     }
 
     fn check(&self, template: &Request) -> Result<()> {
-        Target::check_distinct(self.targets())?;
-        begins_elsewhere(template, &self.number_into, self.start)?;
-        self.targets().try_for_each(|target| target.check_in(template))
+        check(template, &self.number_into, self.start, self.targets())
     }
 
     fn binds(&self, name: &str) -> bool {
-        self.targets().any(|target| target.placeholder_name() == Some(name))
+        self.targets().any(|target| target.fills(name))
     }
 
     fn foresees(&self) -> bool {

@@ -201,12 +201,9 @@ impl Target {
         Ok(())
     }
 
-    /// The name of a placeholder.
-    pub(crate) fn placeholder_name(&self) -> Option<&str> {
-        match &self.place {
-            Place::Placeholder(name) => Some(name),
-            _ => None,
-        }
+    /// Whether it is the placeholder of this name.
+    pub(crate) fn fills(&self, name: &str) -> bool {
+        matches!(&self.place, Place::Placeholder(own) if own == name)
     }
 
     fn typed(&self, value: &Value) -> Value {

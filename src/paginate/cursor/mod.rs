@@ -288,7 +288,7 @@ impl Paginate for Cursor {
     }
 
     fn binds(&self, name: &str) -> bool {
-        self.tokens().any(|token| token.into.placeholder_name() == Some(name))
+        self.tokens().any(|token| token.into.fills(name))
     }
 
     fn consistency(&self) -> Consistency {
