@@ -1,6 +1,7 @@
 //! What a checkpoint belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -12,10 +13,10 @@ pub(crate) const RANGE: &str = "range";
 pub(crate) const MARK: &str = "mark";
 
 /// The parts of a source's definition, each as a hash: enough to say which part has changed, and nothing
-/// that could hold a secret.
+/// that could hold a secret. Clones share them: it goes along with every checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Definition(BTreeMap<String, String>);
+pub struct Definition(Arc<BTreeMap<String, String>>);
 
 impl Definition {
     /// Has no parts.
@@ -26,14 +27,15 @@ impl Definition {
     /// Adds a part. `meaning` is hashed; it should only change when the meaning does.
     #[must_use]
     pub fn with(mut self, part: impl Into<String>, meaning: impl AsRef<str>) -> Self {
-        self.0.insert(part.into(), hash(meaning.as_ref()));
+        Arc::make_mut(&mut self.0).insert(part.into(), hash(meaning.as_ref()));
         self
     }
 
     /// Adds the parts of another definition, each behind a word.
     #[must_use]
     pub(crate) fn with_all(mut self, of: &str, other: &Self) -> Self {
-        self.0.extend(other.0.iter().map(|(part, hash)| (format!("{of} {part}"), hash.clone())));
+        Arc::make_mut(&mut self.0)
+            .extend(other.0.iter().map(|(part, hash)| (format!("{of} {part}"), hash.clone())));
         self
     }
 

@@ -12,9 +12,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// Checkpoints in memory. A clone holds the same.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
-    stored: Arc<Mutex<HashMap<String, Checkpoint>>>,
+    stored: Arc<Mutex<Stored>>,
     lock: Arc<Semaphore>,
 }
+
+/// Boxed, for the places of a map that are empty are as large as the others.
+type Stored = HashMap<String, Box<Checkpoint>>;
 
 impl Default for MemoryStore {
     fn default() -> Self {
@@ -28,7 +31,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn stored(&self) -> MutexGuard<'_, HashMap<String, Checkpoint>> {
+    fn stored(&self) -> MutexGuard<'_, Stored> {
         self.stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -47,7 +50,7 @@ impl CheckpointStore for MemoryStore {
     }
 
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
-        Box::pin(async move { Ok(self.stored().get(source).cloned()) })
+        Box::pin(async move { Ok(self.stored().get(source).map(|checkpoint| Checkpoint::clone(checkpoint))) })
     }
 
     fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
@@ -57,7 +60,7 @@ impl CheckpointStore for MemoryStore {
                 if let Some(known) = stored.get(&checkpoint.source) {
                     known.check_successor(checkpoint)?;
                 }
-                stored.insert(checkpoint.source.clone(), checkpoint.clone());
+                stored.insert(checkpoint.source.clone(), Box::new(checkpoint.clone()));
             }
             drop(stored);
             lease.check()

@@ -30,6 +30,10 @@ impl Queue {
     pub(super) fn enqueue(&mut self, cost: u32) -> Ticket {
         let ticket = self.next;
         self.next += 1;
+        if self.waiting.capacity() == 0 {
+            // Most limiters have one source.
+            self.waiting.reserve_exact(1);
+        }
         self.waiting.push_back(Waiter { ticket, cost, waker: None, due: None, elsewhere_until: None });
         ticket
     }

@@ -57,6 +57,8 @@ impl Done {
 
 impl Ends {
     pub(super) fn push(&mut self, end: End) {
+        // There is one, mostly, and there may be thousands of sources.
+        self.0.reserve_exact(1);
         self.0.push(end);
     }
 

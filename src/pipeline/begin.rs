@@ -23,12 +23,12 @@ impl<'a> Run<'a> {
         sink: &'a mut dyn Sink,
         store: Arc<dyn CheckpointStore>,
         lease: Lease,
-        sources: Vec<Source>,
+        mut sources: Vec<Source>,
     ) -> Result<(Self, Merge)> {
         let sink_definition = sink.definition();
         let definitions: Vec<(Arc<str>, Definition)> = sources
-            .iter()
-            .map(|source| (source.shared_name(), source.definition().clone().with("sink", &sink_definition)))
+            .iter_mut()
+            .map(|source| (source.shared_name(), source.take_definition().with("sink", &sink_definition)))
             .collect();
         let now = pipeline.started_at.unwrap_or_else(SystemTime::now);
         let plan = plan(&*store, lease.term(), &definitions, now, pipeline.accept_changes).await?;
@@ -74,20 +74,20 @@ impl<'a> Run<'a> {
                 state.ended = Some(run.began);
             } else {
                 first.push(state.checkpoint(&name, &run.id, run.epoch));
-                begun.push(name.clone());
+                begun.push((name.clone(), source));
             }
-            run.states.insert(name.clone(), state);
-            run.sources.insert(name, source);
+            run.states.insert(name, Box::new(state));
         }
-        let mut started = Vec::new();
-        for name in begun {
-            let (Some(state), Some(source)) = (run.states.get_mut(&name), run.sources.get(&name)) else {
-                continue;
-            };
+        let mut started = Vec::with_capacity(begun.len());
+        for (name, source) in begun {
+            let Some(state) = run.states.get_mut(&name) else { continue };
             run.pipeline.tell(&Event::Started { source: &name, resumed_records: state.records });
             let pulled = source.start(state.mark.clone(), &run.shared)?;
             state.meter = pulled.meter.clone();
-            started.push((name, pulled));
+            started.push((name.clone(), pulled));
+            if source.restarts_on_expiry() {
+                run.sources.insert(name, source);
+            }
         }
         // The first pages are asked for while the disk works.
         let merge = Merge::start(started, run.pipeline.shutdown.gentle());

@@ -66,7 +66,7 @@ impl Run<'_> {
         self.store.save(&self.lease, &[state.checkpoint(name, &self.id, self.epoch)]).await?;
         let emptied = state.sink.clone();
         // What is stored is what the report says, whatever fails from here on.
-        self.states.insert(name.clone(), state);
+        self.states.insert(name.clone(), Box::new(state));
         let Some(source) = self.sources.get(name) else { return Ok(()) };
         let opening = Opening {
             source: name,

@@ -85,11 +85,12 @@ pub(super) struct Run<'a> {
     pub(super) began: Instant,
     /// In the order they were given.
     pub(super) order: Vec<Arc<str>>,
-    pub(super) states: BTreeMap<Arc<str>, State>,
+    /// Boxed, for a tree has places that are empty.
+    pub(super) states: BTreeMap<Arc<str>, Box<State>>,
     /// Whether something was written since the last commit.
     pub(super) dirty: bool,
     pub(super) stopping: bool,
-    /// For those that may have to begin anew.
+    /// Those that may have to begin anew.
     pub(super) sources: BTreeMap<Arc<str>, Source>,
     pub(super) shared: Shared,
     pub(super) started_at: SystemTime,

@@ -6,13 +6,12 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use futures::stream::{self, BoxStream, SelectAll};
+use futures::channel::mpsc;
+use futures::stream::{BoxStream, SelectAll};
 use futures::{Stream, StreamExt, future};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Started;
@@ -20,10 +19,14 @@ use crate::error::Result;
 use crate::meter::Meter;
 use crate::records::Batch;
 
-/// How far a source may be ahead of the sink, in pages, the one that it is fetching included.
-const AHEAD: usize = 1;
+/// How far a source may be ahead of the sink, in pages, the one that it is fetching included: what this channel has room
+/// for besides the one that each sender may always send.
+const ROOM: usize = 0;
 
-/// Boxed, for a channel has room for 32 of what goes through it, and there may be thousands of sources.
+/// After so many pages in a row the task gives way to others.
+const IN_A_ROW: u32 = 64;
+
+/// A page on its way to the sink. Boxed, for there may be thousands of sources.
 type Sent = Box<Result<Batch>>;
 
 /// What comes from a source.
@@ -39,7 +42,8 @@ pub(crate) enum Arrival {
 
 /// The merged stream: which source, and what came. Dropping it ends the tasks.
 pub(crate) struct Merge {
-    arrivals: SelectAll<BoxStream<'static, (Arc<str>, Arrival)>>,
+    arrivals: SelectAll<Arrivals>,
+    in_a_row: u32,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -47,7 +51,8 @@ pub(crate) struct Merge {
 impl Merge {
     /// Starts the sources; the stop token lets each finish its page and then end.
     pub(crate) fn start(sources: Vec<(Arc<str>, Started)>, stop: &CancellationToken) -> Self {
-        let mut merge = Self { arrivals: SelectAll::new(), tasks: JoinSet::new(), stop: stop.clone() };
+        let mut merge =
+            Self { arrivals: SelectAll::new(), in_a_row: 0, tasks: JoinSet::new(), stop: stop.clone() };
         for (name, started) in sources {
             merge.add(name, started);
         }
@@ -56,14 +61,34 @@ impl Merge {
 
     /// Starts another one.
     pub(crate) fn add(&mut self, name: Arc<str>, Started { batches, meter }: Started) {
-        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (sender, receiver) = mpsc::channel(ROOM);
         self.tasks.spawn(pull(batches, meter, sender, self.stop.clone()));
-        let pages = ReceiverStream::new(receiver).map(|batch: Sent| match *batch {
-            Ok(batch) => Arrival::Batch(batch),
-            Err(error) => Arrival::Failed(error),
-        });
-        let ended = stream::once(future::ready(Arrival::Ended));
-        self.arrivals.push(pages.chain(ended).map(move |arrival| (name.clone(), arrival)).boxed());
+        self.arrivals.push(Arrivals { name, pages: Some(receiver) });
+    }
+}
+
+/// What comes from one source, its end included.
+struct Arrivals {
+    name: Arc<str>,
+    pages: Option<mpsc::Receiver<Sent>>,
+}
+
+impl Stream for Arrivals {
+    type Item = (Arc<str>, Arrival);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(pages) = &mut self.pages else { return Poll::Ready(None) };
+        let arrival = match ready!(pages.poll_next_unpin(cx)) {
+            Some(sent) => match *sent {
+                Ok(batch) => Arrival::Batch(batch),
+                Err(error) => Arrival::Failed(error),
+            },
+            None => {
+                self.pages = None;
+                Arrival::Ended
+            }
+        };
+        Poll::Ready(Some((self.name.clone(), arrival)))
     }
 }
 
@@ -71,14 +96,21 @@ impl Stream for Merge {
     type Item = (Arc<str>, Arrival);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.arrivals.poll_next_unpin(cx)
+        if self.in_a_row == IN_A_ROW {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let arrival = self.arrivals.poll_next_unpin(cx);
+        self.in_a_row = if arrival.is_ready() { self.in_a_row + 1 } else { 0 };
+        arrival
     }
 }
 
 async fn pull(
     batches: BoxStream<'static, Result<Batch>>,
     meter: Meter,
-    sender: mpsc::Sender<Sent>,
+    mut sender: mpsc::Sender<Sent>,
     stop: CancellationToken,
 ) {
     let mut batches = pin!(batches.fuse());
@@ -88,9 +120,11 @@ async fn pull(
         let room = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            room = sender.reserve() => room,
+            room = future::poll_fn(|cx| sender.poll_ready(cx)) => room,
         };
-        let Ok(room) = room else { return };
+        if room.is_err() {
+            return;
+        }
         let batch = tokio::select! {
             biased;
             () = stop.cancelled() => None,
@@ -107,11 +141,14 @@ async fn pull(
                 () = meter.idle() => None,
             };
             if let Some(batch) = last {
-                room.send(Box::new(batch));
+                // If nobody takes it any more, the run is over.
+                let _ = sender.try_send(Box::new(batch));
             }
             return;
         };
-        room.send(Box::new(batch));
+        if sender.try_send(Box::new(batch)).is_err() {
+            return;
+        }
     }
 }
 

@@ -194,9 +194,9 @@ impl Source {
         self.restarts_on_expiry
     }
 
-    /// What the checkpoint remembers of the definition.
-    pub(crate) fn definition(&self) -> &Definition {
-        &self.definition
+    /// Takes out what the checkpoint remembers of the definition.
+    pub(crate) fn take_definition(&mut self) -> Definition {
+        std::mem::take(&mut self.definition)
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {

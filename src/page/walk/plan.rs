@@ -101,6 +101,8 @@ impl Node {
 
     fn child(&mut self, name: &str) -> &mut Self {
         let at = self.children.iter().position(|(other, _)| other == name).unwrap_or_else(|| {
+            // There is one, mostly, and there may be thousands of sources.
+            self.children.reserve_exact(1);
             self.children.push((name.to_owned(), Self::default()));
             self.children.len() - 1
         });
