@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 
+use super::buffers::Buffers;
 use super::coding::{Coding, Decoder, Fault};
 use super::failure::failure;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +15,7 @@ const FAILURE_BYTES: usize = 64 * 1024;
 const TRUSTED_BYTES: usize = 1024 * 1024;
 
 /// The body of a success: whole, decoded, at most `cap` bytes.
-pub(super) async fn page(incoming: &mut reqwest::Response, cap: usize) -> Result<Bytes> {
+pub(super) async fn page(incoming: &mut reqwest::Response, cap: usize, buffers: &Buffers) -> Result<Bytes> {
     let headers = incoming.headers();
     if framed_twice(headers) {
         // RFC 9112 §6.3: the sign of smuggling or of a broken proxy. Where the body ends is anyone's guess.
@@ -28,7 +29,7 @@ pub(super) async fn page(incoming: &mut reqwest::Response, cap: usize) -> Result
         return Err(too_large(cap, &format!("the server announces {announced}")));
     }
     let expected = if coding == Coding::Plain { announced.min(TRUSTED_BYTES) } else { 0 };
-    let mut body = Decoder::new(coding, expected, cap);
+    let mut body = Decoder::new(coding, buffers.take(expected), cap);
     loop {
         let chunk = match incoming.chunk().await {
             Ok(Some(chunk)) => chunk,
@@ -45,7 +46,7 @@ pub(super) async fn page(incoming: &mut reqwest::Response, cap: usize) -> Result
             Err(Error::new(ErrorKind::Interrupted, "the connection was closed where a body was expected")
                 .transient())
         }
-        Ok(whole) => Ok(whole.into()),
+        Ok(whole) => Ok(buffers.lend(whole)),
         Err(fault) => Err(stopped(explain(fault, cap, body.taken()), &body)),
     }
 }
@@ -76,7 +77,7 @@ pub(super) async fn beginning(incoming: &mut reqwest::Response) -> Bytes {
     if framed_twice(headers) {
         return Bytes::new();
     }
-    let mut body = Decoder::new(coding, 0, FAILURE_BYTES);
+    let mut body = Decoder::new(coding, Vec::new(), FAILURE_BYTES);
     while let Ok(Some(chunk)) = incoming.chunk().await {
         if body.push(&chunk).is_err() {
             break;

@@ -62,8 +62,9 @@ pub(super) enum Fault {
 }
 
 impl Decoder {
-    pub(super) fn new(coding: Coding, expected: usize, cap: usize) -> Self {
-        let body = Capped { body: Vec::with_capacity(expected), cap, refused: 0 };
+    /// Reads into a buffer, which is empty.
+    pub(super) fn new(coding: Coding, buffer: Vec<u8>, cap: usize) -> Self {
+        let body = Capped { body: buffer, cap, refused: 0 };
         match coding {
             Coding::Plain => Self::Plain(body),
             Coding::Gzip => Self::Gzip { decoder: Box::new(MultiGzDecoder::new(body)), coded: 0 },
@@ -170,7 +171,7 @@ mod tests {
     }
 
     fn decode(coded: &[u8], cap: usize) -> Result<Vec<u8>, Fault> {
-        let mut decoder = Decoder::new(Coding::Gzip, 0, cap);
+        let mut decoder = Decoder::new(Coding::Gzip, Vec::new(), cap);
         // Byte by byte, the worst that a network can do.
         coded.iter().try_for_each(|byte| decoder.push(&[*byte]))?;
         decoder.finish()
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped_at_the_cap() {
         let bomb = gzip(&vec![b' '; 10_000_000]);
-        let mut decoder = Decoder::new(Coding::Gzip, 0, 100_000);
+        let mut decoder = Decoder::new(Coding::Gzip, Vec::new(), 100_000);
         assert!(matches!(decoder.push(&bomb), Err(Fault::Full)), "in one packet");
         assert!(decoder.taken() <= 100_000 + 64 * 1024, "{}", decoder.taken());
         assert!(decoder.capped().body.capacity() <= 100_000);

@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
 use url::Url;
 
+use super::buffers::Buffers;
 use super::builder::{Clients, HttpBuilder};
 use super::failure::failure;
 use super::{Response, Transport, body};
@@ -29,6 +30,7 @@ use crate::request::{Request, is_loopback};
 pub struct Http {
     clients: Arc<RwLock<Clients>>,
     settings: Arc<HttpBuilder>,
+    buffers: Buffers,
 }
 
 impl Http {
@@ -47,7 +49,11 @@ impl Http {
     }
 
     pub(super) fn with(clients: Clients, settings: HttpBuilder) -> Self {
-        Self { clients: Arc::new(RwLock::new(clients)), settings: Arc::new(settings) }
+        Self {
+            clients: Arc::new(RwLock::new(clients)),
+            settings: Arc::new(settings),
+            buffers: Buffers::default(),
+        }
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response> {
@@ -67,7 +73,7 @@ impl Http {
         }
         let mut incoming = outgoing.send().await.map_err(failure)?;
         let body = if incoming.status().is_success() {
-            body::page(&mut incoming, self.settings.max_page_bytes).await?
+            body::page(&mut incoming, self.settings.max_page_bytes, &self.buffers).await?
         } else {
             // Whatever it is coded in, the status and the headers say what to do.
             body::beginning(&mut incoming).await

@@ -5,6 +5,7 @@
 //! hop; retrying is the work of the stream adapters.
 
 mod body;
+mod buffers;
 mod builder;
 mod coding;
 mod failure;
