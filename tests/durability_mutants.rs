@@ -120,7 +120,7 @@ fn damage(mutant: Mutant) -> Result<(), String> {
     changed[10] ^= 1;
     for (what, damaged) in [("changed", changed), ("cut", bytes[..50].to_vec())] {
         let disk = CrashFs::from_image(image.clone());
-        let mut file = disk.open(path, OpenMode::Existing).map_err(|error| error.to_string())?;
+        let file = disk.open(path, OpenMode::Existing).map_err(|error| error.to_string())?;
         file.truncate(0).and_then(|()| file.append(&damaged)).map_err(|error| error.to_string())?;
         let fs: Arc<dyn Fs> = Arc::new(MutantFs::new(&disk, mutant).damaged(image.clone()));
         match world().run(&fs) {

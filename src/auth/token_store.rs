@@ -137,7 +137,7 @@ fn save(fs: &dyn Fs, path: &Path, kept: &[u8]) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = fs.open(&beside, OpenMode::Private)?;
+    let file = fs.open(&beside, OpenMode::Private)?;
     file.append(kept)?;
     file.sync()?;
     fs.rename(&beside, path)?;

@@ -103,7 +103,7 @@ impl Replaced<'_> {
             Self::Own(checkpoint) => encode(checkpoint).map_err(io::Error::other)?,
             Self::Group(group) => group.bytes(),
         };
-        let mut file = fs.open(&self.temporary(dir), OpenMode::Private)?;
+        let file = fs.open(&self.temporary(dir), OpenMode::Private)?;
         file.append(&bytes)?;
         Ok(file)
     }
@@ -188,7 +188,7 @@ fn replace(fs: &dyn Fs, dir: &Path, replaced: &[Replaced<'_>]) -> Result<()> {
         for one in some {
             files.push(one.write(fs, dir).map_err(|error| one.failed(&one.temporary(dir), error))?);
         }
-        let files = files.iter_mut().map(|file| &mut **file as &mut dyn FsFile).collect();
+        let files = files.iter().map(|file| &**file).collect();
         fs.sync_all(files).map_err(|(index, error)| match some.get(index) {
             Some(one) => one.failed(&one.temporary(dir), error),
             None => lost(error),

@@ -66,7 +66,7 @@ impl Fs for Disk {
     }
 
     // A journalling file system makes durable in one go what waits for it at the same time.
-    fn sync_all(&self, mut files: Vec<&mut dyn FsFile>) -> Result<(), (usize, io::Error)> {
+    fn sync_all(&self, mut files: Vec<&dyn FsFile>) -> Result<(), (usize, io::Error)> {
         let synced = each(self, &mut files, |file| file.sync());
         synced.into_iter().enumerate().try_for_each(|(index, synced)| synced.map_err(|error| (index, error)))
     }
@@ -112,27 +112,29 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 impl FsFile for DiskFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.seek(SeekFrom::End(0))?;
-        self.0.write_all(bytes)
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = &self.0;
+        file.seek(SeekFrom::End(0))?;
+        file.write_all(bytes)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
 
-    fn length(&mut self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&self, length: u64) -> io::Result<()> {
         self.0.set_len(length)
     }
 
-    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.0.seek(SeekFrom::Start(offset))?;
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut file = &self.0;
+        file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::with_capacity(length);
-        (&mut self.0).take(length as u64).read_to_end(&mut bytes)?;
+        file.take(length as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 }

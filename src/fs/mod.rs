@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub(crate) use at_once::each;
 pub use disk::Disk;
+use tokio::task::JoinHandle;
 
 /// A file system.
 ///
@@ -60,7 +61,7 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system says of a file, and which of them it is.
-    fn sync_all(&self, files: Vec<&mut dyn FsFile>) -> Result<(), (usize, io::Error)> {
+    fn sync_all(&self, files: Vec<&dyn FsFile>) -> Result<(), (usize, io::Error)> {
         files
             .into_iter()
             .enumerate()
@@ -98,37 +99,37 @@ pub enum OpenMode {
     Private,
 }
 
-/// An open file.
+/// An open file. One thing at a time is written to it, and it may be synced meanwhile.
 pub trait FsFile: fmt::Debug + Send + Sync {
     /// Writes at the end, all of it.
     ///
     /// # Errors
     /// What the system says; some of the bytes may have been written.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    fn append(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes the bytes and the length durable.
+    /// Makes the bytes and the length durable, as they were when it was called or later.
     ///
     /// # Errors
     /// What the system says. The call must not be repeated: after a failed sync nothing is known.
-    fn sync(&mut self) -> io::Result<()>;
+    fn sync(&self) -> io::Result<()>;
 
     /// The length in bytes.
     ///
     /// # Errors
     /// What the system says.
-    fn length(&mut self) -> io::Result<u64>;
+    fn length(&self) -> io::Result<u64>;
 
     /// Cuts the file to a length.
     ///
     /// # Errors
     /// What the system says.
-    fn truncate(&mut self, length: u64) -> io::Result<()>;
+    fn truncate(&self, length: u64) -> io::Result<()>;
 
     /// Reads up to `length` bytes from a place.
     ///
     /// # Errors
     /// What the system says.
-    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
 }
 
 /// The outcome of [`Fs::try_lock`].
@@ -140,16 +141,44 @@ pub enum Locked {
     Busy(String),
 }
 
+/// File work that was begun.
+#[derive(Debug)]
+pub(crate) enum Work<T> {
+    Over(T),
+    Running(JoinHandle<T>),
+}
+
+impl<T: Send + 'static> Work<T> {
+    /// Begins it where it may block. It goes on when this is dropped.
+    pub(crate) fn begin(fs: &Arc<dyn Fs>, work: impl FnOnce(&dyn Fs) -> T + Send + 'static) -> Self {
+        if !fs.blocks() {
+            return Self::Over(work(&**fs));
+        }
+        let fs = fs.clone();
+        Self::Running(tokio::task::spawn_blocking(move || work(&*fs)))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Over(_) => true,
+            Self::Running(task) => task.is_finished(),
+        }
+    }
+
+    pub(crate) async fn wait(self) -> io::Result<T> {
+        match self {
+            Self::Over(outcome) => Ok(outcome),
+            Self::Running(task) => {
+                task.await.map_err(|error| io::Error::other(format!("file work was lost: {error}")))
+            }
+        }
+    }
+}
+
 /// Runs file work where it may block.
 pub(crate) async fn blocking<T: Send + 'static>(
     fs: &Arc<dyn Fs>,
     work: impl FnOnce(&dyn Fs) -> T + Send + 'static,
 ) -> io::Result<T> {
-    if !fs.blocks() {
-        return Ok(work(&**fs));
-    }
-    let fs = fs.clone();
-    tokio::task::spawn_blocking(move || work(&*fs))
-        .await
-        .map_err(|error| io::Error::other(format!("file work was lost: {error}")))
+    Work::begin(fs, work).wait().await
 }

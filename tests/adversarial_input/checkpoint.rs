@@ -86,7 +86,7 @@ fn header_of(definition: &Definition, json: &[u8]) -> Vec<u8> {
 
 pub(crate) fn load(bytes: &[u8]) -> Result<Checkpoint, ErrorKind> {
     let fs = CrashFs::new();
-    let mut file = fs.open(Path::new("state/items.1.checkpoint"), OpenMode::New).expect("a file in memory");
+    let file = fs.open(Path::new("state/items.1.checkpoint"), OpenMode::New).expect("a file in memory");
     file.append(bytes).expect("a write in memory");
     let store = FileStore::on(Arc::new(fs.clone()), "state");
     let loaded = futures::executor::block_on(store.load("items")).map_err(|error| error.kind());

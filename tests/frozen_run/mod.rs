@@ -171,27 +171,27 @@ struct FreezeFile {
 }
 
 impl FsFile for FreezeFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.gate.pass();
         self.file.append(bytes)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.gate.pass();
         self.file.sync()
     }
 
-    fn length(&mut self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         self.gate.pass();
         self.file.length()
     }
 
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&self, length: u64) -> io::Result<()> {
         self.gate.pass();
         self.file.truncate(length)
     }
 
-    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         self.gate.pass();
         self.file.read_at(offset, length)
     }

@@ -133,7 +133,7 @@ impl MutantFs {
     fn write_late(&self) -> io::Result<()> {
         let late = std::mem::take(&mut self.memory().late);
         for (path, bytes) in late {
-            let mut file = self.disk.open(&path, OpenMode::Existing)?;
+            let file = self.disk.open(&path, OpenMode::Existing)?;
             file.append(&bytes)?;
             file.sync()?;
         }
@@ -249,7 +249,7 @@ impl MutantFs {
     /// Writes a copy into the file that it is to replace, which others may hold open.
     fn write_into(&self, copy: &Path, to: &Path) -> io::Result<()> {
         let bytes = self.disk.read(copy)?;
-        let mut file = self.disk.open(to, OpenMode::Existing)?;
+        let file = self.disk.open(to, OpenMode::Existing)?;
         file.truncate(0)?;
         file.append(&bytes)?;
         file.sync()?;
@@ -284,7 +284,7 @@ impl MutantFile {
 }
 
 impl FsFile for MutantFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
         if let Some(length) = self.fs.memory().pretended.get_mut(&self.path) {
             *length += bytes.len() as u64;
         }
@@ -300,7 +300,7 @@ impl FsFile for MutantFile {
         self.fs.ignoring(Mutant::ShortWriteIsIgnored, outcome)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         let data = is_data(&self.path);
         match self.fs.mutant {
             Mutant::DataIsNotSynced | Mutant::CheckpointBeforeData if data => Ok(()),
@@ -315,7 +315,7 @@ impl FsFile for MutantFile {
         }
     }
 
-    fn length(&mut self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         if let Some(length) = self.fs.memory().pretended.get(&self.path) {
             return Ok(*length);
         }
@@ -327,7 +327,7 @@ impl FsFile for MutantFile {
         Ok(if blind { length.max(believed(&self.fs.disk, &self.path)) } else { length })
     }
 
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&self, length: u64) -> io::Result<()> {
         if self.fs.mutant == Mutant::NoTruncation && is_data(&self.path) {
             self.fs.memory().pretended.insert(self.path.clone(), length);
             return Ok(());
@@ -335,7 +335,7 @@ impl FsFile for MutantFile {
         self.file().truncate(length)
     }
 
-    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let blind = matches!(self.fs.mutant, Mutant::TailIsNotChecked | Mutant::LengthAndTailAreNotChecked);
         if let Some(image) = self.fs.undamaged.as_ref().filter(|_| blind) {
             // What stood there before.

@@ -72,7 +72,7 @@ impl Fs for SlowFs {
 struct SlowFile(Box<dyn FsFile>, SlowFs);
 
 impl FsFile for SlowFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.1.appending.fetch_add(1, SeqCst);
         std::thread::sleep(Duration::from_millis(self.1.millis.load(SeqCst)));
         let outcome = self.0.append(bytes);
@@ -80,19 +80,19 @@ impl FsFile for SlowFile {
         outcome
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.0.sync()
     }
 
-    fn length(&mut self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         self.0.length()
     }
 
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&self, length: u64) -> io::Result<()> {
         self.0.truncate(length)
     }
 
-    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         self.0.read_at(offset, length)
     }
 }

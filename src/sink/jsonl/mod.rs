@@ -6,14 +6,16 @@
 //!   A file that is shorter, or ends otherwise, is an error. A longer one is cut back, and that is synced. Of a
 //!   file that a run of an earlier [term](crate::checkpoint::Lease::term) may still hold open, a copy takes the
 //!   place: whatever that run writes when it wakes goes into a file without a name.
-//! - *write*: whole lines are gathered in a buffer, and appended when it is large.
-//! - *commit*: the buffer is appended, the file is synced, and if it is new its folder is. Only then does
+//! - *write*: whole lines are gathered in a buffer. When it is large it is sent on its way to the file, and the next one is
+//!   filled meanwhile. Of a file that grows fast a sync is begun ahead of the commit.
+//! - *commit*: what was on its way has arrived, the buffer is appended, the file is synced, and if it is new its folder is. Only then does
 //!   the pipeline store the checkpoint.
 //!
 //! A failed sync ends the run and is never tried again: after it, nothing is known about the file.
 
 mod opening;
 mod output;
+mod piece;
 mod replace;
 
 use std::collections::BTreeMap;
@@ -23,16 +25,23 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use opening::{Before, Wanted, open_all};
-use output::{Output, State, commit, failed};
+use output::{Output, State, failed};
+use piece::commit;
 
 use super::{Committed, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Disk, Fs, blocking};
+use crate::fs::{Disk, Fs, Work, blocking};
 use crate::records::Batch;
 
 /// Lines are appended when this many bytes have gathered.
 const BUFFER: usize = 256 * 1024;
+/// So many empty buffers are kept for the next lines.
+const SPARE: usize = 8;
+/// A sync is begun when so many bytes wait for one, so that the disk is at work while pages come, and little is left for
+/// the commit.
+const SYNC_AHEAD: u64 = 16 * 1024 * 1024;
+
 /// JSON lines in `{dir}/{source}_{run start}.jsonl`, with `__source` and `__ingested_at` added to each
 /// record by the rules of [`Annotator`](crate::Annotator).
 ///
@@ -52,6 +61,10 @@ pub struct Jsonl {
     /// Goes along with every piece of work: what is still being written when a run is dropped keeps the next
     /// one out until it has landed.
     lease: Option<Lease>,
+    /// Empty buffers.
+    spare: Vec<Vec<u8>>,
+    /// So many bytes are not synced before that is begun, ahead of the commit.
+    sync_ahead: u64,
 }
 
 impl Jsonl {
@@ -62,7 +75,8 @@ impl Jsonl {
 
     /// Writes on another file system.
     pub fn on(fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), fs, outputs: BTreeMap::new(), lease: None }
+        let (outputs, spare) = (BTreeMap::new(), Vec::new());
+        Self { dir: dir.into(), fs, outputs, lease: None, spare, sync_ahead: SYNC_AHEAD }
     }
 
     async fn open_outputs(&mut self, openings: &[Opening<'_>]) -> Result<Vec<SinkState>> {
@@ -91,17 +105,25 @@ impl Jsonl {
         Ok(states)
     }
 
+    /// Sends what is buffered on its way to the file. Waits only for the piece before it.
     async fn flush(&mut self, source: &str) -> Result<()> {
-        let Some(mut taken) = self.outputs.get_mut(source).map(Output::take) else { return Ok(()) };
-        let (taken, outcome) = self
-            .work(move |fs| {
-                let outcome = taken.append(fs);
-                (taken, outcome)
-            })
-            .await
-            .map_err(|error| failed(&self.dir, "cannot be written", error))?;
-        outcome?;
-        self.outputs.insert(source.into(), taken);
+        let Some(output) = self.outputs.get_mut(source) else { return Ok(()) };
+        self.spare.extend(output.settle().await?);
+        self.spare.truncate(SPARE);
+        output.synced(false).await?;
+        if let Some(file) = output.due(self.sync_ahead) {
+            let lease = self.lease.clone();
+            output.syncing = Some(Work::begin(&self.fs, move |_| {
+                let _lease = lease;
+                file.sync()
+            }));
+        }
+        let (mut piece, lease) = (output.piece(), self.lease.clone());
+        output.writing = Some(Work::begin(&self.fs, move |fs| {
+            let _lease = lease;
+            let outcome = piece.write(fs);
+            (piece, outcome)
+        }));
         Ok(())
     }
 
@@ -118,20 +140,25 @@ impl Jsonl {
     }
 
     async fn commit_all(&mut self) -> Result<SinkStates> {
-        let mut touched = Vec::new();
+        let mut pieces = Vec::new();
         for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
-            touched.push((source.clone(), output.take()));
+            self.spare.extend(output.settle().await?);
+            output.synced(true).await?;
+            pieces.push((source.clone(), output.piece()));
         }
         let dir = self.dir.clone();
-        let committed = self
-            .work(move |fs| commit(fs, &dir, touched))
+        let pieces = self
+            .work(move |fs| commit(fs, &dir, &mut pieces).map(|()| pieces))
             .await
             .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be committed", error)))?;
         let mut states = Vec::new();
-        for (source, output) in committed {
-            states.push((source.clone(), output.state()?));
-            self.outputs.insert(source, output);
+        for (source, piece) in pieces {
+            let Some(output) = self.outputs.get_mut(&source) else { continue };
+            self.spare.push(output.arrived(piece));
+            output.committed();
+            states.push((source, output.state()?));
         }
+        self.spare.truncate(SPARE);
         Ok(states)
     }
 }
@@ -170,6 +197,9 @@ impl Sink for Jsonl {
                 .outputs
                 .get_mut(source)
                 .ok_or_else(|| Error::new(ErrorKind::Sink, format!("the source {source} was not opened")))?;
+            if output.buffer.capacity() == 0 {
+                output.buffer = self.spare.pop().unwrap_or_default();
+            }
             output.annotator.append_batch(batch, &mut output.buffer);
             output.touched = true;
             if output.buffer.len() >= BUFFER { self.flush(source).await } else { Ok(()) }
@@ -182,6 +212,7 @@ impl Sink for Jsonl {
 
     fn close(&mut self) -> BoxFuture<'_, Result<()>> {
         self.outputs.clear();
+        self.spare.clear();
         self.lease = None;
         Box::pin(async { Ok(()) })
     }
@@ -191,3 +222,6 @@ impl Sink for Jsonl {
         Some(self.dir.join(state.file).display().to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

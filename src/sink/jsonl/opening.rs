@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
-use super::output::{Output, OutputFile, State, TAIL, failed, hash};
+use super::output::{Output, State, TAIL, failed, hash};
+use super::piece::OutputFile;
 use super::replace::{remove_copies, replace};
 use crate::checkpoint::{Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
@@ -85,14 +86,14 @@ pub(super) fn open_all(
             check(&mut *one.file, &one.state, &output.path).map_err(|error| of(wanted, error))?;
         output.length = one.state.length;
     }
-    cut_back(fs, &mut found, &outputs, lease).map_err(|(index, error)| of(&wanted[index], error))?;
+    cut_back(fs, &found, &outputs, lease).map_err(|(index, error)| of(&wanted[index], error))?;
     for Found { index, state, mut file, .. } in found {
         if state.term != lease.term() {
             file = replace(fs, dir, &state.file, Some((file, state.length)), lease)
                 .map_err(|error| of(&wanted[index], error))?;
         }
         // Whether the name was made durable before the crash is not known, so it will be (again).
-        outputs[index].file = OutputFile::New(file);
+        outputs[index].file = OutputFile::New(file.into());
     }
     Ok(outputs)
 }
@@ -136,7 +137,7 @@ fn reopen(
         Ok(file) => Ok((output, Some((state, file)))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && state.length == 0 => {
             if is_foreign {
-                output.file = OutputFile::New(replace(fs, dir, &state.file, None, lease)?);
+                output.file = OutputFile::New(replace(fs, dir, &state.file, None, lease)?.into());
             }
             Ok((output, None))
         }
@@ -165,25 +166,19 @@ fn check(file: &mut dyn FsFile, state: &State, path: &Path) -> Result<(u64, Vec<
 }
 
 /// Cuts off what was written after the commit, of those files that are ours to cut.
-fn cut_back(
-    fs: &dyn Fs,
-    found: &mut [Found],
-    outputs: &[Output],
-    lease: &Lease,
-) -> Result<(), (usize, Error)> {
+fn cut_back(fs: &dyn Fs, found: &[Found], outputs: &[Output], lease: &Lease) -> Result<(), (usize, Error)> {
     let term = lease.term();
-    let longer = found.iter_mut().filter(|one| one.state.term == term && one.length > one.state.length);
-    let mut longer: Vec<&mut Found> = longer.collect();
+    let longer = found.iter().filter(|one| one.state.term == term && one.length > one.state.length);
+    let longer: Vec<&Found> = longer.collect();
     let uncut = |index: usize, error| {
         let what = "cannot be cut back to what was committed";
         (index, failed(&outputs[index].path, what, error))
     };
-    for one in &mut longer {
+    for one in &longer {
         one.file.truncate(one.state.length).map_err(|error| uncut(one.index, error))?;
     }
-    let indices: Vec<usize> = longer.iter().map(|one| one.index).collect();
-    let files = longer.into_iter().map(|one| &mut *one.file as &mut dyn FsFile).collect();
-    fs.sync_all(files).map_err(|(place, error)| uncut(indices.get(place).copied().unwrap_or_default(), error))
+    let files = longer.iter().map(|one| &*one.file).collect();
+    fs.sync_all(files).map_err(|(place, error)| uncut(longer.get(place).map_or(0, |one| one.index), error))
 }
 
 /// The files of each source.

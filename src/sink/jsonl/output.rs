@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::piece::{OutputFile, Piece};
 use crate::checkpoint::SinkState;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Fs, FsFile, OpenMode, each};
+use crate::fs::{FsFile, Work};
 use crate::records::Annotator;
 
 /// So many bytes at the end of the file are checked when a run goes on.
@@ -43,61 +44,18 @@ pub(super) struct Output {
     pub(super) annotator: Annotator,
     pub(super) path: PathBuf,
     pub(super) file: OutputFile,
-    /// Lines that are not appended yet.
+    /// Lines that are not on their way to the file yet.
     pub(super) buffer: Vec<u8>,
-    /// What was appended, and its last bytes.
+    /// How long the file is when all has arrived that is on its way, and its last bytes.
     pub(super) length: u64,
     pub(super) tail: Vec<u8>,
     term: u64,
     pub(super) touched: bool,
-}
-
-#[derive(Debug)]
-pub(super) enum OutputFile {
-    /// Not made yet.
-    Missing,
-    /// Made; its name is not durable yet.
-    New(Box<dyn FsFile>),
-    Durable(Box<dyn FsFile>),
-    /// A write was broken off: nothing is known.
-    Lost,
-}
-
-/// Makes outputs durable: what is buffered, then the files, then the names of new ones.
-pub(super) fn commit(
-    fs: &dyn Fs,
-    dir: &Path,
-    mut touched: Vec<(Arc<str>, Output)>,
-) -> Result<Vec<(Arc<str>, Output)>> {
-    let mut files: Vec<&mut dyn FsFile> = Vec::with_capacity(touched.len());
-    let mut paths = Vec::with_capacity(touched.len());
-    let mut names_changed = false;
-    let appended = each(fs, &mut touched, |(_, output)| output.append(fs));
-    for ((source, output), appended) in touched.iter_mut().zip(appended) {
-        let place = |error: Error| error.at(|context| context.source = Some(source.clone()));
-        appended.map_err(place)?;
-        names_changed |= matches!(output.file, OutputFile::New(_));
-        let (OutputFile::New(file) | OutputFile::Durable(file)) = &mut output.file else {
-            return Err(place(Error::new(ErrorKind::Sink, "an earlier write was broken off")));
-        };
-        files.push(&mut **file);
-        paths.push((source.clone(), &output.path));
-    }
-    fs.sync_all(files).map_err(|(index, error)| {
-        let Some((source, path)) = paths.get(index) else { return failed(dir, "cannot be synced", error) };
-        failed(path, "cannot be synced", error).at(|context| context.source = Some(source.clone()))
-    })?;
-    if names_changed {
-        fs.sync_dir(dir).map_err(|error| failed(dir, "cannot be synced", error))?;
-    }
-    for (_, output) in &mut touched {
-        output.touched = false;
-        output.file = match std::mem::replace(&mut output.file, OutputFile::Lost) {
-            OutputFile::New(file) => OutputFile::Durable(file),
-            other => other,
-        };
-    }
-    Ok(touched)
+    /// The piece that is on its way. There is one at most, so that they arrive in their order.
+    pub(super) writing: Option<Work<(Piece, Result<()>)>>,
+    pub(super) syncing: Option<Work<io::Result<()>>>,
+    /// Bytes that no sync has been begun for.
+    unsynced: u64,
 }
 
 impl Output {
@@ -112,45 +70,65 @@ impl Output {
             tail: Vec::new(),
             term,
             touched: false,
+            writing: None,
+            syncing: None,
+            unsynced: 0,
         }
     }
 
-    /// Takes it away for work that may block; what stays is unusable until it is put back.
-    pub(super) fn take(&mut self) -> Self {
-        Self {
-            annotator: self.annotator.clone(),
-            path: self.path.clone(),
-            file: std::mem::replace(&mut self.file, OutputFile::Lost),
-            buffer: std::mem::take(&mut self.buffer),
-            length: self.length,
-            tail: std::mem::take(&mut self.tail),
-            term: self.term,
-            touched: self.touched,
-        }
-    }
-
-    /// Appends the buffer, to a new file if there is none.
-    pub(super) fn append(&mut self, fs: &dyn Fs) -> Result<()> {
-        if matches!(self.file, OutputFile::Missing) {
-            let file = fs.open(&self.path, OpenMode::New);
-            self.file = OutputFile::New(file.map_err(|error| failed(&self.path, "cannot be made", error))?);
-        }
-        let (OutputFile::New(file) | OutputFile::Durable(file)) = &mut self.file else {
-            return Err(Error::new(ErrorKind::Sink, "an earlier write was broken off"));
-        };
-        let write = |error| failed(&self.path, "cannot be written", error);
-        if file.length().map_err(write)? != self.length {
-            let what = format!("{} was changed by someone else while it was written", self.path.display());
-            return Err(Error::new(ErrorKind::Sink, what));
-        }
-        file.append(&self.buffer).map_err(write)?;
-        self.length += self.buffer.len() as u64;
-        let fresh = &self.buffer[self.buffer.len().saturating_sub(TAIL)..];
+    /// Takes what is buffered, for its way to the file. The last piece must have arrived.
+    pub(super) fn piece(&mut self) -> Piece {
+        let lines = std::mem::take(&mut self.buffer);
+        let at = self.length;
+        self.length += lines.len() as u64;
+        self.unsynced += lines.len() as u64;
+        let fresh = &lines[lines.len().saturating_sub(TAIL)..];
         let surplus = (self.tail.len() + fresh.len()).saturating_sub(TAIL);
         self.tail.drain(..surplus.min(self.tail.len()));
         self.tail.extend_from_slice(fresh);
-        self.buffer.clear();
-        Ok(())
+        Piece {
+            path: self.path.clone(),
+            file: std::mem::replace(&mut self.file, OutputFile::Lost),
+            at,
+            lines,
+        }
+    }
+
+    /// Waits until the piece that is on its way has arrived. Gives back its buffer.
+    pub(super) async fn settle(&mut self) -> Result<Option<Vec<u8>>> {
+        let Some(writing) = self.writing.take() else { return Ok(None) };
+        let waited = writing.wait().await.map_err(|error| failed(&self.path, "cannot be written", error));
+        let (piece, outcome) = waited?;
+        outcome?;
+        Ok(Some(self.arrived(piece)))
+    }
+
+    /// Notes that a piece has arrived. Gives back its buffer.
+    pub(super) fn arrived(&mut self, piece: Piece) -> Vec<u8> {
+        self.file = piece.file;
+        piece.lines
+    }
+
+    /// What is to be synced ahead of the commit, if that many bytes wait for it and no sync is on its way.
+    pub(super) fn due(&mut self, bytes: u64) -> Option<Arc<dyn FsFile>> {
+        if self.unsynced < bytes || self.syncing.is_some() {
+            return None;
+        }
+        let file = self.file.open()?.clone();
+        self.unsynced = 0;
+        Some(file)
+    }
+
+    /// Learns what became of the sync ahead, if it is over or is to be waited for.
+    pub(super) async fn synced(&mut self, wait: bool) -> Result<()> {
+        let Some(syncing) = self.syncing.take_if(|syncing| wait || syncing.is_over()) else { return Ok(()) };
+        let synced = syncing.wait().await.and_then(|outcome| outcome);
+        synced.map_err(|error| failed(&self.path, "cannot be synced", error))
+    }
+
+    /// Notes that all is durable.
+    pub(super) fn committed(&mut self) {
+        (self.touched, self.unsynced) = (false, 0);
     }
 
     pub(super) fn state(&self) -> Result<SinkState> {

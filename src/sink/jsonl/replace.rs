@@ -64,8 +64,8 @@ pub(super) fn replace(
 }
 
 fn copy(fs: &dyn Fs, to: &Path, from: Option<(Box<dyn FsFile>, u64)>) -> io::Result<Box<dyn FsFile>> {
-    let mut copy = fs.open(to, OpenMode::New)?;
-    if let Some((mut from, length)) = from {
+    let copy = fs.open(to, OpenMode::New)?;
+    if let Some((from, length)) = from {
         let mut done = 0;
         while done < length {
             let bytes = from.read_at(done, usize::try_from(length - done).unwrap_or(PIECE).min(PIECE))?;

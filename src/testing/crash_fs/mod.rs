@@ -25,7 +25,7 @@ use crate::fs::{Fs, FsFile, Locked, OpenMode};
 /// use std::path::Path;
 ///
 /// let fs = CrashFs::new();
-/// let mut file = fs.open(Path::new("a"), OpenMode::New).unwrap();
+/// let file = fs.open(Path::new("a"), OpenMode::New).unwrap();
 /// file.append(b"0123").unwrap();
 /// file.sync().unwrap();
 /// // The bytes are durable, the name is not: after a power loss there may be a file or none.
@@ -260,7 +260,7 @@ struct CrashFile {
 }
 
 impl FsFile for CrashFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.fs.state();
         let outcome = state.call();
         let written = if outcome.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
@@ -272,18 +272,18 @@ impl FsFile for CrashFile {
         outcome
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         let mut state = self.fs.state();
         state.call()?;
         state.log.push(Change::Sync { inode: self.inode });
         Ok(())
     }
 
-    fn length(&mut self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.fs.state().contents[self.inode].len() as u64)
     }
 
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&self, length: u64) -> io::Result<()> {
         let mut state = self.fs.state();
         state.call()?;
         let length = usize::try_from(length).map_err(io::Error::other)?;
@@ -292,7 +292,7 @@ impl FsFile for CrashFile {
         Ok(())
     }
 
-    fn read_at(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let state = self.fs.state();
         let bytes = &state.contents[self.inode];
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
