@@ -115,14 +115,16 @@ impl<'a> Run<'a> {
                     self.pipeline.tell(&Event::Stopping);
                     Ok(())
                 }
-                _ = ticks.tick(), if self.dirty => unless(shutdown.now(), self.commit()).await,
+                _ = ticks.tick(), if self.dirty => {
+                    merge.beside(unless(shutdown.now(), self.commit())).await
+                }
                 _ = looks.tick() => {
                     self.tell_waits();
                     Ok(())
                 }
                 arrival = merge.next() => match arrival {
                     Some((source, Arrival::Batch(batch))) => {
-                        unless(shutdown.now(), self.write(&source, &batch)).await
+                        merge.beside(unless(shutdown.now(), self.write(&source, &batch))).await
                     }
                     Some((source, Arrival::Failed(error))) => {
                         let failed = self.restart_or_fail(&source, error, &mut merge);

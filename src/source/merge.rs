@@ -1,15 +1,19 @@
 //! Many sources into one stream, page by page.
 //!
-//! Each source runs on a task of its own: it fetches and parses while the pipeline writes. A bounded
+//! Each of several sources runs on a task of its own: it fetches and parses while the pipeline writes. A bounded
 //! channel lets it be one page ahead, so that a slow sink holds the sources back, and a crash costs little. `select_all` merges whole
 //! pages; flattening into records comes last, for merging record by record costs ten times as much.
+//!
+//! A source that is alone stays on the pipeline's task, which goes on with it while it waits for the sink: what parsing
+//! and writing at the same time would gain is less than what it costs to move each page from one processor to another.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::channel::mpsc;
-use futures::stream::{BoxStream, SelectAll};
+use futures::stream::{self, BoxStream, Fuse, SelectAll};
 use futures::{Stream, StreamExt, future};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,13 +50,23 @@ pub(crate) struct Merge {
     in_a_row: u32,
     tasks: JoinSet<()>,
     stop: CancellationToken,
+    /// Whether there is one source only, which has no task.
+    alone: bool,
+    /// What has come of it beside something else.
+    ahead: Option<(Arc<str>, Arrival)>,
 }
 
 impl Merge {
     /// Starts the sources; the stop token lets each finish its page and then end.
     pub(crate) fn start(sources: Vec<(Arc<str>, Started)>, stop: &CancellationToken) -> Self {
-        let mut merge =
-            Self { arrivals: SelectAll::new(), in_a_row: 0, tasks: JoinSet::new(), stop: stop.clone() };
+        let mut merge = Self {
+            arrivals: SelectAll::new(),
+            in_a_row: 0,
+            tasks: JoinSet::new(),
+            stop: stop.clone(),
+            alone: sources.len() == 1,
+            ahead: None,
+        };
         for (name, started) in sources {
             merge.add(name, started);
         }
@@ -60,29 +74,60 @@ impl Merge {
     }
 
     /// Starts another one.
-    pub(crate) fn add(&mut self, name: Arc<str>, Started { batches, meter }: Started) {
-        let (sender, receiver) = mpsc::channel(ROOM);
-        self.tasks.spawn(pull(batches, meter, sender, self.stop.clone()));
-        self.arrivals.push(Arrivals { name, pages: Some(receiver) });
+    pub(crate) fn add(&mut self, name: Arc<str>, started: Started) {
+        let pull = Pull::new(started, self.stop.clone());
+        let pages = if self.alone {
+            Pages::Here(pull.pages())
+        } else {
+            let (sender, receiver) = mpsc::channel(ROOM);
+            self.tasks.spawn(pull.send_all(sender));
+            Pages::Sent(receiver)
+        };
+        self.arrivals.push(Arrivals { name, pages: Some(pages) });
+    }
+
+    /// Does something else, and goes on fetching meanwhile, up to the next page.
+    pub(crate) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        future::poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            if self.alone
+                && self.ahead.is_none()
+                && let Poll::Ready(arrival) = self.arrivals.poll_next_unpin(cx)
+            {
+                self.ahead = arrival;
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
 /// What comes from one source, its end included.
 struct Arrivals {
     name: Arc<str>,
-    pages: Option<mpsc::Receiver<Sent>>,
+    pages: Option<Pages>,
+}
+
+enum Pages {
+    Sent(mpsc::Receiver<Sent>),
+    Here(BoxStream<'static, Result<Batch>>),
 }
 
 impl Stream for Arrivals {
     type Item = (Arc<str>, Arrival);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(pages) = &mut self.pages else { return Poll::Ready(None) };
-        let arrival = match ready!(pages.poll_next_unpin(cx)) {
-            Some(sent) => match *sent {
-                Ok(batch) => Arrival::Batch(batch),
-                Err(error) => Arrival::Failed(error),
-            },
+        let batch = match &mut self.pages {
+            None => return Poll::Ready(None),
+            Some(Pages::Sent(sent)) => ready!(sent.poll_next_unpin(cx)).map(|sent| *sent),
+            Some(Pages::Here(pages)) => ready!(pages.poll_next_unpin(cx)),
+        };
+        let arrival = match batch {
+            Some(Ok(batch)) => Arrival::Batch(batch),
+            Some(Err(error)) => Arrival::Failed(error),
             None => {
                 self.pages = None;
                 Arrival::Ended
@@ -96,6 +141,9 @@ impl Stream for Merge {
     type Item = (Arc<str>, Arrival);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(arrival) = self.ahead.take() {
+            return Poll::Ready(Some(arrival));
+        }
         if self.in_a_row == IN_A_ROW {
             self.in_a_row = 0;
             cx.waker().wake_by_ref();
@@ -107,47 +155,62 @@ impl Stream for Merge {
     }
 }
 
-async fn pull(
-    batches: BoxStream<'static, Result<Batch>>,
+/// A source at work.
+struct Pull {
+    batches: Fuse<BoxStream<'static, Result<Batch>>>,
     meter: Meter,
-    mut sender: mpsc::Sender<Sent>,
     stop: CancellationToken,
-) {
-    let mut batches = pin!(batches.fuse());
-    loop {
-        // A page is only begun when there is room for it: so no more than one that the pipeline has not taken is
-        // lost in a crash.
-        let room = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            room = future::poll_fn(|cx| sender.poll_ready(cx)) => room,
-        };
-        if room.is_err() {
-            return;
+    stopped: bool,
+}
+
+impl Pull {
+    fn new(Started { batches, meter }: Started, stop: CancellationToken) -> Self {
+        Self { batches: batches.fuse(), meter, stop, stopped: false }
+    }
+
+    /// The next page. When it is to stop nothing new is begun; a page that is on its way is still taken, and a wait is
+    /// not sat out.
+    async fn next(&mut self) -> Option<Result<Batch>> {
+        if self.stopped {
+            return None;
         }
-        let batch = tokio::select! {
+        tokio::select! {
             biased;
-            () = stop.cancelled() => None,
-            batch = batches.next() => match batch {
-                None => return,
-                some => some,
-            },
-        };
-        let Some(batch) = batch else {
-            // Nothing new is begun. A page that is on its way is still taken; a wait is not sat out.
-            let last = tokio::select! {
+            () = self.stop.cancelled() => {}
+            batch = self.batches.next() => return batch,
+        }
+        self.stopped = true;
+        tokio::select! {
+            biased;
+            batch = last_page(&mut self.batches, &self.meter) => batch,
+            () = self.meter.idle() => None,
+        }
+    }
+
+    /// The pages, where they are asked for. A panic ends them, as it ends a task.
+    fn pages(self) -> BoxStream<'static, Result<Batch>> {
+        let pages = stream::unfold(self, async |mut pull| Some((pull.next().await?, pull)));
+        AssertUnwindSafe(pages).catch_unwind().scan((), |(), batch| future::ready(batch.ok())).boxed()
+    }
+
+    /// The pages, on a task of its own.
+    async fn send_all(mut self, mut sender: mpsc::Sender<Sent>) {
+        loop {
+            // A page is only begun when there is room for it: so no more than one that the pipeline has not taken is
+            // lost in a crash.
+            let room = tokio::select! {
                 biased;
-                batch = last_page(&mut batches, &meter) => batch,
-                () = meter.idle() => None,
+                () = self.stop.cancelled() => return,
+                room = future::poll_fn(|cx| sender.poll_ready(cx)) => room,
             };
-            if let Some(batch) = last {
-                // If nobody takes it any more, the run is over.
-                let _ = sender.try_send(Box::new(batch));
+            if room.is_err() {
+                return;
             }
-            return;
-        };
-        if sender.try_send(Box::new(batch)).is_err() {
-            return;
+            let Some(batch) = self.next().await else { return };
+            // If nobody takes it any more, the run is over.
+            if sender.try_send(Box::new(batch)).is_err() {
+                return;
+            }
         }
     }
 }
