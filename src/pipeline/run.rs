@@ -45,7 +45,8 @@ pub(super) async fn run(mut pipeline: Pipeline) -> Result<Report, RunError> {
         Ok(begun) => begun,
         Err(error) => return Err(overtaken(error, &lease).await.into()),
     };
-    run.pull(merge).await
+    // It is large, and whoever awaits a run should not have to hold it.
+    Box::pin(run.pull(merge)).await
 }
 
 /// Says that the run was taken over, where that is what lies behind a failure: it finds things that it has not
