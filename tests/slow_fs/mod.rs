@@ -1,4 +1,7 @@
-//! The disk, with appends to data files that take as long as a test wants.
+//! The disk, with appends to data files that take as long as a test wants, and with calls that fail on order.
+
+// Each test uses a part of it.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::io;
 use std::path::Path;
@@ -13,9 +16,26 @@ pub(crate) struct SlowFs {
     millis: Arc<AtomicU64>,
     rename_millis: Arc<AtomicU64>,
     appending: Arc<AtomicU64>,
+    /// Calls that write or sync data, and the one that fails.
+    calls: Arc<AtomicU64>,
+    failing: Arc<AtomicU64>,
 }
 
 impl SlowFs {
+    /// Lets a write or a sync of a data file fail, counted from 1.
+    pub(crate) fn fail(&self, call: u64) {
+        self.failing.store(call, SeqCst);
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(SeqCst)
+    }
+
+    fn call(&self) -> io::Result<()> {
+        let call = self.calls.fetch_add(1, SeqCst) + 1;
+        if call == self.failing.load(SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
     pub(crate) fn delay_appends(&self, time: Duration) {
         self.millis.store(u64::try_from(time.as_millis()).expect("a short time"), SeqCst);
     }
@@ -73,6 +93,7 @@ struct SlowFile(Box<dyn FsFile>, SlowFs);
 
 impl FsFile for SlowFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.1.call()?;
         self.1.appending.fetch_add(1, SeqCst);
         std::thread::sleep(Duration::from_millis(self.1.millis.load(SeqCst)));
         let outcome = self.0.append(bytes);
@@ -81,6 +102,7 @@ impl FsFile for SlowFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.1.call()?;
         self.0.sync()
     }
 

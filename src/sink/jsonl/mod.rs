@@ -79,6 +79,14 @@ impl Jsonl {
         Self { dir: dir.into(), fs, outputs, lease: None, spare, sync_ahead: SYNC_AHEAD }
     }
 
+    /// Begins a sync of a file when so many bytes of it wait for one (default: 16 MiB), while pages come, so that
+    /// little is left for the commit. What counts as stored is the same: what was committed.
+    #[must_use]
+    pub fn sync_ahead(mut self, bytes: u64) -> Self {
+        self.sync_ahead = bytes;
+        self
+    }
+
     async fn open_outputs(&mut self, openings: &[Opening<'_>]) -> Result<Vec<SinkState>> {
         let Some(first) = openings.first() else { return Ok(Vec::new()) };
         let wanted = |opening: &Opening<'_>| Wanted {
@@ -125,6 +133,18 @@ impl Jsonl {
             (piece, outcome)
         }));
         Ok(())
+    }
+
+    /// Waits behind a failure until all has landed that is on its way: it would keep the next run out.
+    async fn landed<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        if outcome.is_err() {
+            for output in self.outputs.values_mut() {
+                // The failure that was first says enough.
+                let _ = output.settle().await;
+                let _ = output.synced(true).await;
+            }
+        }
+        outcome
     }
 
     async fn work<T: Send + 'static>(
@@ -202,12 +222,19 @@ impl Sink for Jsonl {
             }
             output.annotator.append_batch(batch, &mut output.buffer);
             output.touched = true;
-            if output.buffer.len() >= BUFFER { self.flush(source).await } else { Ok(()) }
+            if output.buffer.len() < BUFFER {
+                return Ok(());
+            }
+            let flushed = self.flush(source).await;
+            self.landed(flushed).await
         })
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
-        Box::pin(self.commit_all())
+        Box::pin(async {
+            let committed = self.commit_all().await;
+            self.landed(committed).await
+        })
     }
 
     fn close(&mut self) -> BoxFuture<'_, Result<()>> {
@@ -222,6 +249,3 @@ impl Sink for Jsonl {
         Some(self.dir.join(state.file).display().to_string())
     }
 }
-
-#[cfg(test)]
-mod tests;

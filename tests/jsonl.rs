@@ -1,0 +1,84 @@
+//! The files of JSON lines: written while the next lines are gathered, and synced ahead of the commit.
+
+mod slow_fs;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::future::{BoxFuture, ready};
+use headwater::error::ErrorKind;
+use headwater::prelude::*;
+use headwater::sink::Jsonl;
+use headwater::transport::{Response, Transport};
+use slow_fs::SlowFs;
+
+const PAGES: u64 = 30;
+
+/// Pages of one record of a good 100 KB, so that every third makes a piece of the file.
+struct Large;
+
+impl Transport for Large {
+    fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response>> {
+        let page = request.url().query_pairs().find(|(name, _)| name == "page");
+        let page: u64 = page.map_or(1, |(_, number)| number.parse().unwrap());
+        let (pad, more) = ("x".repeat(100_000), page < PAGES);
+        Box::pin(ready(Ok(Response {
+            status: http::StatusCode::OK,
+            headers: http::HeaderMap::new(),
+            body: format!(r#"{{"data":[{{"id":{page},"pad":"{pad}"}}],"more":{more}}}"#).into(),
+            received_at: SystemTime::UNIX_EPOCH,
+        })))
+    }
+}
+
+async fn run(fs: &SlowFs, dir: &Path) -> Result<(), headwater::RunError> {
+    let source = Source::get("items", "https://api.example.com/items")
+        .records("data")
+        .paginate(PageNumber::new().until_false("more"))
+        .transport(Large)
+        .build()?;
+    let sink = Jsonl::on(Arc::new(fs.clone()), dir).sync_ahead(1);
+    Pipeline::new().source(source).sink(sink).commit_every(Duration::from_secs(3_600)).run().await?;
+    Ok(())
+}
+
+fn ids(dir: &Path) -> Vec<u64> {
+    let mut files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.extension().is_some_and(|extension| extension == "jsonl")).unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().map(|line| line[6..line.find(',').unwrap()].parse().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_stay_in_their_order_while_they_are_written_and_synced_beside() {
+    let (dir, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
+    fs.delay_appends(Duration::from_millis(2));
+    run(&fs, dir.path()).await.unwrap();
+    assert_eq!(ids(dir.path()), (1..=PAGES).collect::<Vec<_>>());
+    // A write for every third page, and the last sync: whatever is more was synced ahead.
+    assert!(fs.calls() > PAGES.div_ceil(3) + 1, "{} calls", fs.calls());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_write_and_no_sync_of_a_file_fails_without_the_run() {
+    let mut call = 1;
+    loop {
+        let (dir, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
+        fs.fail(call);
+        let outcome = run(&fs, dir.path()).await;
+        // How many syncs there are ahead depends on the threads.
+        if fs.calls() < call {
+            outcome.unwrap();
+            break;
+        }
+        let failure = outcome.expect_err("a failure was forgotten");
+        assert_eq!(failure.error.kind(), ErrorKind::Sink, "call {call}: {failure}");
+        // What was not committed is pulled again.
+        fs.fail(0);
+        run(&fs, dir.path()).await.unwrap();
+        assert_eq!(ids(dir.path()), (1..=PAGES).collect::<Vec<_>>(), "behind call {call}");
+        call += 1;
+    }
+    assert!(call > PAGES.div_ceil(3) + 1, "only {call} calls");
+}
