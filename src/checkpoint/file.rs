@@ -338,6 +338,9 @@ mod tests {
         let pages = |number: usize| loaded[number].as_ref().map(|checkpoint| checkpoint.mark.pages);
         assert_eq!((pages(0), pages(7), pages(299), pages(300)), (Some(2), Some(5), Some(2), None));
         assert_eq!(store.load("s007").await.unwrap(), loaded[7]);
+        // As if power was lost before its own file was removed.
+        std::fs::write(path_of(dir.path(), "s001", 3), encode(&many(3, 1)[1]).unwrap()).unwrap();
+        assert_eq!(store.load("s001").await.unwrap(), loaded[1], "within an epoch the group counts");
         let error = store.save(&nobody(), &many(3, 4)[7..8]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Checkpoint, "nor does it go back in a group");
     }
