@@ -171,7 +171,8 @@ fn look_at_the_disk(
         let (pages, _) = known(found.as_ref());
         let view = state.oracle.sources[number].clone();
         // Of one that begins anew the beginning may be there, though no sync came after it.
-        let kept = pages >= view.committed || view.anew || (view.expired && pages == 0);
+        let begins = view.expired && pages == 0;
+        let kept = pages >= view.committed || view.anew || begins;
         state.oracle.check(kept, Invariant::FewRequestsAgain, || {
             format!("{}: {} pages were committed, and {pages} are known", listing.name, view.committed)
         });
@@ -179,7 +180,7 @@ fn look_at_the_disk(
             Some(_) => view.pieces.lost(pages),
             None => view.served.saturating_sub(pages),
         };
-        state.oracle.check(again <= view.may_repeat, Invariant::FewRequestsAgain, || {
+        state.oracle.check(begins || again <= view.may_repeat, Invariant::FewRequestsAgain, || {
             let most = view.may_repeat;
             format!("{}: {again} pages have to be asked for again, and not at most {most}", listing.name)
         });

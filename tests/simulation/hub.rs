@@ -163,7 +163,8 @@ impl Hub {
             state.saves.push((changes, source, pages));
             let world = state.world.clone();
             if let Some(shape) = &world.listings[source].shape {
-                if shape.expires() && pages == 0 {
+                // The first pages may come before the first checkpoint is stored, which is of the beginning, too.
+                if shape.expires() && pages == 0 && state.oracle.sources[source].expired {
                     state.oracle.sources[source].begin_anew();
                 }
                 let mark = serde_json::to_string(&checkpoint.mark).expect("a mark");
