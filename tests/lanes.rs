@@ -1,5 +1,6 @@
 //! Several pages of one list at once: what comes out is what comes out without lanes, page by page and mark by mark.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -222,6 +223,26 @@ async fn what_is_refused_behind_the_end_is_nobodys_error() {
         if page > 5 { Reply::status(404) } else { answers.answer(request) }
     });
     assert_eq!(come(lanes(&api, &list, 8, Mark::start())).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_older_than_the_page_before_it_is_asked_for_again() {
+    for by_page in [false, true] {
+        // Three pages have come to the list by the time when the third is there at last.
+        let (early, late) = (List { by_page, ..List::new(25) }, List { by_page, ..List::new(60) });
+        let (expected, _) = alone(&late, Mark::start()).await;
+        let (begun, failed) = (Instant::now(), AtomicBool::new(false));
+        let (then, now) = (early.clone(), late.clone());
+        let api = Scripted::from_fn(move |request, _| {
+            let is_third =
+                request.url().query().unwrap().contains(if by_page { "page=3" } else { "offset=20" });
+            if is_third && !failed.swap(true, Ordering::Relaxed) {
+                return Reply::status(503).header("retry-after", "120");
+            }
+            if begun.elapsed() < Duration::from_secs(60) { then.answer(request) } else { now.answer(request) }
+        });
+        assert_eq!(come(lanes(&api, &early, 4, Mark::start())).await, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

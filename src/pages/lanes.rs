@@ -75,6 +75,8 @@ pub struct Lanes<F> {
 
 struct Lane {
     at: Foreseen,
+    /// Whether the page before it was not there yet when it was asked for.
+    is_guess: bool,
     /// Ends the task when it is dropped.
     page: JoinSet<Option<Result<Page>>>,
 }
@@ -99,7 +101,7 @@ where
     }
 
     /// Begins to ask for the page at a place.
-    fn begin(&mut self, at: Foreseen) {
+    fn begin(&mut self, at: Foreseen, is_guess: bool) {
         let pages = self.mark.pages + self.lanes.len() as u64;
         let rows = at.rows_before.unwrap_or(self.mark.rows);
         let mark = Mark {
@@ -124,7 +126,7 @@ where
         }
         let mut page = JoinSet::new();
         page.spawn(async move { Box::pin(stream).next().await });
-        self.lanes.push_back(Lane { at, page });
+        self.lanes.push_back(Lane { at, is_guess, page });
     }
 
     /// Takes the page at the mark, and asks for those that stand behind it.
@@ -149,10 +151,17 @@ where
         let behind: Vec<Foreseen> = std::iter::once(next).chain(foreseen).take(most).collect();
         let kept = self.lanes.iter().zip(&behind).take_while(|(lane, wanted)| lane.at.is(wanted)).count();
         self.lanes.truncate(kept);
-        for at in behind.into_iter().skip(kept) {
-            self.begin(at);
+        for (index, at) in behind.into_iter().enumerate().skip(kept) {
+            self.begin(at, index > 0);
         }
         Ok(page)
+    }
+
+    /// Whether a page was the end when it was asked for, and the page before it, which came later, says that there is
+    /// more: the list has grown in between.
+    fn is_outdated(&self, page: &Page) -> bool {
+        let rows = page.selected.as_ref().map_or(0, Selected::rows);
+        self.mark.more && rows == 0 && page.mark.next.is_none()
     }
 
     fn end(&mut self) {
@@ -170,14 +179,21 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let Some(next) = &this.mark.next else { return Poll::Ready(None) };
-        if this.lanes.is_empty() {
-            let at = Foreseen { position: next.clone(), rows_before: Some(this.mark.rows) };
-            this.begin(at);
-        }
-        let Some(first) = this.lanes.front_mut() else { return Poll::Ready(None) };
-        let come = ready!(first.page.poll_join_next(cx));
-        this.lanes.pop_front();
+        let come = loop {
+            let Some(next) = &this.mark.next else { return Poll::Ready(None) };
+            if this.lanes.is_empty() {
+                let at = Foreseen { position: next.clone(), rows_before: Some(this.mark.rows) };
+                this.begin(at, false);
+            }
+            let Some(first) = this.lanes.front_mut() else { return Poll::Ready(None) };
+            let come = ready!(first.page.poll_join_next(cx));
+            let is_guess = first.is_guess;
+            this.lanes.pop_front();
+            match &come {
+                Some(Ok(Some(Ok(page)))) if is_guess && this.is_outdated(page) => this.lanes.clear(),
+                _ => break come,
+            }
+        };
         let item = match come {
             Some(Ok(Some(page))) => page.and_then(|page| this.take(page)),
             Some(Ok(None)) => {

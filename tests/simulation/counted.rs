@@ -149,9 +149,15 @@ impl Counted {
         self.by_page || (self.sizes.len() == 1 && !self.grows())
     }
 
-    /// Whether a page may be asked for by a second stream, for the first one had guessed wrong what lies before it.
+    /// Whether a page may be asked for by a second stream, for the first one had guessed wrong what lies before it, or had
+    /// been told of an end that is none any more.
     pub(crate) fn may_ask_again(&self) -> bool {
-        if self.by_page { self.ends == Ends::Total && self.sizes.len() > 1 } else { !self.has_places() }
+        match self.ends {
+            _ if !self.has_places() => true,
+            Ends::Total => self.by_page && self.sizes.len() > 1,
+            Ends::Flag => self.grows(),
+            _ => false,
+        }
     }
 
     /// Whether all that is asked for is known to be there.
