@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
             let start = text.at();
             let child = node.numbered(index);
             match (child, &node.any) {
-                (None, None) => text.skip()?,
+                (None, None) => text.skip_item()?,
                 (child, any) => {
                     if let Some(child) = child {
                         self.at(child).value(text)?;
