@@ -12,10 +12,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures::channel::mpsc;
 use futures::stream::{self, BoxStream, Fuse, SelectAll};
 use futures::{Stream, StreamExt, future};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Started;
@@ -23,14 +24,14 @@ use crate::error::Result;
 use crate::meter::Meter;
 use crate::records::Batch;
 
-/// How far a source may be ahead of the sink, in pages, the one that it is fetching included: what this channel has room
-/// for besides the one that each sender may always send.
-const ROOM: usize = 0;
+/// How far a source may be ahead of the sink, in pages, the one that it is fetching included.
+const AHEAD: usize = 1;
 
 /// After so many pages in a row the task gives way to others.
 const IN_A_ROW: u32 = 64;
 
-/// A page on its way to the sink. Boxed, for there may be thousands of sources.
+/// A page on its way to the sink. Boxed, for a channel has room for 32 of what goes through it, and there may be thousands
+/// of sources.
 type Sent = Box<Result<Batch>>;
 
 /// What comes from a source.
@@ -79,9 +80,9 @@ impl Merge {
         let pages = if self.alone {
             Pages::Here(pull.pages())
         } else {
-            let (sender, receiver) = mpsc::channel(ROOM);
+            let (sender, receiver) = mpsc::channel(AHEAD);
             self.tasks.spawn(pull.send_all(sender));
-            Pages::Sent(receiver)
+            Pages::Sent(ReceiverStream::new(receiver))
         };
         self.arrivals.push(Arrivals { name, pages: Some(pages) });
     }
@@ -112,7 +113,7 @@ struct Arrivals {
 }
 
 enum Pages {
-    Sent(mpsc::Receiver<Sent>),
+    Sent(ReceiverStream<Sent>),
     Here(BoxStream<'static, Result<Batch>>),
 }
 
@@ -194,23 +195,18 @@ impl Pull {
     }
 
     /// The pages, on a task of its own.
-    async fn send_all(mut self, mut sender: mpsc::Sender<Sent>) {
+    async fn send_all(mut self, sender: mpsc::Sender<Sent>) {
         loop {
             // A page is only begun when there is room for it: so no more than one that the pipeline has not taken is
             // lost in a crash.
             let room = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                room = future::poll_fn(|cx| sender.poll_ready(cx)) => room,
+                room = sender.reserve() => room,
             };
-            if room.is_err() {
-                return;
-            }
+            let Ok(room) = room else { return };
             let Some(batch) = self.next().await else { return };
-            // If nobody takes it any more, the run is over.
-            if sender.try_send(Box::new(batch)).is_err() {
-                return;
-            }
+            room.send(Box::new(batch));
         }
     }
 }
