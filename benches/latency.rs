@@ -13,6 +13,7 @@
 //! ```
 
 mod arguments;
+mod goals;
 mod sample;
 mod server;
 
@@ -24,6 +25,7 @@ use headwater::paginate::{PageNumber, from_fn};
 use headwater::{Http, Limiter, Mark, Pages, PagesExt, Position, RecordsExt, Request, RetryPolicy};
 
 use arguments::Asked;
+use goals::Goals;
 use server::Server;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -31,6 +33,8 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 const LATENCY: Duration = Duration::from_millis(50);
 const PAGES: u64 = 100;
 const LANES: usize = 8;
+const LANES_ROW: &str = "8 lanes, page numbers";
+const PREFETCH_ROW: &str = "prefetch(1), a cursor, a slow sink";
 
 /// Pulls a list to its end; the sink takes its time with each page. Gives the seconds that it took.
 async fn pull(pages: impl Paged, sink: Duration, expected: u64) -> Outcome<f64> {
@@ -80,13 +84,8 @@ fn chained(http: &Http, url: &str) -> impl Paged + Send + 'static + use<> {
         .retry(RetryPolicy::exponential())
 }
 
-fn print(what: &str, (slow, fast): (f64, f64), goal: f64) {
-    let ratio = slow / fast;
-    let verdict = if ratio >= goal { "reached" } else { "missed" };
-    println!("{what:<44}  {slow:>7.3} s  {fast:>7.3} s  {ratio:>6.2} x  {goal:>5} x  {verdict}");
-}
-
-async fn race(server: &Server, pages: u64) -> Outcome<()> {
+/// How many times as fast as one lane eight are, and as nothing ahead one page ahead is.
+async fn race(server: &Server, pages: u64) -> Outcome<[f64; 2]> {
     let http = Http::builder().no_proxy().build()?;
     let shape = sample::EVENTS;
     let (url, records) = (server.url(&shape, pages, LATENCY), shape.records_per_page * pages);
@@ -96,13 +95,10 @@ async fn race(server: &Server, pages: u64) -> Outcome<()> {
     let eight = pull(lanes, Duration::ZERO, records).await?;
     let alone = pull(chained(&http, &url), LATENCY, records).await?;
     let ahead = pull(chained(&http, &url).prefetch(1), LATENCY, records).await?;
-    println!(
-        "\n{pages} pages, 50 ms a request\n{:<44}  {:>9}  {:>9}  {:>8}  {:>7}  verdict",
-        "", "without", "with", "faster", "goal"
-    );
-    print("8 lanes, page numbers", (one, eight), 7.0);
-    print("prefetch(1), a cursor, 50 ms a page to write", (alone, ahead), 1.8);
-    Ok(())
+    println!("\n{:<60}  {:>9}  {:>9}", format!("{pages} pages, 50 ms a request"), "without", "with");
+    println!("{LANES_ROW:<60}  {one:>7.3} s  {eight:>7.3} s");
+    println!("{PREFETCH_ROW:<60}  {alone:>7.3} s  {ahead:>7.3} s");
+    Ok([one / eight, alone / ahead])
 }
 
 fn main() -> Outcome<()> {
@@ -113,5 +109,13 @@ fn main() -> Outcome<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let server = Server::start()?;
-    runtime.block_on(race(&server, if test { 4 } else { PAGES }))
+    let [lanes, prefetch] = runtime.block_on(race(&server, if test { 4 } else { PAGES }))?;
+    if test {
+        return Ok(());
+    }
+    let mut goals = Goals::of("latency");
+    goals.at_least(format!("{LANES_ROW}: as fast as one lane"), lanes, 7.0, "x");
+    goals.at_least(format!("{PREFETCH_ROW}: as fast as without"), prefetch, 1.8, "x");
+    goals.print();
+    Ok(goals.keep()?)
 }

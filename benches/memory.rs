@@ -3,15 +3,19 @@
 //!
 //! | row | goal |
 //! |---|---|
-//! | peak memory above the start, 10⁷ records against 10⁴ … | flat within 10 % (or a page) |
-//! | CPU per record, 10⁷ records against 10⁵ | flat within 10 % |
-//! | a page of 62 MiB | at most 3 × its size at the peak |
+//! | peak memory above the start, 10⁷ records against 10⁶ | at most 1.1 × |
+//! | CPU per record, 10⁷ records against 10⁶ | at most 1.1 × |
+//! | peak memory above the start, one page of 62 MiB, against its size | at most 3 × |
+//!
+//! The goals are for lists that are long enough: of 10⁴ records most buffers have not grown to their size, and the CPU time
+//! is a few steps of the clock. The figures of 10⁴ and 10⁵ records are printed for those who want to see them.
 //!
 //! ```text
 //! cargo bench --bench memory
 //! ```
 
 mod arguments;
+mod goals;
 mod process;
 mod sample;
 mod server;
@@ -24,6 +28,7 @@ use headwater::sink::Jsonl;
 use headwater::{Http, Limiter, Pipeline, Source};
 
 use arguments::Asked;
+use goals::Goals;
 use sample::Shape;
 use server::Server;
 
@@ -75,10 +80,6 @@ fn pull(server: &Server, shape: &Shape, pages: u64) -> Outcome<Taken> {
     Ok(Taken { peak, cpu, wall })
 }
 
-fn verdict(what: &str, ratio: f64, goal: f64) {
-    println!("  {what}: {ratio:.2}, goal {goal}: {}", if ratio <= goal { "reached" } else { "missed" });
-}
-
 const MIB: f64 = 1024.0 * 1024.0;
 
 fn main() -> Outcome<()> {
@@ -109,18 +110,20 @@ fn main() -> Outcome<()> {
         taken.push((records, one));
     }
     let [.., (fewer, middle), (records, last)] = taken[..] else { return Ok(()) };
-    // By then every buffer has its size.
-    verdict("peak memory, the most records against a tenth of them", last.peak / middle.peak, 1.1);
-    verdict(
-        "CPU per record, the most records against a tenth of them",
-        last.cpu / records / (middle.cpu / fewer),
-        1.1,
-    );
-    if !test {
-        let large = pull(&server, &sample::LARGE, 1)?;
-        let size = sample::LARGE.page(1, 1).len() as f64;
-        println!("\na page of {:.1} MiB: peak {:.1} MiB", size / MIB, large.peak / MIB);
-        verdict("peak memory in sizes of the page", large.peak / size, 3.0);
+    if test {
+        return Ok(());
     }
-    Ok(())
+    let large = pull(&server, &sample::LARGE, 1)?;
+    let size = sample::LARGE.page(1, 1).len() as f64;
+    println!("\na page of {:.1} MiB: peak {:.1} MiB", size / MIB, large.peak / MIB);
+    let mut goals = Goals::of("memory");
+    let against = format!("{records} records against {fewer}");
+    // By then every buffer has its size.
+    goals.at_most(format!("peak memory, {against}"), last.peak / middle.peak, 1.1, "x");
+    let cpu = last.cpu / records / (middle.cpu / fewer);
+    goals.at_most(format!("CPU per record, {against}"), cpu, 1.1, "x");
+    let what = format!("peak memory, a page of {:.0} MiB, against its size", size / MIB);
+    goals.at_most(what, large.peak / size, 3.0, "x");
+    goals.print();
+    Ok(goals.keep()?)
 }
