@@ -8,8 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::{BoxFuture, ready};
 use headwater::error::ErrorKind;
+use headwater::exchange::{Verdict, When};
 use headwater::prelude::*;
 use headwater::sink::Jsonl;
+use headwater::testing::{Reply, Scripted};
 use headwater::transport::{Response, Transport};
 use slow_fs::SlowFs;
 
@@ -81,4 +83,31 @@ async fn no_write_and_no_sync_of_a_file_fails_without_the_run() {
         call += 1;
     }
     assert!(call > PAGES.div_ceil(3) + 1, "only {call} calls");
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_when_a_source_begins_anew_does_not_come_behind_it() {
+    // Three pages make a piece of the file, which takes longer than all that follows.
+    let api = Scripted::from_fn(|request, number| {
+        let page = request.url().query_pairs().find(|(name, _)| name == "page");
+        let page: u64 = page.map_or(1, |(_, number)| number.parse().unwrap());
+        let (pad, more) = ("x".repeat(100_000), page < if number < 4 { 4 } else { 2 });
+        match number {
+            4 => Reply::status(410),
+            _ => Reply::json(format!(r#"{{"data":[{{"id":{page},"pad":"{pad}"}}],"more":{more}}}"#)),
+        }
+    });
+    let source = Source::get("items", "https://api.example.com/items")
+        .records("data")
+        .paginate(PageNumber::new().until_false("more"))
+        .rule(When::status(410).means(Verdict::Expired))
+        .restart_on_expiry()
+        .transport(api)
+        .build()
+        .unwrap();
+    let (dir, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
+    fs.delay_appends(Duration::from_millis(500));
+    let sink = Jsonl::on(Arc::new(fs), dir.path());
+    Pipeline::new().source(source).sink(sink).run().await.unwrap();
+    assert_eq!(ids(dir.path()), [1, 2]);
 }

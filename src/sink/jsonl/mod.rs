@@ -99,6 +99,13 @@ impl Jsonl {
             },
         };
         let wanted: Vec<Wanted> = openings.iter().map(wanted).collect();
+        for opening in openings {
+            // Of a source that begins anew something may be on its way: it must not land behind the cut.
+            if let Some(output) = self.outputs.get_mut(opening.source) {
+                output.settle().await?;
+                output.synced(true).await?;
+            }
+        }
         let (dir, started_at, lease) = (self.dir.clone(), first.started_at, first.lease.clone());
         self.lease = Some(lease.clone());
         let outputs = self
@@ -202,8 +209,11 @@ impl Sink for Jsonl {
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
         Box::pin(async move {
-            let opened = self.open_outputs(&[opening]).await?.pop();
-            opened.ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
+            let opened = self.open_outputs(&[opening]).await;
+            self.landed(opened)
+                .await?
+                .pop()
+                .ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
         })
     }
 
