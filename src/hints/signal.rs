@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-use super::told::{Budget, Told};
+use super::told::{self, Budget};
 use super::{Hints, time, vendors};
 
 /// Where a number or a time stands in an answer.
@@ -299,7 +299,7 @@ pub(crate) struct Found<'a> {
 
 impl<'a> Found<'a> {
     pub(crate) fn new(headers: &'a HeaderMap, received: SystemTime) -> Self {
-        Self { headers, now: Told::new(headers, received, &[]).now, body: Vec::new() }
+        Self { headers, now: told::now(headers, received), body: Vec::new() }
     }
 
     fn text(&self, at: &At) -> Option<&str> {

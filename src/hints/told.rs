@@ -2,41 +2,47 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The headers of an answer, less those that a declared signal reads.
 pub(super) struct Told<'a> {
-    headers: &'a HeaderMap,
-    declared: &'a [HeaderName],
-    /// The answer's own `Date`, else when it came.
+    /// Listed once: dozens of names are looked for, and an answer has few headers. To look one up in a `HeaderMap`, its
+    /// name would have to be parsed each time.
+    headers: Vec<(&'a str, &'a HeaderValue)>,
     pub(super) now: SystemTime,
 }
 
+/// The time by the server's clock: the answer's own `Date`, else when it came.
+pub(super) fn now(headers: &HeaderMap, received: SystemTime) -> SystemTime {
+    let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+    date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(received)
+}
+
 impl<'a> Told<'a> {
-    pub(super) fn new(headers: &'a HeaderMap, received: SystemTime, declared: &'a [HeaderName]) -> Self {
-        let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
-        let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(received);
-        Self { headers, declared, now }
+    pub(super) fn new(headers: &'a HeaderMap, received: SystemTime, declared: &[HeaderName]) -> Self {
+        let mut told = Vec::with_capacity(headers.len());
+        let undeclared = headers.iter().filter(|(name, _)| !declared.contains(name));
+        told.extend(undeclared.map(|(name, value)| (name.as_str(), value)));
+        Self { headers: told, now: now(headers, received) }
     }
 
-    /// The value of a header, if it is text.
+    /// The value of a header, if it is text. Its name is written in small letters.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.all(name).next()
     }
 
-    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
-        let hidden = self.declared.iter().any(|declared| declared == name);
-        let values = (!hidden).then(|| self.headers.get_all(name).iter());
-        values.into_iter().flatten().filter_map(|value| value.to_str().ok())
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.chosen(move |other| other == name)
     }
 
     /// The values of all headers whose names begin like this.
-    pub(super) fn beginning(&self, prefix: &'static str) -> impl Iterator<Item = &'a str> + use<'a> {
-        let declared = self.declared;
-        self.headers
-            .iter()
-            .filter(move |(name, _)| name.as_str().starts_with(prefix) && !declared.contains(name))
-            .filter_map(|(_, value)| value.to_str().ok())
+    pub(super) fn beginning(&self, prefix: &str) -> impl Iterator<Item = &'a str> {
+        self.chosen(move |name| name.starts_with(prefix))
+    }
+
+    fn chosen(&self, is_chosen: impl Fn(&str) -> bool) -> impl Iterator<Item = &'a str> {
+        let chosen = self.headers.iter().filter(move |(name, _)| is_chosen(name));
+        chosen.filter_map(|(_, value)| value.to_str().ok())
     }
 }
 
