@@ -177,6 +177,14 @@ impl Request {
         self
     }
 
+    pub(crate) fn url_mut(&mut self) -> &mut Url {
+        &mut self.url
+    }
+
+    pub(crate) fn into_url(self) -> Url {
+        self.url
+    }
+
     /// The method.
     pub fn method(&self) -> &Method {
         &self.method

@@ -38,6 +38,13 @@ impl Origin {
             }
         }
     }
+
+    /// Whether a URL is of this origin.
+    fn is_of(&self, url: &Url) -> bool {
+        url.scheme() == self.scheme
+            && url.host_str() == Some(&self.host)
+            && url.port_or_known_default() == Some(self.port)
+    }
 }
 
 impl std::fmt::Display for Origin {
@@ -85,14 +92,15 @@ impl Origins {
     /// Decides about a URL that came from a server.
     pub(crate) fn check(&self, url: &Url) -> Result<Trust> {
         let refuse = |why: String| Error::new(ErrorKind::Origin, why);
+        let is_named = !url.username().is_empty() || url.password().is_some();
+        if !is_named && self.home.is_of(url) {
+            return Ok(Trust::Home);
+        }
         let Ok(origin) = Origin::of(url) else {
             return Err(refuse(format!("the server points to a {}: URL", url.scheme())));
         };
-        if !url.username().is_empty() || url.password().is_some() {
+        if is_named {
             return Err(refuse("the server points to a URL with a user name in it".into()));
-        }
-        if origin == self.home {
-            return Ok(Trust::Home);
         }
         if self.home.scheme == "https" && origin.scheme == "http" {
             return Err(refuse(format!("the server points from https to {origin}, which is not encrypted")));
@@ -128,6 +136,14 @@ mod tests {
             assert_eq!(check(same).unwrap(), Trust::Home, "{same}");
         }
         assert_eq!(check("https://cdn.example.com/file").unwrap(), Trust::Allowed);
+        for (home, same) in [
+            ("http://[::1]:8080", "http://[0:0:0:0:0:0:0:1]:8080/x"),
+            ("http://127.0.0.1", "http://127.1:80/x"),
+            ("https://bücher.example", "https://xn--bcher-kva.example/x"),
+        ] {
+            let origins = Origins::home(Origin::of(&Url::parse(home).unwrap()).unwrap());
+            assert_eq!(origins.check(&Url::parse(same).unwrap()).unwrap(), Trust::Home, "{same}");
+        }
     }
 
     #[test]

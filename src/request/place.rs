@@ -32,6 +32,11 @@ pub(crate) fn words(text: &str) -> BTreeSet<&str> {
     found.collect()
 }
 
+/// Whether there is any, which is seldom: each request and each position is looked at.
+pub(crate) fn has_word(text: &str) -> bool {
+    text.contains(PLACE)
+}
+
 /// Whether a text is one place and nothing else.
 pub(crate) fn is_word(text: &str) -> bool {
     words(text).contains(text)
@@ -114,7 +119,7 @@ fn with_place(pair: &str, named: &[Named]) -> String {
 
 /// Puts the credentials where their places are.
 pub(crate) fn put_in(url: &mut Url, named: impl FnOnce() -> Vec<Named>) {
-    if url.as_str().contains(PLACE) {
+    if has_word(url.as_str()) {
         let named = named();
         change(url, Position::BeforePath, |text| {
             places(&named, 0).fold(text, |text, (place, secret)| text.replace(&place, &secret))
