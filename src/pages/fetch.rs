@@ -21,7 +21,7 @@ use crate::request::origin::Origins;
 use crate::request::{Origin, Position, Request};
 
 /// A page that is being asked for, and the state behind it.
-pub(super) type Step = BoxFuture<'static, Option<(Result<Page>, Fetch)>>;
+pub(super) type Step = BoxFuture<'static, Option<(Result<Page>, Box<Fetch>)>>;
 
 /// The state that is unfolded into pages.
 pub(super) struct Fetch {
@@ -98,21 +98,21 @@ impl Fetch {
 
     async fn ask(&mut self, position: Position) -> Result<Page> {
         let request = self.request(&position)?;
-        let answered = self.send(&request, &position).await?;
+        let mut answered = self.send(&request, &position).await?;
         let Meaning::Instead(token) = &answered.meaning else {
-            let page = self.read(position, &answered);
+            let page = self.read(position, &mut answered);
             return page.map_err(|error| self.placed(error, &request, &answered));
         };
         let instead = self.storable(Position::Cursor(token.clone()), &answered.url);
         let instead = instead.map_err(|error| self.placed(error, &request, &answered))?;
         let request = self.request(&instead)?;
-        let answered = self.send(&request, &instead).await?;
+        let mut answered = self.send(&request, &instead).await?;
         let page = match answered.meaning {
             Meaning::Instead(_) => Err(Error::new(
                 ErrorKind::CursorExpired,
                 "the position has expired, and so has the token that was given in its place",
             )),
-            _ => self.read(instead, &answered),
+            _ => self.read(instead, &mut answered),
         };
         page.map_err(|error| self.placed(error, &request, &answered))
     }
@@ -159,9 +159,9 @@ impl Fetch {
         self.mark.next.as_ref().is_some_and(|next| *next != self.mark.first())
     }
 
-    /// Turns an answer into a page: complete, valid, walked once.
-    fn read(&mut self, position: Position, answered: &Answered) -> Result<Page> {
-        let Answered { response, url, .. } = answered;
+    /// Turns an answer into a page: complete, valid, walked once. The page takes its headers.
+    fn read(&mut self, position: Position, answered: &mut Answered) -> Result<Page> {
+        let Answered { response, url, .. } = &*answered;
         if matches!(answered.meaning, Meaning::Unchanged) && position != self.mark.first() {
             let what = "a page behind the first has \"not changed\", and its records are not there";
             return Err(Error::new(ErrorKind::Truncated, what)
@@ -240,7 +240,7 @@ impl Fetch {
     }
 
     /// The last page, without records.
-    fn without_records(&self, position: Position, after: Option<Position>, answered: &Answered) -> Page {
+    fn without_records(&self, position: Position, after: Option<Position>, answered: &mut Answered) -> Page {
         let selection = self.records.as_ref().and_then(|selection| selection.as_ref().ok()).cloned();
         let selected = selection.map(Selected::none);
         self.made(Bytes::from_static(b"[]"), position, (None, after), answered, selected)
@@ -251,7 +251,7 @@ impl Fetch {
         body: Bytes,
         position: Position,
         (next, after): (Option<Position>, Option<Position>),
-        answered: &Answered,
+        answered: &mut Answered,
         selected: Option<Selected>,
     ) -> Page {
         let Answered { response, url, hints, meaning } = answered;
@@ -280,7 +280,7 @@ impl Fetch {
         Page {
             body,
             status: response.status,
-            headers: response.headers.clone(),
+            headers: std::mem::take(&mut response.headers),
             number,
             position,
             hints: *hints,
@@ -340,7 +340,7 @@ impl Fetch {
     }
 
     /// One step of `unfold`: the next page, or what went wrong, and the state to go on with.
-    pub(super) fn step(mut self) -> Step {
+    pub(super) fn step(mut self: Box<Self>) -> Step {
         Box::pin(async move {
             self.mark.next.as_ref()?;
             let result = self.page().await.map_err(|error| self.name(error));

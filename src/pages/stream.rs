@@ -53,7 +53,8 @@ pub struct Pages {
     meter: Meter,
 }
 
-type Unfolding = Unfold<Fetch, fn(Fetch) -> Step, Step>;
+// Boxed, for it is moved into each step and out again.
+type Unfolding = Unfold<Box<Fetch>, fn(Box<Fetch>) -> Step, Step>;
 
 enum Stage {
     /// Not polled yet: still open to changes.
@@ -213,8 +214,10 @@ impl Stream for Pages {
         loop {
             match std::mem::replace(&mut this.stage, Stage::Ended) {
                 Stage::Idle(fetch) => {
-                    this.stage =
-                        Stage::Running(Box::pin(stream::unfold(*fetch, Fetch::step as fn(Fetch) -> Step)));
+                    this.stage = Stage::Running(Box::pin(stream::unfold(
+                        fetch,
+                        Fetch::step as fn(Box<Fetch>) -> Step,
+                    )));
                 }
                 Stage::Running(mut unfold) => {
                     let Poll::Ready(item) = unfold.as_mut().poll_next(cx) else {

@@ -13,14 +13,15 @@
 //! Everything else stays byte for byte: digits of numbers, order of keys, escapes, duplicate keys.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use futures::Stream;
 use futures::stream::FusedStream;
-use memchr::{memchr2, memmem};
+use memchr::memchr2;
+use memchr::memmem::Finder;
 use pin_project::pin_project;
 
 use super::{Batch, Record};
@@ -28,6 +29,9 @@ use crate::error::Result;
 use crate::page::splice::{inside, rename};
 
 const FIELDS: [&str; 2] = ["__source", "__ingested_at"];
+// Made once: on a small page, making them would cost more than the search.
+static UNDERSCORES: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"__"));
+static ESCAPE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\\u00"));
 
 /// Turns records into annotated lines.
 ///
@@ -137,8 +141,8 @@ fn one_line(text: &[u8], breaks: bool, out: &mut Vec<u8>) {
 /// underscore). All characters of the names lie between `\u005f` and `\u0075`.
 fn may_have_own_fields(text: &[u8]) -> bool {
     let quoted = |at: usize| FIELDS.iter().any(|name| text[at + 1..].starts_with(name.as_bytes()));
-    memmem::find_iter(text, b"\"__").any(quoted)
-        || memmem::find_iter(text, b"\\u00").any(|at| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7')))
+    UNDERSCORES.find_iter(text).any(quoted)
+        || ESCAPE.find_iter(text).any(|at| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7')))
 }
 
 /// The stream of [`RecordsExt::annotate`](super::RecordsExt::annotate).

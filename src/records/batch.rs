@@ -23,7 +23,8 @@ use crate::page::{Page, Select};
 /// mark. An empty page is a batch too.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    page: Page,
+    // Boxed, for it is moved through many hands on its way to the sink.
+    page: Box<Page>,
 }
 
 impl Batch {
@@ -37,7 +38,7 @@ impl Batch {
 
     fn of(mut page: Page, selection: &Arc<Selection>) -> Result<Self> {
         page.select(selection)?;
-        Ok(Self { page })
+        Ok(Self { page: Box::new(page) })
     }
 
     /// The page.
