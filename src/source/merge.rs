@@ -87,18 +87,20 @@ impl Merge {
         self.arrivals.push(Arrivals { name, pages: Some(pages) });
     }
 
-    /// Does something else, and goes on fetching meanwhile, up to the next page. That is asked for first: so the server is
-    /// at work while the last page is.
+    /// Does something else, and goes on fetching meanwhile, up to the next page.
     pub(crate) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         future::poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
             if self.alone
                 && self.ahead.is_none()
                 && let Poll::Ready(arrival) = self.arrivals.poll_next_unpin(cx)
             {
                 self.ahead = arrival;
             }
-            work.as_mut().poll(cx)
+            Poll::Pending
         })
         .await
     }
