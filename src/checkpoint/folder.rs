@@ -24,6 +24,8 @@ pub(super) struct Folder<'a> {
     /// The epochs of which a source has a file of its own, lowest first.
     own: BTreeMap<String, Vec<u64>>,
     pub(super) groups: Vec<Group>,
+    /// Those that were damaged when they were read.
+    damaged: Vec<usize>,
     /// The groups that a source is in, the one of the highest epoch last.
     member: HashMap<String, Vec<usize>>,
 }
@@ -34,7 +36,14 @@ impl<'a> Folder<'a> {
         let names = fs.names(dir).map_err(|error| {
             Error::new(ErrorKind::Checkpoint, format!("{} cannot be listed", dir.display())).because(error)
         })?;
-        let mut folder = Self { fs, dir, own: BTreeMap::new(), groups: Vec::new(), member: HashMap::new() };
+        let mut folder = Self {
+            fs,
+            dir,
+            own: BTreeMap::new(),
+            groups: Vec::new(),
+            damaged: Vec::new(),
+            member: HashMap::new(),
+        };
         let mut of_many = Vec::new();
         for name in &names {
             if let Some((source, epoch)) = parts_of(name, EXTENSION) {
@@ -54,7 +63,9 @@ impl<'a> Folder<'a> {
                 Err(error) => return Err(unusable(&path, None, "cannot be read".into()).because(error)),
             };
             let group = Group::read(founder, epoch, &bytes).map_err(|why| unusable(&path, None, why))?;
-            folder.add(group);
+            let is_damaged = group.is_damaged;
+            let index = folder.add(group);
+            folder.damaged.extend(is_damaged.then_some(index));
         }
         Ok(folder)
     }
@@ -75,6 +86,12 @@ impl<'a> Folder<'a> {
         (self.groups[index].epoch == epoch).then_some(index)
     }
 
+    /// The group of this epoch that has its name by a source: a new one must not take its place. The source itself was
+    /// perhaps taken out of it, by hand.
+    pub(super) fn founded_by(&self, source: &str, epoch: u64) -> Option<usize> {
+        self.groups.iter().position(|group| group.founder == source && group.epoch == epoch)
+    }
+
     /// The epochs below this one of which a source has a file of its own.
     pub(super) fn own_below(&self, source: &str, epoch: u64) -> impl Iterator<Item = u64> {
         let epochs = self.own.get(source).map(Vec::as_slice).unwrap_or_default();
@@ -85,6 +102,7 @@ impl<'a> Folder<'a> {
     pub(super) fn load(&self, source: &str) -> Result<Option<Checkpoint>> {
         let own = self.own.get(source).and_then(|epochs| epochs.last().copied());
         let group = self.member.get(source).and_then(|indices| Some(&self.groups[*indices.last()?]));
+        self.may_be_damaged(source, own, group.map(|group| group.epoch))?;
         let (path, epoch, decoded) = match (own, group) {
             (None, None) => return Ok(None),
             (own, Some(group)) if own.is_none_or(|own| own <= group.epoch) => {
@@ -110,6 +128,20 @@ impl<'a> Folder<'a> {
         Ok(Some(checkpoint))
     }
 
+    /// Refuses what counts of a source, or that there is nothing, if a damaged checkpoint of a group may be the one that
+    /// counts.
+    fn may_be_damaged(&self, source: &str, own: Option<u64>, group: Option<u64>) -> Result<()> {
+        let counts = |damaged: &Group| own > Some(damaged.epoch) || group >= Some(damaged.epoch);
+        match self.damaged.iter().map(|index| &self.groups[*index]).find(|damaged| !counts(damaged)) {
+            None => Ok(()),
+            Some(damaged) => {
+                let path = path_of_many(self.dir, &damaged.founder, damaged.epoch);
+                let why = "a checkpoint in it is damaged, and may be that of this source";
+                Err(unusable(&path, Some(source), why.into()))
+            }
+        }
+    }
+
     /// The groups in which nobody is any more whose checkpoint counts, once these were stored.
     pub(super) fn outdated_groups(&self, stored: &[Checkpoint]) -> Vec<PathBuf> {
         let stored: HashMap<&str, u64> =
@@ -119,7 +151,9 @@ impl<'a> Folder<'a> {
             let group = self.member.get(source).and_then(|indices| Some(self.groups[*indices.last()?].epoch));
             own.max(group).max(stored.get(source).copied())
         };
-        let is_outdated = |group: &&Group| group.sources().all(|source| newest(source) > Some(group.epoch));
+        let is_outdated = |group: &&Group| {
+            !group.is_damaged && group.sources().all(|source| newest(source) > Some(group.epoch))
+        };
         let outdated = self.groups.iter().filter(is_outdated);
         outdated.map(|group| path_of_many(self.dir, &group.founder, group.epoch)).collect()
     }
@@ -155,6 +189,9 @@ fn parts_of<'a>(name: &'a str, extension: &str) -> Option<(&'a str, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::tests::sample;
+    use crate::checkpoint::{CheckpointStore, FileStore, Lease};
+    use crate::fs::Disk;
 
     #[test]
     fn a_name_says_the_source_and_the_epoch_and_other_names_say_nothing() {
@@ -163,6 +200,55 @@ mod tests {
         assert_eq!(parts_of("a.7.checkpoints", EXTENSION), None);
         for other in ["a.checkpoint", "a.07.checkpoint", "a.+7.checkpoint", "a.7.checkpoint.tmp"] {
             assert_eq!(parts_of(other, EXTENSION), None, "{other}");
+        }
+    }
+
+    fn of(source: &str, epoch: u64) -> Checkpoint {
+        Checkpoint { source: source.into(), epoch, ..sample() }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names = Disk.names(dir).unwrap();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_whose_source_cannot_be_trusted_is_not_taken_for_none() {
+        let (dir, lease) = (tempfile::tempdir().unwrap(), Lease::new(()));
+        let store = FileStore::new(dir.path()).grouped_from(2);
+        store.save(&lease, &[of("a", 2), of("b", 2), of("c", 2)]).await.unwrap();
+        store.save(&lease, &[of("c", 3)]).await.unwrap();
+        let path = path_of_many(dir.path(), "a", 2);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, whole.replace(r#""source":"b""#, r#""source":"x""#)).unwrap();
+        for source in ["b", "x", "never_seen"] {
+            let error = store.load(source).await.unwrap_err();
+            assert!(error.to_string().contains("a.2.checkpoints"), "{source}: {error}");
+        }
+        // The others are what they were, and go on; what is damaged is kept as it is, to be mended.
+        assert_eq!(store.load("a").await.unwrap(), Some(of("a", 2)));
+        assert_eq!(store.load("c").await.unwrap(), Some(of("c", 3)));
+        store.save(&lease, &[of("a", 4), of("c", 4)]).await.unwrap();
+        assert_eq!(names(dir.path()), ["a.2.checkpoints", "a.4.checkpoints"]);
+        let mended = std::fs::read_to_string(&path).unwrap().replace(r#""source":"x""#, r#""source":"b""#);
+        std::fs::write(&path, mended).unwrap();
+        assert_eq!(store.load("b").await.unwrap(), Some(of("b", 2)));
+    }
+
+    #[tokio::test]
+    async fn who_was_taken_out_of_a_group_by_hand_does_not_take_its_place() {
+        let (dir, lease) = (tempfile::tempdir().unwrap(), Lease::new(()));
+        let store = FileStore::new(dir.path()).grouped_from(2);
+        store.save(&lease, &[of("a", 1), of("b", 1), of("c", 1)]).await.unwrap();
+        let path = path_of_many(dir.path(), "a", 1);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, whole.split_inclusive('\n').skip(2).collect::<String>()).unwrap();
+        assert_eq!(store.load("a").await.unwrap(), None);
+        // A run of it and of others begins anew, and counts its epochs anew.
+        store.save(&lease, &[of("a", 1), of("d", 1)]).await.unwrap();
+        for source in ["a", "b", "c", "d"] {
+            assert_eq!(store.load(source).await.unwrap(), Some(of(source, 1)));
         }
     }
 }

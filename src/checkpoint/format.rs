@@ -27,6 +27,12 @@ fn header(checkpoint: &Checkpoint, json: &str) -> String {
     format!("{MAGIC} {VERSION} {fingerprint} {:016x} {}\n", xxh3_64(json.as_bytes()), json.len())
 }
 
+/// Whether a header line has the checksum and the length of a JSON text, which ends with a line break.
+pub(super) fn is_intact(header: &str, json: &str) -> bool {
+    let json = json.strip_suffix('\n').unwrap_or(json);
+    header.ends_with(&format!(" {:016x} {}\n", xxh3_64(json.as_bytes()), json.len()))
+}
+
 /// Reads a file, or says what is wrong with it.
 pub(super) fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Checkpoint;
-use super::format::{decode, encode};
+use super::format::{decode, encode, is_intact};
 
 /// So many at most: a commit of one of them writes them all again.
 pub(super) const MOST: usize = 128;
@@ -22,6 +22,8 @@ pub(super) struct Group {
     pub(super) epoch: u64,
     /// The bytes of each, by source.
     members: BTreeMap<String, String>,
+    /// Whether one of them is damaged: the source that it names may be another.
+    pub(super) is_damaged: bool,
 }
 
 /// All that has to be known of a checkpoint that is only copied.
@@ -34,7 +36,7 @@ struct Named<'a> {
 impl Group {
     /// Has nobody in it yet.
     pub(super) fn new(founder: &str, epoch: u64) -> Self {
-        Self { founder: founder.to_owned(), epoch, members: BTreeMap::new() }
+        Self { founder: founder.to_owned(), epoch, members: BTreeMap::new(), is_damaged: false }
     }
 
     /// Reads a file, or says what is wrong with it.
@@ -46,6 +48,7 @@ impl Group {
             let json = lines.next().filter(|json| json.ends_with('\n')).ok_or("it is cut off")?;
             let named: Named<'_> = serde_json::from_str(json)
                 .map_err(|error| format!("its content cannot be read ({error})"))?;
+            group.is_damaged |= !is_intact(header, json);
             let source = named.source.into_owned();
             if group.members.insert(source.clone(), [header, json].concat()).is_some() {
                 return Err(format!("it has {source:?} twice"));
