@@ -394,6 +394,16 @@ async fn an_empty_page_has_a_mark_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_has_all_the_headers_of_its_answer() {
+    let api = Scripted::new([page("[1]", None).header("x-total", "1").header("x-region", "eu")]);
+    let page = listed(&api).next().await.unwrap().unwrap();
+    assert_eq!(
+        (&page.headers["x-total"], &page.headers["x-region"]),
+        (&"1".parse().unwrap(), &"eu".parse().unwrap())
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn prefetch_keeps_the_order_and_fetches_ahead() {
     let second = Duration::from_secs(1);
     let api = Scripted::from_fn(move |request, _| counted(request, 10).delay(second));
