@@ -19,6 +19,8 @@ use super::token::{blanks, colon, scalar, string};
 const WORD: usize = size_of::<u64>();
 /// So many joints are learnt; hardly a record has more.
 const MOST: usize = 512;
+/// There is room for so many from the start.
+const USUAL: usize = 64;
 /// Longer ones are not learnt.
 const LONGEST: usize = 256;
 /// So many are expected behind one.
@@ -159,6 +161,10 @@ impl Shape {
     #[cold]
     fn learn(&mut self, here: Option<u16>, bytes: &[u8], at: usize) -> Option<u16> {
         self.unexpected += 1;
+        if self.joints.is_empty() {
+            self.joints.reserve(USUAL);
+            self.text.reserve(USUAL * 16);
+        }
         let before = match here {
             Some(here) => self.joints.get(usize::from(here))?.after,
             None => Levels::default(),
