@@ -38,6 +38,8 @@ use crate::records::Batch;
 const BUFFER: usize = 256 * 1024;
 /// So many empty buffers are kept for the next lines.
 const SPARE: usize = 8;
+/// Larger ones, of large pages, are not kept.
+const LARGEST_SPARE: usize = 4 * BUFFER;
 /// A sync is begun when so many bytes wait for one, so that the disk is at work while pages come, and little is left for
 /// the commit.
 const SYNC_AHEAD: u64 = 16 * 1024 * 1024;
@@ -123,8 +125,8 @@ impl Jsonl {
     /// Sends what is buffered on its way to the file. Waits only for the piece before it.
     async fn flush(&mut self, source: &str) -> Result<()> {
         let Some(output) = self.outputs.get_mut(source) else { return Ok(()) };
-        self.spare.extend(output.settle().await?);
-        self.spare.truncate(SPARE);
+        let buffer = output.settle().await?;
+        keep(&mut self.spare, buffer);
         output.synced(false).await?;
         if let Some(file) = output.due(self.sync_ahead) {
             let lease = self.lease.clone();
@@ -169,7 +171,8 @@ impl Jsonl {
     async fn commit_all(&mut self) -> Result<SinkStates> {
         let mut pieces = Vec::new();
         for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
-            self.spare.extend(output.settle().await?);
+            let buffer = output.settle().await?;
+            keep(&mut self.spare, buffer);
             output.synced(true).await?;
             pieces.push((source.clone(), output.piece()));
         }
@@ -181,12 +184,18 @@ impl Jsonl {
         let mut states = Vec::new();
         for (source, piece) in pieces {
             let Some(output) = self.outputs.get_mut(&source) else { continue };
-            self.spare.push(output.arrived(piece));
+            keep(&mut self.spare, Some(output.arrived(piece)));
             output.committed();
             states.push((source, output.state()?));
         }
-        self.spare.truncate(SPARE);
         Ok(states)
+    }
+}
+
+/// Keeps an empty buffer for the next lines.
+fn keep(spare: &mut Vec<Vec<u8>>, buffer: Option<Vec<u8>>) {
+    if spare.len() < SPARE {
+        spare.extend(buffer.filter(|buffer| buffer.capacity() <= LARGEST_SPARE));
     }
 }
 
