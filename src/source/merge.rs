@@ -6,13 +6,16 @@
 //!
 //! A source that is alone stays on the pipeline's task, which goes on with it while it waits for the sink: what parsing
 //! and writing at the same time would gain is less than what it costs to move each page from one processor to another.
+//! It is polled as it is, for `select_all` wakes its own task once more whenever all that it holds is pending, which
+//! for a stream of one is at each wait.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures::stream::{self, BoxStream, Fuse, SelectAll};
+use futures::stream::{self, BoxStream, Fuse, Map, SelectAll};
 use futures::{Stream, StreamExt, future};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -34,6 +37,8 @@ const IN_A_ROW: u32 = 64;
 /// of sources.
 type Sent = Box<Result<Batch>>;
 
+type Received = Map<ReceiverStream<Sent>, fn(Sent) -> Result<Batch>>;
+
 /// What comes from a source.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all are batches")]
@@ -47,44 +52,50 @@ pub(crate) enum Arrival {
 
 /// The merged stream: which source, and what came. Dropping it ends the tasks.
 pub(crate) struct Merge {
-    arrivals: SelectAll<Arrivals>,
+    streams: Streams,
     in_a_row: u32,
-    tasks: JoinSet<()>,
     stop: CancellationToken,
-    /// Whether there is one source only, which has no task.
-    alone: bool,
-    /// What has come of it beside something else.
-    ahead: Option<(Arc<str>, Arrival)>,
+}
+
+enum Streams {
+    /// Several sources, each on a task.
+    Several { arrivals: SelectAll<Arrivals<Received>>, tasks: JoinSet<()> },
+    /// One source, which has no task.
+    Alone {
+        /// Its stream, and behind it those with which it begins anew.
+        streams: VecDeque<Arrivals<BoxStream<'static, Result<Batch>>>>,
+        /// What has come of it beside something else.
+        ahead: Option<(Arc<str>, Arrival)>,
+    },
 }
 
 impl Merge {
     /// Starts the sources; the stop token lets each finish its page and then end.
     pub(crate) fn start(sources: Vec<(Arc<str>, Started)>, stop: &CancellationToken) -> Self {
-        let mut merge = Self {
-            arrivals: SelectAll::new(),
-            in_a_row: 0,
-            tasks: JoinSet::new(),
-            stop: stop.clone(),
-            alone: sources.len() == 1,
-            ahead: None,
+        let streams = if sources.len() == 1 {
+            Streams::Alone { streams: VecDeque::new(), ahead: None }
+        } else {
+            Streams::Several { arrivals: SelectAll::new(), tasks: JoinSet::new() }
         };
+        let mut merge = Self { streams, in_a_row: 0, stop: stop.clone() };
         for (name, started) in sources {
             merge.add(name, started);
         }
         merge
     }
 
-    /// Starts another one.
+    /// Starts another one, or one that has ended anew.
     pub(crate) fn add(&mut self, name: Arc<str>, started: Started) {
         let pull = Pull::new(started, self.stop.clone());
-        let pages = if self.alone {
-            Pages::Here(pull.pages())
-        } else {
-            let (sender, receiver) = mpsc::channel(AHEAD);
-            self.tasks.spawn(pull.send_all(sender));
-            Pages::Sent(ReceiverStream::new(receiver))
-        };
-        self.arrivals.push(Arrivals { name, pages: Some(pages) });
+        match &mut self.streams {
+            Streams::Alone { streams, .. } => streams.push_back(Arrivals { name, pages: Some(pull.pages()) }),
+            Streams::Several { arrivals, tasks } => {
+                let (sender, receiver) = mpsc::channel(AHEAD);
+                tasks.spawn(pull.send_all(sender));
+                let pages: Received = ReceiverStream::new(receiver).map(|sent| *sent);
+                arrivals.push(Arrivals { name, pages: Some(pages) });
+            }
+        }
     }
 
     /// Does something else, and goes on fetching meanwhile, up to the next page.
@@ -94,11 +105,10 @@ impl Merge {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(done);
             }
-            if self.alone
-                && self.ahead.is_none()
-                && let Poll::Ready(arrival) = self.arrivals.poll_next_unpin(cx)
+            if let Streams::Alone { streams, ahead: ahead @ None } = &mut self.streams
+                && let Poll::Ready(arrival) = next_of(streams, cx)
             {
-                self.ahead = arrival;
+                *ahead = arrival;
             }
             Poll::Pending
         })
@@ -106,27 +116,29 @@ impl Merge {
     }
 }
 
+/// What comes next of streams that follow one another.
+fn next_of<S: Stream + Unpin>(streams: &mut VecDeque<S>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+    while let Some(stream) = streams.front_mut() {
+        if let Some(item) = ready!(stream.poll_next_unpin(cx)) {
+            return Poll::Ready(Some(item));
+        }
+        streams.pop_front();
+    }
+    Poll::Ready(None)
+}
+
 /// What comes from one source, its end included.
-struct Arrivals {
+struct Arrivals<P> {
     name: Arc<str>,
-    pages: Option<Pages>,
+    pages: Option<P>,
 }
 
-enum Pages {
-    Sent(ReceiverStream<Sent>),
-    Here(BoxStream<'static, Result<Batch>>),
-}
-
-impl Stream for Arrivals {
+impl<P: Stream<Item = Result<Batch>> + Unpin> Stream for Arrivals<P> {
     type Item = (Arc<str>, Arrival);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let batch = match &mut self.pages {
-            None => return Poll::Ready(None),
-            Some(Pages::Sent(sent)) => ready!(sent.poll_next_unpin(cx)).map(|sent| *sent),
-            Some(Pages::Here(pages)) => ready!(pages.poll_next_unpin(cx)),
-        };
-        let arrival = match batch {
+        let Some(pages) = &mut self.pages else { return Poll::Ready(None) };
+        let arrival = match ready!(pages.poll_next_unpin(cx)) {
             Some(Ok(batch)) => Arrival::Batch(batch),
             Some(Err(error)) => Arrival::Failed(error),
             None => {
@@ -142,7 +154,9 @@ impl Stream for Merge {
     type Item = (Arc<str>, Arrival);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(arrival) = self.ahead.take() {
+        if let Streams::Alone { ahead, .. } = &mut self.streams
+            && let Some(arrival) = ahead.take()
+        {
             return Poll::Ready(Some(arrival));
         }
         if self.in_a_row == IN_A_ROW {
@@ -150,7 +164,10 @@ impl Stream for Merge {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let arrival = self.arrivals.poll_next_unpin(cx);
+        let arrival = match &mut self.streams {
+            Streams::Several { arrivals, .. } => arrivals.poll_next_unpin(cx),
+            Streams::Alone { streams, .. } => next_of(streams, cx),
+        };
         self.in_a_row = if arrival.is_ready() { self.in_a_row + 1 } else { 0 };
         arrival
     }
