@@ -13,6 +13,7 @@
 //! their checkpoints into the same files. After a finished run the next one starts afresh.
 
 mod begin;
+mod commit;
 mod plan;
 mod progress;
 mod report;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Event;
+use super::commit::CommitBehind;
 use super::run::Run;
 use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +21,7 @@ impl Run<'_> {
         name: &Arc<str>,
         error: Error,
         merge: &mut Merge,
+        commit: &mut CommitBehind,
     ) -> Result<()> {
         let restarts = self.sources.get(name).is_some_and(|source| source.restarts_on_expiry());
         let stopping = self.stopping || self.pipeline.shutdown.gentle().is_cancelled();
@@ -27,6 +29,8 @@ impl Run<'_> {
             self.failed(name, error);
             return Ok(());
         }
+        // It must not be of an output that is opened again, nor end behind a later epoch.
+        self.wait_for(commit).await?;
         match self.begins_anew(name, &error) {
             Some((state, mark)) => self.begin_anew(name, state, mark, merge).await,
             None => {

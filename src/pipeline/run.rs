@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::commit::CommitBehind;
 use super::report::{Outcome, Report, RunError};
 use super::state::State;
 use super::{Event, Pipeline};
-use crate::checkpoint::{Checkpoint, CheckpointStore, Lease, MemoryStore};
+use crate::checkpoint::{CheckpointStore, Lease, MemoryStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::Batch;
 use crate::sink::Sink;
@@ -88,7 +89,7 @@ pub(super) struct Run<'a> {
     pub(super) order: Vec<Arc<str>>,
     /// Boxed, for a tree has places that are empty.
     pub(super) states: BTreeMap<Arc<str>, Box<State>>,
-    /// Whether something was written since the last commit.
+    /// Whether something was written since the last commit began.
     pub(super) dirty: bool,
     pub(super) stopping: bool,
     /// Those that may have to begin anew.
@@ -107,6 +108,7 @@ impl<'a> Run<'a> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = interval(LOOK_AT_WAITS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut commit = CommitBehind::default();
         let broken = loop {
             let outcome = tokio::select! {
                 biased;
@@ -116,8 +118,12 @@ impl<'a> Run<'a> {
                     self.pipeline.tell(&Event::Stopping);
                     Ok(())
                 }
-                _ = ticks.tick(), if self.dirty => {
-                    merge.beside(unless(shutdown.now(), self.commit())).await
+                ended = commit.ended(), if commit.is_on_its_way() => {
+                    ended.map(|stored| self.committed(stored))
+                }
+                _ = ticks.tick(), if self.dirty && !commit.is_on_its_way() => {
+                    let begun = merge.beside(unless(shutdown.now(), self.begin_commit())).await;
+                    begun.map(|begun| commit = begun)
                 }
                 _ = looks.tick() => {
                     self.tell_waits();
@@ -125,10 +131,11 @@ impl<'a> Run<'a> {
                 }
                 arrival = merge.next() => match arrival {
                     Some((source, Arrival::Batch(batch))) => {
-                        merge.beside(unless(shutdown.now(), self.write(&source, &batch))).await
+                        let written = unless(shutdown.now(), self.write(&source, &batch));
+                        merge.beside(commit.beside(written)).await
                     }
                     Some((source, Arrival::Failed(error))) => {
-                        let failed = self.restart_or_fail(&source, error, &mut merge);
+                        let failed = self.restart_or_fail(&source, error, &mut merge, &mut commit);
                         unless(shutdown.now(), failed).await
                     }
                     Some((source, Arrival::Ended)) => {
@@ -143,10 +150,9 @@ impl<'a> Run<'a> {
             }
         };
         drop(merge);
-        let broken = match broken {
-            None => unless(shutdown.now(), self.finish()).await.err(),
-            Some(error) => Some(error),
-        };
+        let finished = unless(shutdown.now(), self.finish(&mut commit, broken.is_some())).await;
+        // The failure that was first says enough.
+        let broken = broken.or(finished.err());
         let broken = match broken {
             Some(error) => Some(overtaken(error, &self.lease).await),
             None => None,
@@ -212,32 +218,6 @@ impl<'a> Run<'a> {
                 .advice("a page stream of your own must end with a page whose `next` is `None`");
             self.failed(source, error);
         }
-    }
-
-    /// Makes durable what was written, and only then stores the checkpoints.
-    async fn commit(&mut self) -> Result<()> {
-        for (source, sink_state) in self.sink.commit().await? {
-            if let Some(state) = self.states.get_mut(&source) {
-                state.sink = sink_state;
-            }
-        }
-        let dirty = self.states.iter().filter(|(_, state)| state.dirty);
-        let checkpoints: Vec<Checkpoint> =
-            dirty.map(|(source, state)| state.checkpoint(source, &self.id, self.epoch)).collect();
-        self.store.save(&self.lease, &checkpoints).await?;
-        for state in self.states.values_mut().filter(|state| state.dirty) {
-            state.committed();
-        }
-        self.dirty = false;
-        self.pipeline.tell(&Event::Committed);
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<()> {
-        if self.dirty {
-            self.commit().await?;
-        }
-        self.sink.close().await
     }
 
     fn report(mut self, broken: Option<Error>) -> Result<Report, RunError> {

@@ -22,9 +22,10 @@ pub(super) struct State {
     /// Behind what was written, and how many records that is.
     pub(super) mark: Mark,
     pub(super) records: u64,
-    /// The same as it was committed.
+    /// The same as it was committed, and whether that was the end.
     committed_pages: u64,
     committed_records: u64,
+    is_finished: bool,
     pub(super) sink: SinkState,
     resumed_records: u64,
     /// How often it has begun anew.
@@ -33,7 +34,7 @@ pub(super) struct State {
     pub(super) stale: u32,
     pub(super) error: Option<Error>,
     pub(super) ended: Option<Instant>,
-    /// Whether something was written since the last commit.
+    /// Whether something was written since the last commit began.
     pub(super) dirty: bool,
 }
 
@@ -52,6 +53,7 @@ impl State {
             meter: Meter::new(),
             earlier: Vec::new(),
             committed_pages: mark.pages,
+            is_finished: mark.is_end(),
             mark,
             records,
             committed_records: records,
@@ -95,19 +97,18 @@ impl State {
         }
     }
 
-    /// All that was written is committed.
-    pub(super) fn committed(&mut self) {
-        self.dirty = false;
-        (self.committed_pages, self.committed_records) = (self.mark.pages, self.records);
+    /// So much of it is committed.
+    pub(super) fn committed(&mut self, stored: Checkpoint) {
+        (self.committed_pages, self.committed_records) = (stored.mark.pages, stored.records);
+        (self.is_finished, self.sink) = (stored.is_finished(), stored.sink);
     }
 
     /// What the run's report says of it.
     pub(super) fn report(&self, source: &str, began: Instant, output: Option<String>) -> SourceReport {
-        // A mark that was not committed is worth nothing.
-        let finished = self.mark.is_end() && !self.dirty;
         let outcome = match &self.error {
             Some(_) => Outcome::Failed,
-            None if finished => Outcome::Finished,
+            // A mark that was not committed is worth nothing.
+            None if self.is_finished => Outcome::Finished,
             None => Outcome::Stopped,
         };
         SourceReport {

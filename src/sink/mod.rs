@@ -7,8 +7,11 @@
 //!    written after it is discarded. It gives the state that the source starts with, which is stored before
 //!    anything is written.
 //! 2. [`write`](Sink::write) any number of times. Nothing need be durable.
-//! 3. [`commit`](Sink::commit) returns when all that was written is durable, with the new states.
-//! 4. [`close`](Sink::close) at the end.
+//! 3. [`begin_commit`](Sink::begin_commit) takes in all that was written until then, and gives a future that resolves when
+//!    that is durable, with the states as they were when it began. Until it has resolved only `write` is called, and what that
+//!    takes belongs to the next commit: so the pipeline goes on writing while a disk syncs. By default the whole commit is
+//!    made at the beginning: a sink need only have [`commit`](Sink::commit).
+//! 4. [`close`](Sink::close) at the end, of a run that has failed too.
 //!
 //! Add a sink by adding a file here, or by implementing the trait in your own crate.
 
@@ -19,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use serde::Serialize;
 
 pub use jsonl::Jsonl;
@@ -82,6 +85,25 @@ pub trait Sink: fmt::Debug + Send {
     /// `Sink`. The run ends; nothing of what was written since the last commit counts.
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>>;
 
+    /// Begins a commit, which goes on behind while more is written.
+    ///
+    /// It takes in what was written until now. What it gives resolves when that is durable, with the state of each source that a
+    /// batch was written for since the last commit began: as it is now, whatever is written meanwhile. Until it has resolved
+    /// only [`write`](Self::write) is called, and no second commit is begun. Work that goes on when it is dropped must
+    /// hold a clone of the lease, as any does; a commit that was dropped, or has failed, leaves the sink unusable.
+    ///
+    /// The pipeline commits by this alone. The default makes the whole [`commit`](Self::commit) first, and gives what is
+    /// ready: right for a sink that cannot write and commit at the same time, a transaction say.
+    ///
+    /// # Errors
+    /// `Sink`, now or from what it gives. The run ends; what was written since the commit before does not count.
+    fn begin_commit(&mut self) -> BoxFuture<'_, Result<Committing>> {
+        Box::pin(async move {
+            let states = self.commit().await?;
+            Ok(Box::pin(ready(Ok(states))) as Committing)
+        })
+    }
+
     /// The state of an output that has nothing in it, in the place of one that is open: opened with it
     /// ([`Committed::Unfinished`]), it discards what this run wrote. The default is `None`: nothing can be discarded, and a
     /// source whose position has expired fails.
@@ -90,7 +112,8 @@ pub trait Sink: fmt::Debug + Send {
         None
     }
 
-    /// Gives up what is held. Everything was committed before, unless the run has failed.
+    /// Gives up what is held. Everything was committed before, unless the run has failed: then it waits for what is still
+    /// on its way, which would keep the next run out. A run that is stopped at once, or dropped, does not call it.
     ///
     /// # Errors
     /// `Sink`.
@@ -107,6 +130,9 @@ pub trait Sink: fmt::Debug + Send {
 
 /// The states of sources, by their names.
 pub type SinkStates = Vec<(Arc<str>, SinkState)>;
+
+/// A commit that was begun: resolves when it is durable ([`Sink::begin_commit`]).
+pub type Committing = BoxFuture<'static, Result<SinkStates>>;
 
 /// How the output of a source is opened.
 #[derive(Debug, Clone, Copy)]

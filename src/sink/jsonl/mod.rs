@@ -8,8 +8,11 @@
 //!   place: whatever that run writes when it wakes goes into a file without a name.
 //! - *write*: whole lines are gathered in a buffer. When it is large it is sent on its way to the file, and the next one is
 //!   filled meanwhile. Of a file that grows fast a sync is begun ahead of the commit.
-//! - *commit*: what was on its way has arrived, the buffer is appended, the file is synced, and if it is new its folder is. Only then does
-//!   the pipeline store the checkpoint.
+//! - *commit*: what was on its way has arrived, and the buffer is appended. Behind that the file is synced, and if it is new its folder
+//!   is, while more is written. Only then does the pipeline store the checkpoint, which says how long the file was before.
+//!
+//! Of two syncs of a file at the same time one may be told of a failure that is the other's. So a commit waits for the sync
+//! that was begun ahead of it, and none is begun while it is on its way.
 //!
 //! A failed sync ends the run and is never tried again: after it, nothing is known about the file.
 
@@ -22,13 +25,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use opening::{Before, Wanted, open_all};
 use output::{Output, State, failed};
-use piece::commit;
+use piece::{append_all, sync_all};
 
-use super::{Committed, Guarantee, Opening, Sink, SinkStates};
+use super::{Committed, Committing, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, Work, blocking};
@@ -67,6 +71,8 @@ pub struct Jsonl {
     spare: Vec<Vec<u8>>,
     /// So many bytes are not synced before that is begun, ahead of the commit.
     sync_ahead: u64,
+    /// Whether a commit is on its way; for good, if it was broken off.
+    is_committing: Arc<AtomicBool>,
 }
 
 impl Jsonl {
@@ -78,7 +84,15 @@ impl Jsonl {
     /// Writes on another file system.
     pub fn on(fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
         let (outputs, spare) = (BTreeMap::new(), Vec::new());
-        Self { dir: dir.into(), fs, outputs, lease: None, spare, sync_ahead: SYNC_AHEAD }
+        Self {
+            dir: dir.into(),
+            fs,
+            outputs,
+            lease: None,
+            spare,
+            sync_ahead: SYNC_AHEAD,
+            is_committing: Arc::default(),
+        }
     }
 
     /// Begins a sync of a file when so many bytes of it wait for one (default: 16 MiB), while pages come, so that
@@ -91,6 +105,7 @@ impl Jsonl {
 
     async fn open_outputs(&mut self, openings: &[Opening<'_>]) -> Result<Vec<SinkState>> {
         let Some(first) = openings.first() else { return Ok(Vec::new()) };
+        self.is_free_to_commit()?;
         let wanted = |opening: &Opening<'_>| Wanted {
             source: opening.source.to_owned(),
             label: opening.label.to_owned(),
@@ -128,7 +143,8 @@ impl Jsonl {
         let buffer = output.settle().await?;
         keep(&mut self.spare, buffer);
         output.synced(false).await?;
-        if let Some(file) = output.due(self.sync_ahead) {
+        let ahead = if self.is_committing.load(Ordering::Acquire) { u64::MAX } else { self.sync_ahead };
+        if let Some(file) = output.due(ahead) {
             let lease = self.lease.clone();
             output.syncing = Some(Work::begin(&self.fs, move |_| {
                 let _lease = lease;
@@ -144,18 +160,6 @@ impl Jsonl {
         Ok(())
     }
 
-    /// Waits behind a failure until all has landed that is on its way: it would keep the next run out.
-    async fn landed<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        if outcome.is_err() {
-            for output in self.outputs.values_mut() {
-                // The failure that was first says enough.
-                let _ = output.settle().await;
-                let _ = output.synced(true).await;
-            }
-        }
-        outcome
-    }
-
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Fs) -> T + Send + 'static,
@@ -168,27 +172,58 @@ impl Jsonl {
         blocking(&self.fs, with_lease).await
     }
 
-    async fn commit_all(&mut self) -> Result<SinkStates> {
+    /// Refuses what must wait for the commit on its way.
+    fn is_free_to_commit(&self) -> Result<()> {
+        if self.is_committing.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorKind::Sink,
+                "the commit before is still on its way, or was broken off",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Appends what is buffered, and gives the sync of all that was written until now.
+    async fn begin(&mut self) -> Result<Committing> {
+        self.is_free_to_commit()?;
         let mut pieces = Vec::new();
         for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
             let buffer = output.settle().await?;
             keep(&mut self.spare, buffer);
-            output.synced(true).await?;
             pieces.push((source.clone(), output.piece()));
         }
-        let dir = self.dir.clone();
         let pieces = self
-            .work(move |fs| commit(fs, &dir, &mut pieces).map(|()| pieces))
+            .work(move |fs| append_all(fs, &mut pieces).map(|()| pieces))
             .await
-            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be committed", error)))?;
-        let mut states = Vec::new();
+            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be written", error)))?;
+        let mut states = Vec::with_capacity(pieces.len());
+        let (mut written, mut ahead) = (Vec::with_capacity(pieces.len()), Vec::new());
         for (source, piece) in pieces {
             let Some(output) = self.outputs.get_mut(&source) else { continue };
             keep(&mut self.spare, Some(output.arrived(piece)));
-            output.committed();
+            let (file, syncing) = output.take_in(source.clone())?;
+            ahead.extend(syncing.map(|syncing| (written.len(), syncing)));
+            written.push(file);
             states.push((source, output.state()?));
         }
-        Ok(states)
+        self.is_committing.store(true, Ordering::Release);
+        let is_committing = self.is_committing.clone();
+        let (fs, dir, lease) = (self.fs.clone(), self.dir.clone(), self.lease.clone());
+        Ok(Box::pin(async move {
+            for (index, syncing) in ahead {
+                let synced = syncing.wait().await.and_then(|outcome| outcome);
+                synced.map_err(|error| written[index].unsynced(error))?;
+            }
+            let place = dir.clone();
+            let sync = move |fs: &dyn Fs| {
+                let _lease = lease;
+                sync_all(fs, &place, &written)
+            };
+            let synced = blocking(&fs, sync).await;
+            synced.unwrap_or_else(|error| Err(failed(&dir, "cannot be synced", error)))?;
+            is_committing.store(false, Ordering::Release);
+            Ok(states)
+        }))
     }
 }
 
@@ -220,11 +255,8 @@ impl Sink for Jsonl {
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
         Box::pin(async move {
-            let opened = self.open_outputs(&[opening]).await;
-            self.landed(opened)
-                .await?
-                .pop()
-                .ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
+            let mut opened = self.open_outputs(&[opening]).await?;
+            opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
         })
     }
 
@@ -246,23 +278,31 @@ impl Sink for Jsonl {
             if output.buffer.len() < BUFFER {
                 return Ok(());
             }
-            let flushed = self.flush(source).await;
-            self.landed(flushed).await
+            self.flush(source).await
         })
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
-        Box::pin(async {
-            let committed = self.commit_all().await;
-            self.landed(committed).await
-        })
+        Box::pin(async { self.begin().await?.await })
+    }
+
+    fn begin_commit(&mut self) -> BoxFuture<'_, Result<Committing>> {
+        Box::pin(self.begin())
     }
 
     fn close(&mut self) -> BoxFuture<'_, Result<()>> {
-        self.outputs.clear();
-        self.spare.clear();
-        self.lease = None;
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            let mut closed = Ok(());
+            // All of it: what is on its way holds the lease.
+            for output in self.outputs.values_mut() {
+                closed = closed.and(output.settle().await.map(drop));
+                closed = closed.and(output.synced(true).await);
+            }
+            self.outputs.clear();
+            self.spare.clear();
+            (self.lease, self.is_committing) = (None, Arc::default());
+            closed
+        })
     }
 
     fn location(&self, state: &SinkState) -> Option<String> {

@@ -93,7 +93,7 @@ pub(super) fn open_all(
                 .map_err(|error| of(&wanted[index], error))?;
         }
         // Whether the name was made durable before the crash is not known, so it will be (again).
-        outputs[index].file = OutputFile::New(file.into());
+        outputs[index].file = OutputFile::new(file);
     }
     Ok(outputs)
 }
@@ -137,7 +137,7 @@ fn reopen(
         Ok(file) => Ok((output, Some((state, file)))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && state.length == 0 => {
             if is_foreign {
-                output.file = OutputFile::New(replace(fs, dir, &state.file, None, lease)?.into());
+                output.file = OutputFile::new(replace(fs, dir, &state.file, None, lease)?);
             }
             Ok((output, None))
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::piece::{OutputFile, Piece};
+use super::piece::{OutputFile, Piece, Written, broken_off};
 use crate::checkpoint::SinkState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{FsFile, Work};
@@ -114,7 +114,7 @@ impl Output {
         if self.unsynced < bytes || self.syncing.is_some() {
             return None;
         }
-        let file = self.file.open()?.clone();
+        let file = self.file.open()?.file.clone();
         self.unsynced = 0;
         Some(file)
     }
@@ -126,9 +126,11 @@ impl Output {
         synced.map_err(|error| failed(&self.path, "cannot be synced", error))
     }
 
-    /// Notes that all is durable.
-    pub(super) fn committed(&mut self) {
+    /// Hands all that has arrived over to a commit: the file, and the sync that is on its way ahead of it.
+    pub(super) fn take_in(&mut self, source: Arc<str>) -> Result<(Written, Option<Work<io::Result<()>>>)> {
+        let file = self.file.open().ok_or_else(broken_off)?.clone();
         (self.touched, self.unsynced) = (false, 0);
+        Ok((Written { source, path: self.path.clone(), file }, self.syncing.take()))
     }
 
     pub(super) fn state(&self) -> Result<SinkState> {

@@ -1,7 +1,9 @@
 //! Lines on their way to the end of a file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::output::failed;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,17 +14,28 @@ use crate::fs::{Fs, FsFile, OpenMode, each};
 pub(super) enum OutputFile {
     /// Not made yet.
     Missing,
-    /// Made; its name is not durable yet.
-    New(Arc<dyn FsFile>),
-    Durable(Arc<dyn FsFile>),
+    Open(OpenFile),
     /// A piece is on its way to it, or was broken off: nothing is known.
     Lost,
 }
 
+/// A file that is there. A clone is the same.
+#[derive(Debug, Clone)]
+pub(super) struct OpenFile {
+    pub(super) file: Arc<dyn FsFile>,
+    /// Whether its name is durable.
+    is_named: Arc<AtomicBool>,
+}
+
 impl OutputFile {
-    pub(super) fn open(&self) -> Option<&Arc<dyn FsFile>> {
+    /// One whose name is not durable yet.
+    pub(super) fn new(file: Box<dyn FsFile>) -> Self {
+        Self::Open(OpenFile { file: file.into(), is_named: Arc::default() })
+    }
+
+    pub(super) fn open(&self) -> Option<&OpenFile> {
         match self {
-            Self::New(file) | Self::Durable(file) => Some(file),
+            Self::Open(file) => Some(file),
             Self::Missing | Self::Lost => None,
         }
     }
@@ -50,9 +63,9 @@ impl Piece {
 fn append(fs: &dyn Fs, path: &Path, file: &mut OutputFile, at: u64, lines: &[u8]) -> Result<()> {
     if matches!(file, OutputFile::Missing) {
         let new = fs.open(path, OpenMode::New).map_err(|error| failed(path, "cannot be made", error))?;
-        *file = OutputFile::New(new.into());
+        *file = OutputFile::new(new);
     }
-    let Some(file) = file.open() else { return Err(broken_off()) };
+    let Some(OpenFile { file, .. }) = file.open() else { return Err(broken_off()) };
     let write = |error| failed(path, "cannot be written", error);
     if file.length().map_err(write)? != at {
         let what = format!("{} was changed by someone else while it was written", path.display());
@@ -61,31 +74,44 @@ fn append(fs: &dyn Fs, path: &Path, file: &mut OutputFile, at: u64, lines: &[u8]
     file.append(lines).map_err(write)
 }
 
-/// Makes pieces durable: first they are written, then the files synced, then the names of new ones.
-pub(super) fn commit(fs: &dyn Fs, dir: &Path, pieces: &mut [(Arc<str>, Piece)]) -> Result<()> {
-    let place = |source: &Arc<str>, error: Error| error.at(|context| context.source = Some(source.clone()));
-    let appended = each(fs, pieces, |(_, piece)| piece.write(fs));
-    let mut files: Vec<&dyn FsFile> = Vec::with_capacity(pieces.len());
-    for ((source, piece), appended) in pieces.iter().zip(appended) {
-        appended.map_err(|error| place(source, error))?;
-        files.push(&**piece.file.open().ok_or_else(|| place(source, broken_off()))?);
+/// Appends the pieces of several files.
+pub(super) fn append_all(fs: &dyn Fs, pieces: &mut [(Arc<str>, Piece)]) -> Result<()> {
+    let appended = each(fs, pieces, |(source, piece)| piece.write(fs).map_err(|error| of(source, error)));
+    appended.into_iter().collect()
+}
+
+/// A file that is to be made durable.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) source: Arc<str>,
+    pub(super) path: PathBuf,
+    pub(super) file: OpenFile,
+}
+
+impl Written {
+    pub(super) fn unsynced(&self, error: io::Error) -> Error {
+        of(&self.source, failed(&self.path, "cannot be synced", error))
     }
-    fs.sync_all(files).map_err(|(index, error)| match pieces.get(index) {
-        Some((source, piece)) => place(source, failed(&piece.path, "cannot be synced", error)),
+}
+
+/// Makes files durable: first what is in them, then the names of new ones.
+pub(super) fn sync_all(fs: &dyn Fs, dir: &Path, written: &[Written]) -> Result<()> {
+    let files = written.iter().map(|one| &*one.file.file).collect();
+    fs.sync_all(files).map_err(|(index, error)| match written.get(index) {
+        Some(one) => one.unsynced(error),
         None => failed(dir, "cannot be synced", error),
     })?;
-    if pieces.iter().any(|(_, piece)| matches!(piece.file, OutputFile::New(_))) {
+    if written.iter().any(|one| !one.file.is_named.load(Ordering::Acquire)) {
         fs.sync_dir(dir).map_err(|error| failed(dir, "cannot be synced", error))?;
-    }
-    for (_, piece) in pieces {
-        piece.file = match std::mem::replace(&mut piece.file, OutputFile::Lost) {
-            OutputFile::New(file) => OutputFile::Durable(file),
-            other => other,
-        };
+        written.iter().for_each(|one| one.file.is_named.store(true, Ordering::Release));
     }
     Ok(())
 }
 
-fn broken_off() -> Error {
+fn of(source: &Arc<str>, error: Error) -> Error {
+    error.at(|context| context.source = Some(source.clone()))
+}
+
+pub(super) fn broken_off() -> Error {
     Error::new(ErrorKind::Sink, "an earlier write was broken off")
 }
