@@ -82,8 +82,13 @@ fn every_state_of_every_small_run_is_recovered() {
     let mut tally = Tally::default();
     let alone = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)].map(|size| (size, 16));
     let grouped = [((2, 1), 1), ((2, 2), 1), ((2, 3), 2)];
+    let mut worlds = Vec::new();
     for ((sources, pages), grouped_from) in alone.into_iter().chain(grouped) {
-        let world = World::small(sources, pages).grouped_from(grouped_from);
+        worlds.push(World::small(sources, pages).grouped_from(grouped_from));
+    }
+    // Commits in the middle of which pages are written.
+    worlds.extend([(1, 3), (2, 3)].map(|(sources, pages)| World::small(sources, pages).commit_takes(120)));
+    for world in worlds {
         every_state(&world, Image::default(), &mut random, &mut tally);
         // And of the run after a finished one.
         let disk = CrashFs::new();
@@ -136,8 +141,9 @@ fn random_states_of_random_runs_with_crashes_in_the_recovery_are_recovered() {
 
 #[test]
 fn every_call_that_fails_is_a_typed_error_and_a_rerun_completes() {
-    for grouped_from in [16, 1] {
-        every_call_fails(&World::small(2, 3).grouped_from(grouped_from));
+    let world = World::small(2, 3);
+    for world in [&world, &world.grouped_from(1), &world.commit_takes(120)] {
+        every_call_fails(world);
     }
 }
 

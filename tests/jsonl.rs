@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use headwater::error::ErrorKind;
 use headwater::exchange::{Verdict, When};
 use headwater::prelude::*;
@@ -18,30 +18,39 @@ use slow_fs::SlowFs;
 const PAGES: u64 = 30;
 
 /// Pages of one record of a good 100 KB, so that every third makes a piece of the file.
-struct Large;
+struct Large {
+    takes: Duration,
+}
 
 impl Transport for Large {
     fn send<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response>> {
         let page = request.url().query_pairs().find(|(name, _)| name == "page");
         let page: u64 = page.map_or(1, |(_, number)| number.parse().unwrap());
         let (pad, more) = ("x".repeat(100_000), page < PAGES);
-        Box::pin(ready(Ok(Response {
-            status: http::StatusCode::OK,
-            headers: http::HeaderMap::new(),
-            body: format!(r#"{{"data":[{{"id":{page},"pad":"{pad}"}}],"more":{more}}}"#).into(),
-            received_at: SystemTime::UNIX_EPOCH,
-        })))
+        Box::pin(async move {
+            tokio::time::sleep(self.takes).await;
+            Ok(Response {
+                status: http::StatusCode::OK,
+                headers: http::HeaderMap::new(),
+                body: format!(r#"{{"data":[{{"id":{page},"pad":"{pad}"}}],"more":{more}}}"#).into(),
+                received_at: SystemTime::UNIX_EPOCH,
+            })
+        })
     }
 }
 
-async fn run(fs: &SlowFs, dir: &Path) -> Result<(), headwater::RunError> {
+const NEVER: Duration = Duration::from_secs(3_600);
+
+async fn run(fs: &SlowFs, dir: &Path, commit_every: Duration) -> Result<(), headwater::RunError> {
+    // Where commits are made on the way, pages come in the middle of them.
+    let takes = if commit_every < NEVER { Duration::from_millis(2) } else { Duration::ZERO };
     let source = Source::get("items", "https://api.example.com/items")
         .records("data")
         .paginate(PageNumber::new().until_false("more"))
-        .transport(Large)
+        .transport(Large { takes })
         .build()?;
     let sink = Jsonl::on(Arc::new(fs.clone()), dir).sync_ahead(1);
-    Pipeline::new().source(source).sink(sink).commit_every(Duration::from_secs(3_600)).run().await?;
+    Pipeline::new().source(source).sink(sink).commit_every(commit_every).run().await?;
     Ok(())
 }
 
@@ -56,7 +65,7 @@ fn ids(dir: &Path) -> Vec<u64> {
 async fn lines_stay_in_their_order_while_they_are_written_and_synced_beside() {
     let (dir, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
     fs.delay_appends(Duration::from_millis(2));
-    run(&fs, dir.path()).await.unwrap();
+    run(&fs, dir.path(), NEVER).await.unwrap();
     assert_eq!(ids(dir.path()), (1..=PAGES).collect::<Vec<_>>());
     // A write for every third page, and the last sync: whatever is more was synced ahead.
     assert!(fs.calls() > PAGES.div_ceil(3) + 1, "{} calls", fs.calls());
@@ -64,12 +73,28 @@ async fn lines_stay_in_their_order_while_they_are_written_and_synced_beside() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_and_no_sync_of_a_file_fails_without_the_run() {
+    every_call_fails(SlowFs::default, NEVER).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_write_and_no_sync_beside_a_commit_fails_without_the_run() {
+    let slow = || {
+        let fs = SlowFs::default();
+        // So that a piece is on its way when a commit fails: that it holds the lock must not keep the next run out.
+        fs.delay_appends(Duration::from_millis(3));
+        fs.delay_syncs(Duration::from_millis(7));
+        fs
+    };
+    every_call_fails(slow, Duration::from_millis(1)).await;
+}
+
+async fn every_call_fails(disk: impl Fn() -> SlowFs, commit_every: Duration) {
     let mut call = 1;
     loop {
-        let (dir, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
+        let (dir, fs) = (tempfile::tempdir().unwrap(), disk());
         fs.fail(call);
-        let outcome = run(&fs, dir.path()).await;
-        // How many syncs there are ahead depends on the threads.
+        let outcome = run(&fs, dir.path(), commit_every).await;
+        // How many syncs there are ahead, and commits, depends on the threads.
         if fs.calls() < call {
             outcome.unwrap();
             break;
@@ -78,7 +103,7 @@ async fn no_write_and_no_sync_of_a_file_fails_without_the_run() {
         assert_eq!(failure.error.kind(), ErrorKind::Sink, "call {call}: {failure}");
         // What was not committed is pulled again.
         fs.fail(0);
-        run(&fs, dir.path()).await.unwrap();
+        run(&fs, dir.path(), commit_every).await.unwrap();
         assert_eq!(ids(dir.path()), (1..=PAGES).collect::<Vec<_>>(), "behind call {call}");
         call += 1;
     }

@@ -398,6 +398,23 @@ async fn a_run_that_is_dropped_in_mid_write_keeps_the_next_one_out_until_it_has_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_dropped_while_a_commit_is_synced_keeps_the_next_one_out() {
+    let (out, fs, api) = (tempfile::tempdir().unwrap(), SlowFs::default(), pages_of_one(200, false));
+    let run = || {
+        let sink = Jsonl::on(Arc::new(fs.clone()), out.path());
+        let source = items(&api).build().unwrap();
+        Pipeline::new().source(source).sink(sink).commit_every(Duration::from_millis(20)).run()
+    };
+    fs.delay_syncs(Duration::from_secs(1));
+    let dropped = tokio::time::timeout(Duration::from_millis(200), run()).await;
+    assert!(dropped.is_err(), "it was in the middle of its first commit");
+    fs.delay_syncs(Duration::ZERO);
+    assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked, "the sync is still on its way");
+    assert_eq!(when_unlocked(run).await.records(), 200);
+    assert_eq!(ids_of(out.path(), "items").len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_dropped_while_it_saves_a_checkpoint_keeps_the_next_one_out_too() {
     let (out, fs, api) = (tempfile::tempdir().unwrap(), SlowFs::default(), pages_of_one(20, false));
     let run = || {

@@ -50,8 +50,9 @@ fn every_call(world: &World, base: &Image) -> u64 {
 
 #[test]
 fn a_run_that_is_frozen_at_any_call_cannot_commit_when_it_wakes() {
-    // With a file for each checkpoint, and with one for both.
-    let calls: Vec<u64> = [World::small(2, 3), World::small(2, 3).grouped_from(2)]
+    // With a file for each checkpoint, with one for both, and with commits in the middle of which pages are written.
+    let world = World::small(2, 3);
+    let calls: Vec<u64> = [world.clone(), world.grouped_from(2), world.commit_takes(120)]
         .iter()
         .flat_map(|world| {
             [Image::default(), half_way(world), half_way_and_taken_over(world)]
@@ -107,6 +108,7 @@ fn one_that_takes_over_can_be_taken_over_itself() {
                 }
                 let place = format!("HEADWATER_SEED={seed}: frozen at calls {first} and {second}");
                 let world = world.grouped_from(random.usize(1..=2));
+                let world = if random.bool() { world.commit_takes(120) } else { world };
                 match frozen_pair(&world, &base, (first, second), random.bool(), &place) {
                     (true, true) => (any, pairs) = (true, pairs + 1),
                     (true, false) => {

@@ -2,6 +2,8 @@
 //! can lose power at any instant.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod slow;
+
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use headwater::sink::Jsonl;
 use headwater::testing::{Image, Reply, Scripted};
 use headwater::{Report, RunError};
 use serde_json::json;
+use slow::{SlowSink, SlowStore};
 
 pub(crate) const OUT: &str = "/out";
 /// Where the sink would keep them.
@@ -29,6 +32,10 @@ pub(crate) struct World {
     runs: Arc<AtomicU64>,
     /// From how many on checkpoints are stored in one file.
     grouped_from: usize,
+    /// How long each half of a commit takes, twice: that of the sink, and that of the checkpoints.
+    commit_takes: Duration,
+    /// So many bytes are gathered before they are appended.
+    buffer: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -70,7 +77,20 @@ impl World {
 
     fn of(sources: Vec<Listing>, commit_every: u64) -> Self {
         let commit_every = Duration::from_millis(commit_every);
-        Self { sources, commit_every, runs: Arc::default(), grouped_from: 16 }
+        Self {
+            sources,
+            commit_every,
+            runs: Arc::default(),
+            grouped_from: 16,
+            commit_takes: Duration::ZERO,
+            buffer: 256 * 1024,
+        }
+    }
+
+    /// The same world, in which each step of a commit takes so long, and what is written meanwhile goes to the file at
+    /// once.
+    pub(crate) fn commit_takes(&self, each_step: u64) -> Self {
+        Self { commit_takes: Duration::from_millis(each_step), buffer: 1, ..self.clone() }
     }
 
     /// The same world, whose checkpoints are stored in one file, if so many of them are stored at once.
@@ -88,7 +108,8 @@ impl World {
             })
             .collect();
         let grouped_from = *random.choice(&[1, 2, 16]).expect("there are three");
-        Self { grouped_from, ..Self::of(sources, random.u64(1..1500)) }
+        let world = Self { grouped_from, ..Self::of(sources, random.u64(1..1500)) };
+        if random.bool() { world.commit_takes(random.u64(1..600)) } else { world }
     }
 
     /// Pulls everything, or as much as goes.
@@ -107,10 +128,12 @@ impl World {
     }
 
     fn pipeline(&self, fs: &Arc<dyn Fs>) -> Pipeline {
+        let sink = Jsonl::on(fs.clone(), OUT).buffer(self.buffer);
+        let store = FileStore::on(fs.clone(), CHECKPOINTS).grouped_from(self.grouped_from);
         Pipeline::new()
             .sources(self.sources.iter().map(Listing::source))
-            .sink(Jsonl::on(fs.clone(), OUT))
-            .checkpoints(FileStore::on(fs.clone(), CHECKPOINTS).grouped_from(self.grouped_from))
+            .sink(SlowSink(sink, self.commit_takes))
+            .checkpoints(SlowStore(store, self.commit_takes))
             .commit_every(self.commit_every)
             .started_at(UNIX_EPOCH + Duration::from_secs(1_779_012_000 + self.runs.fetch_add(1, SeqCst)))
     }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use headwater::Batch;
 use headwater::checkpoint::Checkpoint;
 use headwater::pipeline::Event;
+use headwater::{Batch, Mark};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -53,6 +53,8 @@ pub(crate) struct State {
     /// What a mistaken store remembers of each source: what had not begun at first, and what was ever open.
     pub(crate) first_ahead: BTreeMap<usize, Value>,
     pub(crate) known_open: BTreeMap<usize, Vec<Value>>,
+    /// How far each source is with the sink, committed or not, in which epoch: what a mistaken run stores.
+    pub(crate) newest: BTreeMap<usize, (u64, Mark, u64)>,
     /// A call of this disk is going to fail, in this life or a later one.
     pub(crate) disk_may_fail: bool,
 }
@@ -79,6 +81,7 @@ impl Hub {
             violated: false,
             first_ahead: BTreeMap::new(),
             known_open: BTreeMap::new(),
+            newest: BTreeMap::new(),
             disk_may_fail: false,
             world,
         };
@@ -96,6 +99,7 @@ impl Hub {
         state.begun = Some(Instant::now());
         (state.steps, state.crash_at, state.crashed) = (0, crash_at, false);
         state.saves.clear();
+        state.newest.clear();
         if state.world.clock_jumps {
             state.clock_ahead = state.random.u64(0..CLOCK_AHEAD);
         }
@@ -151,6 +155,9 @@ impl Hub {
             format!("s{source}: the mark of page {pages} comes behind that of page {handed}")
         });
         state.oracle.sources[source].handed = pages;
+        if let Some((_, mark, records)) = state.newest.get_mut(&source) {
+            (*mark, *records) = (batch.mark(), *records + batch.len() as u64);
+        }
     }
 
     /// Checkpoints are stored; `changes` is how many the disk has seen.

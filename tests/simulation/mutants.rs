@@ -47,9 +47,10 @@ pub(crate) enum Mutant {
     ForeseenPagesAreBelieved,
     PagesComeAsTheyFinish,
     MarksRunAhead,
+    MarksAreTakenWhenTheCommitEnds,
 }
 
-pub(crate) const MUTANTS: [Mutant; 37] = [
+pub(crate) const MUTANTS: [Mutant; 38] = [
     Mutant::SinkDropsABatch,
     Mutant::SinkDropsTheFirstBatchAfterACrash,
     Mutant::SinkWritesABatchTwice,
@@ -87,6 +88,7 @@ pub(crate) const MUTANTS: [Mutant; 37] = [
     Mutant::ForeseenPagesAreBelieved,
     Mutant::PagesComeAsTheyFinish,
     Mutant::MarksRunAhead,
+    Mutant::MarksAreTakenWhenTheCommitEnds,
 ];
 
 impl Mutant {
@@ -122,7 +124,9 @@ impl Mutant {
             Self::MarksMoveBeforeTheEnd | Self::DeltaTokensAreForgotten => &[By::MarksAreOfFinishedRuns],
             Self::FinishedSlicesStayOpen | Self::AllPartsAreOpenAtOnce => &[By::MarksAreBounded],
             Self::LanesAreMoreThanDeclared | Self::TotalsAreNotDeclared => &[By::FewRequestsAgain],
-            Self::ForeseenPagesAreBelieved | Self::MarksRunAhead => &[By::ExactlyOnce],
+            Self::ForeseenPagesAreBelieved | Self::MarksRunAhead | Self::MarksAreTakenWhenTheCommitEnds => {
+                &[By::ExactlyOnce]
+            }
             Self::PagesComeAsTheyFinish => &[By::MarksMoveInOrder],
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn pipeline(hub: &Hub, world: &World, disk: &CrashFs, shutdown: &Shut
             built(listing, connection, limiter, retry, mutant)
         }
     });
-    let sink = Jsonl::on(Arc::new(disk.clone()), OUT);
+    let sink = Jsonl::on(Arc::new(disk.clone()), OUT).buffer(world.buffer);
     let observer = hub.clone();
     let pipeline = Pipeline::new()
         .sources(sources)

@@ -15,6 +15,16 @@ fn one(hub: &Hub, checkpoint: &Checkpoint) -> Checkpoint {
     let mut state = hub.state();
     let Some(mutant) = state.mutant else { return checkpoint.clone() };
     let (source, finished) = (number(&checkpoint.source), checkpoint.is_finished());
+    if mutant == Mutant::MarksAreTakenWhenTheCommitEnds {
+        let begins = (checkpoint.epoch, checkpoint.mark.clone(), checkpoint.records);
+        let newest = state.newest.entry(source).or_insert_with(|| begins.clone());
+        if checkpoint.epoch > newest.0 {
+            *newest = begins;
+        }
+        let mut late = checkpoint.clone();
+        (late.mark, late.records) = (newest.1.clone(), newest.2);
+        return late;
+    }
     let mut mark = serde_json::to_value(&checkpoint.mark).expect("a mark");
     match mutant {
         Mutant::MarksMoveBeforeTheEnd => {

@@ -1,10 +1,10 @@
 //! The sink and the checkpoint store with eyes on them: each await is a step at which the process may die.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use headwater::checkpoint::{Checkpoint, CheckpointStore, Lease, SinkState};
-use headwater::sink::{Guarantee, Jsonl, Opening, Sink, SinkStates};
+use headwater::sink::{Committing, Guarantee, Jsonl, Opening, Sink, SinkStates};
 use headwater::testing::CrashFs;
 use headwater::{Batch, Result};
 
@@ -17,17 +17,27 @@ pub(crate) struct WatchedSink {
     inner: Jsonl,
     hub: Hub,
     disk: CrashFs,
-    pub(super) states: SinkStates,
-    pub(super) writes: u64,
+    /// As they were opened or committed last.
+    states: Arc<Mutex<SinkStates>>,
+    writes: u64,
 }
 
 impl WatchedSink {
     pub(crate) fn new(inner: Jsonl, hub: Hub, disk: CrashFs) -> Self {
-        Self { inner, hub, disk, states: Vec::new(), writes: 0 }
+        Self { inner, hub, disk, states: Arc::default(), writes: 0 }
     }
 
     fn mutant(&self) -> Option<Mutant> {
         self.hub.state().mutant
+    }
+}
+
+/// Notes the newest states.
+fn note(known: &Mutex<SinkStates>, states: &SinkStates) {
+    let mut known: MutexGuard<'_, SinkStates> = known.lock().unwrap_or_else(PoisonError::into_inner);
+    for (source, state) in states {
+        known.retain(|(other, _)| other != source);
+        known.push((source.clone(), state.clone()));
     }
 }
 
@@ -49,8 +59,19 @@ impl Sink for WatchedSink {
         Box::pin(async move {
             self.hub.step().await;
             let state = self.inner.open(opening).await?;
-            self.states.push((opening.source.into(), state.clone()));
+            note(&self.states, &vec![(opening.source.into(), state.clone())]);
             Ok(state)
+        })
+    }
+
+    fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {
+        Box::pin(async move {
+            self.hub.step().await;
+            let sources: Vec<Arc<str>> = openings.iter().map(|opening| opening.source.into()).collect();
+            let states = self.inner.open_all(openings).await?;
+            note(&self.states, &sources.into_iter().zip(states.iter().cloned()).collect());
+            self.hub.step().await;
+            Ok(states)
         })
     }
 
@@ -71,20 +92,27 @@ impl Sink for WatchedSink {
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
+        Box::pin(async move { self.begin_commit().await?.await })
+    }
+
+    fn begin_commit(&mut self) -> BoxFuture<'_, Result<Committing>> {
         Box::pin(async move {
             self.hub.step().await;
-            let pace = self.hub.state().world.sink_pace;
-            self.hub.pace(pace).await;
             if self.mutant() == Some(Mutant::SinkCommitsNothing) && self.hub.state().one_in(2) {
-                return Ok(self.states.clone());
+                let states = self.states.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                return Ok(Box::pin(ready(Ok(states))) as Committing);
             }
-            let states = self.inner.commit().await?;
-            for (source, state) in &states {
-                self.states.retain(|(other, _)| other != source);
-                self.states.push((source.clone(), state.clone()));
-            }
-            self.hub.step().await;
-            Ok(states)
+            let committing = self.inner.begin_commit().await?;
+            let (hub, known) = (self.hub.clone(), self.states.clone());
+            Ok(Box::pin(async move {
+                hub.step().await;
+                let pace = hub.state().world.commit_pace;
+                hub.pace(pace).await;
+                let states = committing.await?;
+                note(&known, &states);
+                hub.step().await;
+                Ok(states)
+            }) as Committing)
         })
     }
 
@@ -131,9 +159,18 @@ impl CheckpointStore for WatchedStore {
         })
     }
 
+    fn load_all<'a>(&'a self, sources: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Option<Checkpoint>>>> {
+        Box::pin(async move {
+            self.hub.step().await;
+            self.inner.load_all(sources).await
+        })
+    }
+
     fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.hub.step().await;
+            let pace = self.hub.state().world.store_pace;
+            self.hub.pace(pace).await;
             let mutant = self.hub.state().mutant;
             let rewritten = rewrites::rewritten(&self.hub, checkpoints);
             if mutant.is_none_or(|mutant| mutant.saves(&self.hub, checkpoints)) {

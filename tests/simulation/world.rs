@@ -24,8 +24,13 @@ pub(crate) struct World {
     pub(crate) fail_fast: bool,
     /// Whether somebody sets the clock between two processes, back and forth.
     pub(crate) clock_jumps: bool,
-    /// The longest time that a write or a commit takes.
+    /// The longest time that a write takes.
     pub(crate) sink_pace: u64,
+    /// The longest time that a commit takes, and that it takes to store the checkpoints behind it.
+    pub(crate) commit_pace: u64,
+    pub(crate) store_pace: u64,
+    /// So many bytes are gathered before they go to the file.
+    pub(crate) buffer: usize,
     /// How many runs are to be finished.
     pub(crate) runs: u32,
 }
@@ -77,6 +82,9 @@ impl World {
             fail_fast: random.u8(0..6) == 0,
             clock_jumps: random.u8(0..4) == 0,
             sink_pace: [0, 0, 20, 3000][random.usize(0..4)],
+            commit_pace: [0, 20, 3000, 20_000][random.usize(0..4)],
+            buffer: [1, 500, 256 * 1024, 256 * 1024][random.usize(0..4)],
+            store_pace: [0, 0, 20, 1000][random.usize(0..4)],
             runs: match random.u8(0..4) {
                 runs if listings.iter().any(Listing::grows) => 2 + u32::from(runs) / 2,
                 0 => 2,

@@ -1,4 +1,4 @@
-//! The disk, with appends to data files that take as long as a test wants, and with calls that fail on order.
+//! The disk, with appends to data files and syncs of them that take as long as a test wants, and with calls that fail on order.
 
 // Each test uses a part of it.
 #![allow(dead_code, reason = "each test uses its part")]
@@ -15,6 +15,7 @@ use headwater::fs::{Disk, Fs, FsFile, Locked, OpenMode};
 pub(crate) struct SlowFs {
     millis: Arc<AtomicU64>,
     rename_millis: Arc<AtomicU64>,
+    sync_millis: Arc<AtomicU64>,
     appending: Arc<AtomicU64>,
     /// Calls that write or sync data, and the one that fails.
     calls: Arc<AtomicU64>,
@@ -42,6 +43,10 @@ impl SlowFs {
 
     pub(crate) fn delay_renames(&self, time: Duration) {
         self.rename_millis.store(u64::try_from(time.as_millis()).expect("a short time"), SeqCst);
+    }
+
+    pub(crate) fn delay_syncs(&self, time: Duration) {
+        self.sync_millis.store(u64::try_from(time.as_millis()).expect("a short time"), SeqCst);
     }
 
     pub(crate) fn is_appending(&self) -> bool {
@@ -103,6 +108,7 @@ impl FsFile for SlowFile {
 
     fn sync(&self) -> io::Result<()> {
         self.1.call()?;
+        std::thread::sleep(Duration::from_millis(self.1.sync_millis.load(SeqCst)));
         self.0.sync()
     }
 

@@ -38,7 +38,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, Work, blocking};
 use crate::records::Batch;
 
-/// Lines are appended when this many bytes have gathered.
+/// See [`Jsonl::buffer`].
 const BUFFER: usize = 256 * 1024;
 /// So many empty buffers are kept for the next lines.
 const SPARE: usize = 8;
@@ -69,6 +69,8 @@ pub struct Jsonl {
     lease: Option<Lease>,
     /// Empty buffers.
     spare: Vec<Vec<u8>>,
+    /// Lines are appended when so many bytes have gathered.
+    buffer: usize,
     /// So many bytes are not synced before that is begun, ahead of the commit.
     sync_ahead: u64,
     /// Whether a commit is on its way; for good, if it was broken off.
@@ -90,9 +92,18 @@ impl Jsonl {
             outputs,
             lease: None,
             spare,
+            buffer: BUFFER,
             sync_ahead: SYNC_AHEAD,
             is_committing: Arc::default(),
         }
+    }
+
+    /// Appends the lines of a source to its file when so many bytes have gathered (default: 256 KiB), and at each commit.
+    /// The page that reaches it goes along as a whole.
+    #[must_use]
+    pub fn buffer(mut self, bytes: usize) -> Self {
+        self.buffer = bytes;
+        self
     }
 
     /// Begins a sync of a file when so many bytes of it wait for one (default: 16 MiB), while pages come, so that
@@ -275,7 +286,7 @@ impl Sink for Jsonl {
             }
             output.annotator.append_batch(batch, &mut output.buffer);
             output.touched = true;
-            if output.buffer.len() < BUFFER {
+            if output.buffer.len() < self.buffer {
                 return Ok(());
             }
             self.flush(source).await
