@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! source ─┐
-//! source ─┼─ merge ──► sink.write … sink.commit ──► checkpoint
-//! source ─┘  by page        every second              after the commit, never before
+//! source ─┼─ merge ──► sink.write … sink.begin_commit ──► checkpoint
+//! source ─┘  by page        every second                    when that is durable, never before
 //! ```
 //!
 //! # What a run is
@@ -116,8 +116,9 @@ impl Pipeline {
         self
     }
 
-    /// Sets how often is committed while records come. The default is 1 s. A crash costs what was pulled
-    /// since; a commit costs a few milliseconds.
+    /// Sets how often is committed while records come. The default is 1 s. Pages are pulled and written while a commit is
+    /// made durable, and the next one is not begun before: a crash costs what was written since the last finished commit
+    /// began.
     pub fn commit_every(mut self, time: Duration) -> Self {
         self.commit_every = time;
         self
