@@ -40,7 +40,7 @@ pub enum Event<'a> {
         /// How long it will still wait, as far as is known.
         remaining: Duration,
     },
-    /// What was written is durable, and the checkpoints say so.
+    /// What was written when a commit began is durable, and the checkpoints say so.
     Committed,
     /// A source has nothing left.
     Finished {
@@ -49,7 +49,6 @@ pub enum Event<'a> {
         /// How many records it has.
         records: u64,
     },
-    /// A source gave up.
     /// Its position had expired, and it begins anew: what it wrote in this run is discarded.
     Restarted {
         /// Which source.
