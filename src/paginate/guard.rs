@@ -6,8 +6,10 @@
 //!
 //! Memory is bounded. The hashes of the first million positions are kept, so a repetition among them is
 //! found at once. Beyond that Brent's algorithm goes on with one remembered position: a ring of any length
-//! is found after at most about three times its length. A rerun starts with the last few hashes, which the
-//! mark carries ([`Trail`]), so that it does not walk once more round a ring that stopped it.
+//! is found after at most about three times its length. Of pages fewer are kept: a server that counts goes round by
+//! beginning again, so its first pages are enough, and they are what takes memory in a list that is long. A rerun starts
+//! with the last few hashes, which the mark carries ([`Trail`]), so that it does not walk once more round a ring that
+//! stopped it.
 
 use std::collections::HashSet;
 
@@ -17,7 +19,9 @@ use crate::error::{Error, ErrorKind, Result, Trap};
 use crate::mark::Trail;
 use crate::request::Position;
 
-const REMEMBERED: usize = 1 << 20;
+const POSITIONS: usize = 1 << 20;
+/// As many as fit into a table of 8,192 places, 72 KiB.
+const PAGES: usize = 7 << 10;
 const TRAIL: usize = 64;
 /// So many pages without records may follow one another: a filter over a large table gives many (DynamoDB).
 const EMPTY: u64 = 10_000;
@@ -25,13 +29,9 @@ const EMPTY: u64 = 10_000;
 /// Watches the positions and pages of one source.
 #[derive(Debug)]
 pub struct Guard {
-    seen: HashSet<u64>,
+    seen: Seen,
     /// The pages of a list whose positions are counted.
-    pages: HashSet<u64>,
-    most: usize,
-    anchor: Option<u64>,
-    steps: u64,
-    lap: u64,
+    pages: Seen,
     identical_pages: bool,
     repeated_positions: bool,
     /// How many of the last pages had no records, and how many may.
@@ -43,12 +43,8 @@ pub struct Guard {
 impl Default for Guard {
     fn default() -> Self {
         Self {
-            seen: HashSet::new(),
-            pages: HashSet::new(),
-            most: REMEMBERED,
-            anchor: None,
-            steps: 0,
-            lap: 1,
+            seen: Seen::of(POSITIONS),
+            pages: Seen::of(PAGES),
             identical_pages: false,
             repeated_positions: false,
             empty: 0,
@@ -62,7 +58,7 @@ impl Guard {
     /// Notes the position of the first page that is asked for, and what an earlier run remembers.
     pub(crate) fn resume(&mut self, trail: &Trail, first: &Position) {
         self.trail = trail.clone();
-        self.seen.extend(self.trail.positions.iter().chain(&self.trail.trap));
+        self.seen.first.extend(self.trail.positions.iter().chain(&self.trail.trap));
         // It was noted when it was the next one: a run that is broken off at each page must not fill the trail with it.
         if self.trail.positions.last() != Some(&hash(first)) {
             self.note(first);
@@ -134,14 +130,14 @@ impl Guard {
     /// before. What stands around them does not count: it may have a time or a request id in it.
     ///
     /// Where positions are counted, none ever comes again, so a server that goes round shows by its pages: there they are
-    /// compared with all of the run.
+    /// compared with those of the run.
     pub(crate) fn page(&mut self, records: &[u8], counted: bool) -> Result<()> {
         if records.is_empty() || self.identical_pages {
             return Ok(());
         }
         let seen = (records.len(), xxh3_64(records));
         let is_next = self.trail.page.replace(seen) == Some(seen);
-        let is_one_of_all = counted && self.pages.len() < self.most && !self.pages.insert(seen.1);
+        let is_one_of_all = counted && self.pages.note(seen.1);
         if is_next || is_one_of_all {
             let which = if is_next { "the one before" } else { "an earlier one" };
             let what = format!("the records of this page are the same, byte for byte, as those of {which}");
@@ -165,10 +161,31 @@ impl Guard {
             positions.remove(0);
         }
         positions.push(hash);
-        if self.seen.len() < self.most {
-            !self.seen.insert(hash)
+        self.seen.note(hash)
+    }
+}
+
+/// Hashes in the order in which they come: the first ones are all kept, of the others one.
+#[derive(Debug)]
+struct Seen {
+    first: HashSet<u64>,
+    most: usize,
+    anchor: Option<u64>,
+    steps: u64,
+    lap: u64,
+}
+
+impl Seen {
+    fn of(most: usize) -> Self {
+        Self { first: HashSet::new(), most, anchor: None, steps: 0, lap: 1 }
+    }
+
+    /// Notes the next one; true if it was there before.
+    fn note(&mut self, hash: u64) -> bool {
+        if self.first.len() < self.most {
+            !self.first.insert(hash)
         } else {
-            self.seen.contains(&hash) || self.brent(hash)
+            self.first.contains(&hash) || self.brent(hash)
         }
     }
 
@@ -213,10 +230,29 @@ mod tests {
     #[test]
     fn a_ring_beyond_the_memory_is_found_within_three_lengths() {
         for ring in [1, 2, 7, 1000, 4097] {
-            let mut guard = Guard { most: 10, ..Guard::default() };
+            let mut guard = Guard { seen: Seen::of(10), ..Guard::default() };
             let found = steps_until_found(&mut guard, 100, ring);
             assert!(found <= 100 + 3 * ring.max(100), "ring {ring} found at {found}");
-            assert_eq!(guard.seen.len(), 10);
+            assert_eq!(guard.seen.first.len(), 10);
+        }
+    }
+
+    #[test]
+    fn a_server_that_counts_and_begins_again_is_found_at_once_however_long_its_list_is() {
+        let mut guard = Guard { pages: Seen::of(10), ..Guard::default() };
+        let mut page = |number: u64| guard.page(&number.to_le_bytes(), true);
+        (0..100_000).try_for_each(&mut page).unwrap();
+        assert_eq!(page(0).unwrap_err().kind(), ErrorKind::Cycle);
+        assert_eq!(guard.pages.first.len(), 10);
+    }
+
+    #[test]
+    fn a_server_that_counts_and_goes_round_elsewhere_is_found_within_three_lengths() {
+        for (tail, ring) in [(100, 2), (100, 1000), (5000, 37)] {
+            let mut guard = Guard { pages: Seen::of(10), ..Guard::default() };
+            let at = |step: u64| if step < tail { step } else { tail + (step - tail) % ring };
+            let found = (0..).find(|step| guard.page(&at(*step).to_le_bytes(), true).is_err()).unwrap();
+            assert!(found <= tail + 3 * ring.max(tail), "ring {ring} behind {tail} found at {found}");
         }
     }
 
@@ -248,7 +284,7 @@ mod tests {
         let mut rerun = Guard::default();
         rerun.resume(&trail, &at(TRAIL));
         assert_eq!(trail.positions.len(), TRAIL);
-        assert!((1..TRAIL).all(|number| rerun.seen.contains(&hash(&at(number)))));
+        assert!((1..TRAIL).all(|number| rerun.seen.first.contains(&hash(&at(number)))));
     }
 
     #[test]
