@@ -3,12 +3,13 @@
 //!
 //! | row | goal |
 //! |---|---|
-//! | peak memory above the start, 10⁷ records against 10⁶ | at most 1.1 × |
+//! | peak memory above the start, 10⁷ records against 10⁴ | at most 1.1 × |
 //! | CPU per record, 10⁷ records against 10⁶ | at most 1.1 × |
 //! | peak memory above the start, one page of 62 MiB, against its size | at most 3 × |
 //!
-//! The goals are for lists that are long enough: of 10⁴ records most buffers have not grown to their size, and the CPU time
-//! is a few steps of the clock. The figures of 10⁴ and 10⁵ records are printed for those who want to see them.
+//! Each figure is the median of some processes, for a peak depends on which thread takes which buffer when. The CPU time of
+//! 10⁴ records is a step of the clock or none, and mostly that of the start; so the longest list is compared with one that is
+//! long enough.
 //!
 //! ```text
 //! cargo bench --bench memory
@@ -80,7 +81,24 @@ fn pull(server: &Server, shape: &Shape, pages: u64) -> Outcome<Taken> {
     Ok(Taken { peak, cpu, wall })
 }
 
+/// The median of so many pulls, each figure by itself.
+fn median(server: &Server, shape: &Shape, pages: u64, pulls: usize) -> Outcome<Taken> {
+    let taken = (0..pulls).map(|_| pull(server, shape, pages)).collect::<Outcome<Vec<_>>>()?;
+    let median = |figure: fn(&Taken) -> f64| {
+        let mut figures: Vec<f64> = taken.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    Ok(Taken {
+        peak: median(|taken| taken.peak),
+        cpu: median(|taken| taken.cpu),
+        wall: median(|taken| taken.wall),
+    })
+}
+
 const MIB: f64 = 1024.0 * 1024.0;
+/// Pages, and how many processes pull so many.
+const SIZES: [(u64, usize); 4] = [(10, 9), (100, 9), (1_000, 9), (10_000, 5)];
 
 fn main() -> Outcome<()> {
     server::serve_if_asked()?;
@@ -91,15 +109,15 @@ fn main() -> Outcome<()> {
     };
     let server = Server::start()?;
     let shape = sample::EVENTS;
-    let sizes: &[u64] = if test { &[2, 4] } else { &[10, 100, 1_000, 10_000] };
+    let sizes: &[(u64, usize)] = if test { &[(2, 1), (4, 1)] } else { &SIZES };
     println!(
         "\n{:>10}  {:>10}  {:>12}  {:>8}  {:>11}",
         "records", "peak MiB", "CPU ns/rec", "wall s", "records/s"
     );
     let mut taken = Vec::new();
-    for pages in sizes {
+    for (pages, pulls) in sizes {
         let records = (pages * shape.records_per_page) as f64;
-        let one = pull(&server, &shape, *pages)?;
+        let one = median(&server, &shape, *pages, *pulls)?;
         println!(
             "{records:>10}  {:>10.1}  {:>12.0}  {:>8.2}  {:>11.0}",
             one.peak / MIB,
@@ -109,19 +127,18 @@ fn main() -> Outcome<()> {
         );
         taken.push((records, one));
     }
-    let [.., (fewer, middle), (records, last)] = taken[..] else { return Ok(()) };
+    let [(fewest, first), .., (fewer, middle), (records, last)] = taken[..] else { return Ok(()) };
     if test {
         return Ok(());
     }
-    let large = pull(&server, &sample::LARGE, 1)?;
+    let large = median(&server, &sample::LARGE, 1, 3)?;
     let size = sample::LARGE.page(1, 1).len() as f64;
     println!("\na page of {:.1} MiB: peak {:.1} MiB", size / MIB, large.peak / MIB);
     let mut goals = Goals::of("memory");
-    let against = format!("{records} records against {fewer}");
-    // By then every buffer has its size.
-    goals.at_most(format!("peak memory, {against}"), last.peak / middle.peak, 1.1, "x");
+    let against = |fewer: f64| format!("{records} records against {fewer}");
+    goals.at_most(format!("peak memory, {}", against(fewest)), last.peak / first.peak, 1.1, "x");
     let cpu = last.cpu / records / (middle.cpu / fewer);
-    goals.at_most(format!("CPU per record, {against}"), cpu, 1.1, "x");
+    goals.at_most(format!("CPU per record, {}", against(fewer)), cpu, 1.1, "x");
     let what = format!("peak memory, a page of {:.0} MiB, against its size", size / MIB);
     goals.at_most(what, large.peak / size, 3.0, "x");
     goals.print();
