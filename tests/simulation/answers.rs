@@ -286,7 +286,7 @@ impl State {
                 }
                 self.tally.pages += 1;
             }
-            Verdict::Beyond => view.pieces.refused(&want.lane),
+            Verdict::Beyond => want.ask.iter().for_each(|ask| view.pieces.refused(ask)),
             Verdict::Fault(fault) => {
                 let told = answer.wait.is_some_and(|wait| !wait.is_zero());
                 let expires = world.listings[source].shape.as_ref().is_some_and(Shape::expires);
@@ -299,8 +299,8 @@ impl State {
                     lane.failures += 1;
                 }
                 // It may stand for the end of what the server hands out.
-                if fault.is_refusal() && want.ask.as_ref().is_some_and(|ask| !ask.first) {
-                    view.pieces.refused(&want.lane);
+                if let Some(ask) = want.ask.as_ref().filter(|ask| fault.is_refusal() && !ask.first) {
+                    view.pieces.refused(ask);
                 }
                 self.tally.fault(fault.name());
             }

@@ -216,6 +216,7 @@ impl Counted {
         let again = self.may_ask_again();
         Some(Ask {
             lane: key.clone(),
+            list: key.clone(),
             first: asked == 0,
             key,
             counts,

@@ -142,7 +142,7 @@ impl Growth {
             rows.reverse();
         }
         let ids: Vec<usize> = (0..rows.len()).collect();
-        let Some(cut) = self.paging.cut(&ids, self.size, query) else { return Ok(None) };
+        let Some(cut) = self.paging.cut(&ids, self.size, query, 1) else { return Ok(None) };
         let before = cut.from.checked_sub(1).map(|before| self.rows[rows[before]].0);
         if let Some((before, since)) = before.zip(*since).filter(|(before, since)| before < since) {
             let what =

@@ -107,7 +107,8 @@ fn reconcile(
         let waits = source.outcome == Outcome::Stopped || (listing.shape.is_some() && !finished);
         // Behind its end a page may still be waited for.
         let counted = listing.shape.as_ref().and_then(Shape::counted);
-        let pending = if waits || counted.is_some() { waiting } else { 0 };
+        let has_lanes = listing.shape.as_ref().is_some_and(Shape::has_lanes);
+        let pending = if waits || has_lanes { waiting } else { 0 };
         // Where another stream asks for what had failed, nobody can tell that from a retry.
         let unknown = counted.is_some_and(Counted::may_ask_again) && retries < requests;
         let fits = unknown || (seen..=seen + pending).contains(&retries);

@@ -192,8 +192,14 @@ impl Oracle {
         let (arrived, handed, finished) = (view.arrived, view.handed, view.finished_before);
         let again = want.ask.as_ref().is_some_and(|ask| ask.again);
         let mut allowed = want.ask.as_ref().map_or(Ok(()), |ask| view.pieces.sent(name, ask));
-        if let (Some(Shape::Counted(counted)), Some(ask)) = (&listing.shape, &want.ask) {
-            allowed = allowed.and_then(|()| counted.sent(name, ask, view));
+        match (&listing.shape, &want.ask) {
+            (Some(Shape::Counted(counted)), Some(ask)) => {
+                allowed = allowed.and_then(|()| counted.sent(name, ask, view));
+            }
+            (Some(Shape::Parts(parts)), Some(ask)) => {
+                allowed = allowed.and_then(|()| parts.sent(name, ask, view));
+            }
+            _ => {}
         }
         self.check(!finished, FewRequestsAgain, || format!("{name} is finished, and {want} is asked for"));
         if let Err((invariant, what)) = allowed {

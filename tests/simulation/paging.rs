@@ -37,6 +37,10 @@ pub(crate) struct Cut {
     /// What tells it from the other pages of its list.
     pub(crate) place: String,
     pub(crate) first: bool,
+    /// The place that was asked for.
+    pub(crate) asked: usize,
+    /// Whether it lies behind the end.
+    pub(crate) beyond: bool,
     /// What stands beside the records.
     pub(crate) fields: String,
 }
@@ -44,6 +48,11 @@ pub(crate) struct Cut {
 impl Paging {
     pub(crate) fn random(random: &mut fastrand::Rng) -> Self {
         [Self::Offset, Self::Number, Self::Token, Self::After][random.usize(0..4)]
+    }
+
+    /// Whether several pages can be asked for at once.
+    pub(crate) fn has_lanes(self) -> bool {
+        matches!(self, Self::Offset | Self::Number)
     }
 
     pub(crate) fn on(self, source: SourceBuilder) -> SourceBuilder {
@@ -55,15 +64,16 @@ impl Paging {
         }
     }
 
-    /// The page of a list with these ids, which rise, that is asked for; `None` if there is none.
-    pub(crate) fn cut(self, ids: &[usize], size: usize, query: &Query) -> Option<Cut> {
-        let asked = query.get(match self {
+    /// The page of a list with these ids, which rise, that is asked for; `None` if there is none. Behind the end there are
+    /// empty ones for a client that may ask for several at once.
+    pub(crate) fn cut(self, ids: &[usize], size: usize, query: &Query, lanes: usize) -> Option<Cut> {
+        let token = query.get(match self {
             Self::Offset => "offset",
             Self::Number => "page",
             Self::Token => "token",
             Self::After => "after",
         });
-        let from = match (self, asked) {
+        let from = match (self, token) {
             (Self::Offset, Some(offset)) => offset.parse().ok()?,
             (Self::Number, Some(page)) => page.parse::<usize>().ok()?.checked_sub(1)? * size,
             (Self::Offset | Self::Number, None) => return None,
@@ -75,9 +85,11 @@ impl Paging {
             }
         };
         let aligned = self == Self::After || from.is_multiple_of(size);
-        if !aligned || (from >= ids.len() && from > 0) {
+        let beyond = from >= ids.len() && from > 0;
+        if !aligned || (beyond && lanes < 2) {
             return None;
         }
+        let (asked, from) = (from, from.min(ids.len()));
         let to = (from + size).min(ids.len());
         let more = to < ids.len();
         let fields = match (self, more) {
@@ -85,7 +97,7 @@ impl Paging {
             (Self::Token, false) => "\"next\":null".to_owned(),
             _ => format!("\"more\":{more}"),
         };
-        let place = asked.map_or_else(String::new, |asked| format!(" at {asked}"));
-        Some(Cut { from, to, place, first: from == 0, fields })
+        let place = token.map_or_else(String::new, |token| format!(" at {token}"));
+        Some(Cut { from, to, place, first: asked == 0, asked, beyond, fields })
     }
 }

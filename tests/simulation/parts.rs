@@ -9,8 +9,9 @@ use headwater::{Request, Source, SourceBuilder};
 use super::items::Item;
 use super::listing::Listing;
 use super::mutants::Mutant;
+use super::oracle::{Invariant, SourceView};
 use super::paging::{Paging, Query};
-use super::shapes::{Ask, Asked, At, Dress};
+use super::shapes::{Ask, Asked, At, Broken, Dress};
 
 /// 2026-05-01T00:00:00Z.
 const BEGINNING: i64 = 1_777_593_600;
@@ -27,6 +28,8 @@ pub(crate) struct Parts {
     rows: Vec<(Owner, i64)>,
     /// How the tops, those below them and the rows are paged.
     lists: [(Paging, usize); 3],
+    /// How many pages of such a list are asked for at once.
+    lanes: [usize; 3],
     window: Option<Range>,
     /// How many parents go into one request.
     joined: Option<usize>,
@@ -114,6 +117,10 @@ impl Parts {
         if shifts {
             lists[0].0 = Paging::After;
         }
+        let lanes = lists.map(|(paging, _)| match paging.has_lanes() && random.bool() {
+            true => random.usize(2..5),
+            false => 1,
+        });
         let windowed = joined.is_none() && (levels == 0 || random.u8(0..3) == 0);
         let window = windowed.then(|| Range::random(random, lists[2].1));
         let tops = match levels {
@@ -152,11 +159,14 @@ impl Parts {
             }
         }
         let concurrency = [random.usize(1..5), random.usize(1..5)];
-        (Self { levels, tops, rows, lists, window, joined, copies, shifts, concurrency }, items)
+        (Self { levels, tops, rows, lists, lanes, window, joined, copies, shifts, concurrency }, items)
     }
 
     pub(crate) fn name(&self) -> &'static str {
         match (self.levels, &self.window) {
+            (0, _) if self.lanes[2] > 1 => "window with lanes",
+            (_, Some(_)) if self.has_lanes() => "fan-out to windows, with lanes",
+            (_, None) if self.has_lanes() => "fan-out with lanes",
             (0, Some(Range { ceiling: Some(_), .. })) => "window with a ceiling",
             (0, _) => "window",
             (1, None) if self.joined.is_some() => "fan-out of joined ids",
@@ -164,6 +174,16 @@ impl Parts {
             (1, Some(_)) => "fan-out to windows",
             (_, None) => "fan-out on two levels",
             (_, Some(_)) => "fan-out on two levels to windows",
+        }
+    }
+
+    /// Whether several pages of any of its lists are asked for at once.
+    pub(crate) fn has_lanes(&self) -> bool {
+        let of_rows = self.lanes[2] > 1;
+        match self.levels {
+            0 => of_rows,
+            1 => of_rows || self.lanes[0] > 1,
+            _ => of_rows || self.lanes[..2].iter().any(|lanes| *lanes > 1),
         }
     }
 
@@ -177,8 +197,13 @@ impl Parts {
         let times = if mutant == Some(Mutant::AllPartsAreOpenAtOnce) { 8 } else { 1 };
         let url = listing.url();
         let levels = self.levels;
+        let times_lanes = if mutant == Some(Mutant::LanesAreMoreThanDeclared) { 2 } else { 1 };
         let list = |number: usize, name: &str, path: &str| {
-            dress(self.lists[number].0.on(Source::get(name, format!("{url}{path}")).records("data")))
+            let source = self.lists[number].0.on(Source::get(name, format!("{url}{path}")).records("data"));
+            dress(match self.lanes[number] {
+                1 => source,
+                lanes => source.lanes(times_lanes * lanes),
+            })
         };
         let query = if self.window.is_some() { "?start={start}&end={end}" } else { "" };
         let rows = match levels {
@@ -215,13 +240,14 @@ impl Parts {
     /// A page of parents with these ids.
     fn parents(&self, number: usize, ids: &[usize], query: &Query, lane: String) -> Option<Ask> {
         let (paging, size) = self.lists[number];
-        let cut = paging.cut(ids, size, query)?;
+        let lanes = self.lanes[number];
+        let cut = paging.cut(ids, size, query, lanes)?;
         let records = ids[cut.from..cut.to].iter();
         let records: Vec<String> =
             records.map(|id| format!("{{\"id\":{id},\"name\":\"{}\"}}", Self::name_of(*id))).collect();
         let body = format!("{{\"data\":[{}],{}}}", records.join(","), cut.fields);
         let answer = Asked::Page { rows: Vec::new(), body };
-        Some(Ask::new(lane.as_str(), format!("{lane}{}", cut.place), cut.first, answer))
+        Some(Ask::new(lane.as_str(), format!("{lane}{}", cut.place), cut.first, answer).of(&cut, lanes))
     }
 
     pub(crate) fn ask(&self, listing: &Listing, request: &Request, query: &Query, at: At) -> Option<Ask> {
@@ -293,17 +319,44 @@ impl Parts {
         let reaches = if is_full { found.len() + size } else { last + size };
         let counts = ceiling.is_none_or(|ceiling| found.len() < ceiling && reaches <= ceiling);
         let ids: Vec<usize> = found.iter().map(|row| row + 1).collect();
-        let cut = paging.cut(&ids, size, query)?;
+        let lanes = self.lanes[2];
+        let cut = paging.cut(&ids, size, query, lanes)?;
         let key = format!("{lane}{}", cut.place);
-        let answer = if ceiling.is_some_and(|ceiling| cut.from + size > ceiling) {
+        let answer = if ceiling.is_some_and(|ceiling| cut.asked + size > ceiling) {
             Asked::Refused
         } else {
             let rows = found[cut.from..cut.to].to_vec();
             let total = self.window.as_ref().is_some_and(|range| range.says_total);
-            let fields = if total { format!("{},\"total\":{}", cut.fields, found.len()) } else { cut.fields };
+            let fields =
+                if total { format!("{},\"total\":{}", cut.fields, found.len()) } else { cut.fields.clone() };
             Asked::Page { body: listing.page_of(&rows, &fields), rows }
         };
-        Some(Ask { counts, ..Ask::new(lane, key, cut.first, answer) })
+        Some(Ask { counts, ..Ask::new(lane, key, cut.first, answer) }.of(&cut, lanes))
+    }
+
+    /// Whether a page may be asked for as far behind the end of its list as this.
+    pub(crate) fn sent(&self, name: &str, ask: &Ask, view: &mut SourceView) -> Result<(), Broken> {
+        if !ask.beyond {
+            return Ok(());
+        }
+        view.beyond.insert(ask.key.clone());
+        let of_list =
+            |key: &&String| key.strip_prefix(ask.list.as_str()).is_some_and(|at| at.starts_with(" at "));
+        let (beyond, most) = (view.beyond.iter().filter(of_list).count(), self.lanes_of(&ask.list) - 1);
+        if beyond <= most {
+            return Ok(());
+        }
+        let what = format!("{name}: {} lies behind the end, as {beyond} do, and {most} may", ask.key);
+        Err((Invariant::FewRequestsAgain, what))
+    }
+
+    fn lanes_of(&self, list: &str) -> usize {
+        let number = match list {
+            "tops" => 0,
+            list if list.ends_with("mids") => 1,
+            _ => 2,
+        };
+        self.lanes[number]
     }
 
     /// Streams that may have a page that was not given out yet: (of rows, of parents).
@@ -311,8 +364,11 @@ impl Parts {
         let slices = self.window.as_ref().map_or(0, |range| range.concurrency);
         match self.levels {
             0 => (slices, 0),
-            1 => (self.concurrency[0] * (slices + 1), 1),
-            _ => (self.concurrency[1] * (slices + 1), self.concurrency[0] + 2),
+            1 => (self.concurrency[0] * (slices + 1), self.lanes[0]),
+            _ => {
+                let parents = self.concurrency[0] * self.lanes[1] + self.lanes[0] + 1;
+                (self.concurrency[1] * (slices + 1), parents)
+            }
         }
     }
 
@@ -321,7 +377,7 @@ impl Parts {
         // A slice that may be too large is held back as a whole.
         let held = match self.window.as_ref().and_then(|range| range.ceiling) {
             Some(ceiling) => ceiling.div_ceil(self.lists[2].1),
-            None => 1,
+            None => self.lanes[2],
         };
         1 + rows * held + parents
     }

@@ -11,8 +11,10 @@ pub(crate) struct Pieces {
     committed: BTreeSet<usize>,
     /// How many pages that was.
     began_with: usize,
-    /// The pages that have come in this life, those of slices that are too large aside: how many by their streams.
+    /// The pages that have come in this life, those of slices that are too large aside: how many by their lists.
     arrived: BTreeMap<String, usize>,
+    /// Lists that may have been given up.
+    refused: BTreeSet<String>,
     /// All pages that have come in this life.
     keys: BTreeSet<String>,
     /// Those of the lives before.
@@ -54,14 +56,16 @@ impl Pieces {
     pub(crate) fn arrived(&mut self, ask: &Ask) {
         self.repeated += u64::from(self.earlier.contains(&ask.key));
         self.keys.insert(ask.key.clone());
-        if ask.counts {
-            *self.arrived.entry(ask.lane.clone()).or_default() += 1;
+        if ask.counts && !self.refused.contains(&ask.list) {
+            *self.arrived.entry(ask.list.clone()).or_default() += 1;
         }
     }
 
-    /// A page was refused in a way that a server has for what lies beyond its ceiling: the slice is halved.
-    pub(crate) fn refused(&mut self, lane: &str) {
-        self.arrived.remove(lane);
+    /// A page was refused in a way that a server has for what lies beyond its ceiling: the slice is halved. What other
+    /// lanes of it still bring is dropped.
+    pub(crate) fn refused(&mut self, ask: &Ask) {
+        self.arrived.remove(&ask.list);
+        self.refused.insert(ask.list.clone());
     }
 
     /// How many pages have come in this life that are not among so many which are durable.

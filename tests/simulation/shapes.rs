@@ -14,7 +14,7 @@ use super::kept::Kept;
 use super::listing::Listing;
 use super::mutants::Mutant;
 use super::oracle::Invariant;
-use super::paging::Query;
+use super::paging::{Cut, Query};
 use super::parts::Parts;
 
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct At {
 pub(crate) struct Ask {
     /// The stream of pages that it belongs to: each has retries of its own.
     pub(crate) lane: String,
+    /// The list that it is a page of: that of one stream, or of several lanes.
+    pub(crate) list: String,
     /// What tells the page from all others.
     pub(crate) key: String,
     /// Whether no position is asked for, which could have expired.
@@ -62,7 +64,20 @@ pub(crate) struct Ask {
 impl Ask {
     /// A page of a list that is asked for page by page.
     pub(crate) fn new(lane: impl Into<String>, key: String, first: bool, answer: Asked) -> Self {
-        Self { lane: lane.into(), key, first, counts: true, page: None, beyond: false, again: false, answer }
+        let lane = lane.into();
+        let list = lane.clone();
+        Self { lane, list, key, first, counts: true, page: None, beyond: false, again: false, answer }
+    }
+}
+
+impl Ask {
+    /// Makes it a page of a list so many pages of which are asked for at once.
+    pub(crate) fn of(self, cut: &Cut, lanes: usize) -> Self {
+        if lanes < 2 {
+            return self;
+        }
+        let counts = self.counts && !cut.beyond;
+        Self { lane: self.key.clone(), beyond: cut.beyond, counts, ..self }
     }
 }
 
@@ -190,6 +205,15 @@ impl Shape {
         }
         let (lost, more) = (expected.difference(rows).count(), rows.difference(&expected).count());
         Err(format!("finished: {lost} records are lost, {more} do not belong there"))
+    }
+
+    /// Whether several pages of a list are asked for at once.
+    pub(crate) fn has_lanes(&self) -> bool {
+        match self {
+            Self::Parts(parts) => parts.has_lanes(),
+            Self::Counted(_) => true,
+            _ => false,
+        }
     }
 
     /// How many pages may have come that the sink has not got.
