@@ -9,6 +9,7 @@ mod rule;
 mod signals;
 mod status;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -79,15 +80,15 @@ pub(crate) struct Answered {
 
 impl Exchange {
     /// Sends a request, follows redirects, and takes a success or says what failed.
-    pub(crate) async fn send(&self, request: Request, standing: Standing) -> Result<Answered> {
+    pub(crate) async fn send(&self, request: &Request, standing: Standing) -> Result<Answered> {
         let mut acted = false;
         let answered = self.follow_all(request, standing, &mut acted).await;
         answered.map_err(|error| if acted { error.not_again() } else { error })
     }
 
     /// Notes whether the server has acted on a request that must not be sent twice.
-    async fn follow_all(&self, request: Request, standing: Standing, acted: &mut bool) -> Result<Answered> {
-        let mut hop = request;
+    async fn follow_all(&self, request: &Request, standing: Standing, acted: &mut bool) -> Result<Answered> {
+        let mut hop = Cow::Borrowed(request);
         let mut seen = HashSet::new();
         let mut away = false;
         // What the redirects say about the budget counts as well.
@@ -104,7 +105,7 @@ impl Exchange {
                 let failed = |error, hop: &Request| self.place(error, hop, Some(&response), hints);
                 let meaning = self.meaning(&hop, &response, &hints, standing, rule);
                 let meaning = meaning.map_err(|error| failed(error, &hop))?;
-                return Ok(Answered { meaning, response, url: hop.into_url(), hints });
+                return Ok(Answered { meaning, response, url: hop.url().clone(), hints });
             }
             // RFC 9110 §15.4.4: "see other" is where the outcome of what was done stands.
             *acted |= response.status == StatusCode::SEE_OTHER && !hop.is_repeatable();
@@ -113,7 +114,7 @@ impl Exchange {
                 return Err(failed(Error::new(ErrorKind::RateLimited, what).transient(), &hop));
             }
             seen.insert(hop.url().clone());
-            hop = self.follow(&hop, &response).map_err(|error| failed(error, &hop))?;
+            hop = Cow::Owned(self.follow(&hop, &response).map_err(|error| failed(error, &hop))?);
             let fault = match (seen.contains(hop.url()), seen.len() > MOST_REDIRECTS) {
                 (true, _) => Some("redirects go round in a circle"),
                 (false, true) => Some("too many redirects"),
@@ -140,7 +141,7 @@ impl Exchange {
     /// Whether a request leads to another origin, which was allowed. If so, it loses all that is nobody's business
     /// there, and for good: a redirect that leads back home from there is followed as a stranger's (Fetch §4.4 does
     /// the same with `Authorization`).
-    fn leads_away(&self, hop: &mut Request) -> Result<bool> {
+    fn leads_away(&self, hop: &mut Cow<'_, Request>) -> Result<bool> {
         if self.origins.check(hop.url())? == Trust::Home {
             return Ok(false);
         }
@@ -162,7 +163,8 @@ impl Exchange {
         if !place::words(url.as_str()).is_empty() || self.repeats_a_credential(url.as_str()) {
             return refuse("the server points to another origin, by a URL with a credential in it");
         }
-        *hop = hop.clone().at_url(url);
+        let hop = hop.to_mut();
+        *hop.url_mut() = url;
         // Any header of the template may be a key.
         let kept: Vec<_> = [ACCEPT, CONTENT_TYPE]
             .into_iter()
@@ -191,21 +193,23 @@ impl Exchange {
     }
 
     /// One exchange, and the request as it was sent.
-    async fn once(&self, hop: &Request, away: bool) -> Result<(Response, Request)> {
+    async fn once<'r>(&self, hop: &'r Request, away: bool) -> Result<(Response, Cow<'r, Request>)> {
         // A token endpoint, too, says how long to wait.
         let place = |error: Error| {
             let hints = *error.hints();
             self.place(error, hop, None, hints)
         };
-        let mut outgoing = hop.clone();
+        let mut outgoing = Cow::Borrowed(hop);
         if !away {
             if let Some(auth) = &self.auth {
                 // First, for it may bring credentials that are to be put in.
-                let authorized = auth.authorize(&mut outgoing).await;
+                let authorized = auth.authorize(outgoing.to_mut()).await;
                 let unsent = |error: Error| error.at(|context| context.is_unsent = true);
                 authorized.map_err(|error| place(unsent(error)))?;
             }
-            place::put_in(outgoing.url_mut(), || self.sent());
+            if place::has_word(outgoing.url().as_str()) {
+                place::put_in(outgoing.to_mut().url_mut(), &self.sent());
+            }
         }
         self.meter.request();
         let response = self.transport.send(&outgoing).await.map_err(|error| {

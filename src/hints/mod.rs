@@ -93,6 +93,9 @@ impl Hints {
     /// The same, but for the headers that a declared signal reads in its own way.
     pub(crate) fn read_but(headers: &HeaderMap, received: SystemTime, declared: &[HeaderName]) -> Self {
         let told = Told::new(headers, received, declared);
+        if told.is_empty() {
+            return Self::default();
+        }
         let mut hints = Self {
             has_passed: has_passed(&told),
             retry_after: retry_after(&told),

@@ -2,9 +2,28 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LINK, SERVER,
+    TRANSFER_ENCODING, VARY,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The headers of an answer, less those that a declared signal reads.
+/// What nearly every answer has, and what says nothing here: to leave it out is cheaper than to look at it for each name.
+const USUAL: [HeaderName; 11] = [
+    CONTENT_TYPE,
+    CONTENT_LENGTH,
+    DATE,
+    SERVER,
+    CONNECTION,
+    CACHE_CONTROL,
+    ETAG,
+    VARY,
+    LINK,
+    CONTENT_ENCODING,
+    TRANSFER_ENCODING,
+];
+
+/// The headers of an answer that may say something, less those that a declared signal reads.
 pub(super) struct Told<'a> {
     /// Listed once: dozens of names are looked for, and an answer has few headers. To look one up in a `HeaderMap`, its
     /// name would have to be parsed each time.
@@ -14,16 +33,21 @@ pub(super) struct Told<'a> {
 
 /// The time by the server's clock: the answer's own `Date`, else when it came.
 pub(super) fn now(headers: &HeaderMap, received: SystemTime) -> SystemTime {
-    let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
     date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(received)
 }
 
 impl<'a> Told<'a> {
     pub(super) fn new(headers: &'a HeaderMap, received: SystemTime, declared: &[HeaderName]) -> Self {
-        let mut told = Vec::with_capacity(headers.len());
-        let undeclared = headers.iter().filter(|(name, _)| !declared.contains(name));
-        told.extend(undeclared.map(|(name, value)| (name.as_str(), value)));
-        Self { headers: told, now: now(headers, received) }
+        let told = headers.iter().filter(|(name, _)| !USUAL.contains(name) && !declared.contains(name));
+        let told: Vec<_> = told.map(|(name, value)| (name.as_str(), value)).collect();
+        let now = if told.is_empty() { received } else { now(headers, received) };
+        Self { headers: told, now }
+    }
+
+    /// Whether nothing is told, as in most answers of most servers.
+    pub(super) fn is_empty(&self) -> bool {
+        self.headers.is_empty()
     }
 
     /// The value of a header, if it is text. Its name is written in small letters.

@@ -67,14 +67,14 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Clone)]
 pub struct Limiter {
     /// In the order of their addresses, so that two limiters that share some lock them in the same order.
-    budgets: Vec<Arc<Mutex<Budget>>>,
+    budgets: Arc<[Arc<Mutex<Budget>>]>,
     /// The one that hears what the server says, and that settings are for.
     first: usize,
 }
 
 impl Limiter {
     fn of(budget: Budget) -> Self {
-        Self { budgets: vec![Arc::new(Mutex::new(budget))], first: 0 }
+        Self { budgets: Arc::new([Arc::new(Mutex::new(budget))]), first: 0 }
     }
 
     fn with_interval(interval: Duration) -> Self {
@@ -153,16 +153,16 @@ impl Limiter {
     /// let issues = Limiter::per_second(30.0).and(credential.clone());
     /// ```
     #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        let first = self.budgets[self.first].clone();
-        for budget in other.budgets {
-            if !self.budgets.iter().any(|known| Arc::ptr_eq(known, &budget)) {
-                self.budgets.push(budget);
+    pub fn and(self, other: Self) -> Self {
+        let mut budgets = self.budgets.to_vec();
+        for budget in other.budgets.iter() {
+            if !budgets.iter().any(|known| Arc::ptr_eq(known, budget)) {
+                budgets.push(budget.clone());
             }
         }
-        self.budgets.sort_by_key(|budget| Arc::as_ptr(budget).addr());
-        self.first = self.budgets.iter().position(|budget| Arc::ptr_eq(budget, &first)).unwrap_or(0);
-        self
+        budgets.sort_by_key(|budget| Arc::as_ptr(budget).addr());
+        let first = budgets.iter().position(|budget| Arc::ptr_eq(budget, &self.budgets[self.first]));
+        Self { first: first.unwrap_or(0), budgets: budgets.into() }
     }
 
     /// Sets how many requests may go at once after a time of rest. The default is 1; 0 counts as 1.

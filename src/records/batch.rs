@@ -33,11 +33,8 @@ impl Batch {
     /// # Errors
     /// `Config` if a path cannot be read, `RecordPath` if it is missing from the page or holds no array.
     pub fn new(page: Page, records: impl Into<Select>) -> Result<Self> {
-        Self::of(page, &Arc::new(Selection::new(&records.into())?))
-    }
-
-    fn of(mut page: Page, selection: &Arc<Selection>) -> Result<Self> {
-        page.select(selection)?;
+        let mut page = page;
+        page.select(&Arc::new(Selection::new(&records.into())?))?;
         Ok(Self { page: Box::new(page) })
     }
 
@@ -134,7 +131,7 @@ impl<S: Stream<Item = Result<Page>>> Stream for Batches<S> {
             return Poll::Ready(None);
         }
         let selection = match this.selection {
-            Ok(selection) => selection.clone(),
+            Ok(selection) => selection,
             Err(error) => {
                 *this.ended = true;
                 let error = std::mem::replace(error, Error::config("the record path cannot be read"));
@@ -144,16 +141,13 @@ impl<S: Stream<Item = Result<Page>>> Stream for Batches<S> {
         let batch = match ready!(this.pages.poll_next(cx)) {
             None => None,
             Some(Err(error)) => Some(Err(error)),
-            Some(Ok(page)) => {
-                let (number, position) = (page.number, page.position.to_string());
-                let place = |error: Error| {
-                    error.at(|context| {
-                        context.page = Some(number);
-                        context.position = Some(position);
-                    })
-                };
-                Some(Batch::of(page, &selection).map_err(place))
-            }
+            Some(Ok(mut page)) => Some(match page.select(selection) {
+                Ok(()) => Ok(Batch { page: Box::new(page) }),
+                Err(error) => Err(error.at(|context| {
+                    context.page = Some(page.number);
+                    context.position = Some(page.position.to_string());
+                })),
+            }),
         };
         // An error that comes through here was not retried below: it is the end.
         *this.ended = !matches!(batch, Some(Ok(_)));

@@ -49,7 +49,7 @@ use body::Body;
 use redact::{MASK, Redactor, is_sensitive, is_sensitive_header};
 
 /// A shorter value may stand in a URL by chance: the name of a user, say.
-const TELLING: usize = 16;
+pub(crate) const TELLING: usize = 16;
 
 /// A request without its credentials: the template that a paginator turns into the request for one page.
 ///
@@ -179,10 +179,6 @@ impl Request {
 
     pub(crate) fn url_mut(&mut self) -> &mut Url {
         &mut self.url
-    }
-
-    pub(crate) fn into_url(self) -> Url {
-        self.url
     }
 
     /// The method.

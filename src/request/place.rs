@@ -118,13 +118,10 @@ fn with_place(pair: &str, named: &[Named]) -> String {
 }
 
 /// Puts the credentials where their places are.
-pub(crate) fn put_in(url: &mut Url, named: impl FnOnce() -> Vec<Named>) {
-    if has_word(url.as_str()) {
-        let named = named();
-        change(url, Position::BeforePath, |text| {
-            places(&named, 0).fold(text, |text, (place, secret)| text.replace(&place, &secret))
-        });
-    }
+pub(crate) fn put_in(url: &mut Url, named: &[Named]) {
+    change(url, Position::BeforePath, |text| {
+        places(named, 0).fold(text, |text, (place, secret)| text.replace(&place, &secret))
+    });
 }
 
 fn change(url: &mut Url, start: Position, change: impl FnOnce(String) -> String) {
@@ -162,7 +159,7 @@ mod tests {
                 assert!(!changed.as_str().contains(part), "{changed}");
             }
             assert!(words(changed.as_str()).iter().all(|word| is_word(word)), "{changed}");
-            put_in(&mut changed, || secrets.to_vec());
+            put_in(&mut changed, &secrets);
             assert_eq!(changed, url);
         }
     }

@@ -25,9 +25,12 @@ impl Budgets {
     }
 
     pub(super) fn earn(&mut self, host: &str) {
-        let (per_request, most) = (self.per_request, MOST_SAVED.max(self.reserve));
-        let left = self.left_at(host);
-        *left = (*left + per_request).min(most);
+        let earned = |left: f64| (left + self.per_request).min(MOST_SAVED.max(self.reserve));
+        // A host is new once, and answers often.
+        match self.left.get_mut(host) {
+            Some(left) => *left = earned(*left),
+            None => drop(self.left.insert(host.to_owned(), earned(self.reserve))),
+        }
     }
 
     /// Spends one retry; false if there is none left.
