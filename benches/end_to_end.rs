@@ -28,7 +28,9 @@
 //! ```text
 //! cargo bench --bench end_to_end
 //! HEADWATER_BENCH_SCALE=3 cargo bench --bench end_to_end     # 900,000 issues, 9,000,000 events; its rows are not kept
-//! HEADWATER_BENCH_ONLY=headwater cargo bench --bench end_to_end    # for profilers: this contestant alone, no ratios
+//! HEADWATER_BENCH_ONLY=headwater cargo bench --bench end_to_end    # for profilers: this contestant alone, or several
+//!                                                                  # (`bare download+headwater`); no goals
+//! HEADWATER_BENCH_LIST=events cargo bench --bench end_to_end       # this list alone; its rows are not kept
 //! ```
 
 mod arguments;
@@ -65,6 +67,7 @@ const IN_MAIN: usize = 1;
 const ROUNDS: usize = 7;
 const SCALE: &str = "HEADWATER_BENCH_SCALE";
 const ONLY: &str = "HEADWATER_BENCH_ONLY";
+const LIST: &str = "HEADWATER_BENCH_LIST";
 
 /// What a run took.
 #[derive(Debug, Clone, Copy, Default)]
@@ -183,11 +186,12 @@ fn add(goals: &mut Goals, list: &str, taken: &[Option<Taken>; 5], [wall, cpu]: [
     }
 }
 
-/// Those who take part: all of them, or the one that is asked for.
+/// Those who take part: all of them, or those that are asked for.
 fn asked() -> Outcome<Vec<usize>> {
     let Ok(only) = std::env::var(ONLY) else { return Ok((0..CONTESTANTS.len()).collect()) };
-    let one = CONTESTANTS.iter().position(|name| *name == only);
-    Ok(vec![one.ok_or_else(|| format!("{ONLY}={only}: there are {CONTESTANTS:?}"))?])
+    let number = |one: &str| CONTESTANTS.iter().position(|name| *name == one);
+    let asked: Option<Vec<usize>> = only.split('+').map(number).collect();
+    Ok(asked.ok_or_else(|| format!("{ONLY}={only}: there are {CONTESTANTS:?}"))?)
 }
 
 fn pages_of(pages: u64, scale: f64) -> u64 {
@@ -216,7 +220,11 @@ fn main() -> Outcome<()> {
     // Opens the connections and warms the caches.
     race.race(&sample::ISSUES, pages_of(LISTS[0].1, scale), 1)?;
     let mut goals = Goals::of("end_to_end");
+    let list = std::env::var(LIST).ok();
     for (shape, pages, limits) in LISTS {
+        if list.as_ref().is_some_and(|list| list != shape.name) {
+            continue;
+        }
         let pages = pages_of(pages, scale);
         let taken = race.race(&shape, pages, rounds)?;
         if !test {
@@ -229,5 +237,5 @@ fn main() -> Outcome<()> {
     }
     goals.print();
     // Another number of pages has other ratios.
-    if scale == 1.0 { Ok(goals.keep()?) } else { Ok(()) }
+    if scale == 1.0 && list.is_none() { Ok(goals.keep()?) } else { Ok(()) }
 }

@@ -51,7 +51,7 @@ static ESCAPE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\\u00"));
 #[derive(Debug, Clone)]
 pub struct Annotator {
     source: Arc<str>,
-    /// `"__source":"…","__ingested_at":"…"}` and a line break, for this second.
+    /// `,"__source":"…","__ingested_at":"…"}` and a line break, for this second.
     suffix: Vec<u8>,
     second: Option<i64>,
 }
@@ -64,6 +64,10 @@ struct Look {
 }
 
 impl Look {
+    fn is_plain(self) -> bool {
+        !self.breaks && !self.own_fields
+    }
+
     fn at(text: &[u8]) -> Self {
         Self { breaks: memchr2(b'\n', b'\r', text).is_some(), own_fields: may_have_own_fields(text) }
     }
@@ -88,7 +92,14 @@ impl Annotator {
         let look = Look::at(batch.text());
         out.reserve(batch.text().len() + batch.len() * self.suffix.len());
         for record in batch.slices() {
-            self.line(record, look, out);
+            match record {
+                // Nearly all.
+                [b'{', .., last, b'}'] if look.is_plain() && *last > b' ' => {
+                    out.extend_from_slice(&record[..record.len() - 1]);
+                    out.extend_from_slice(&self.suffix);
+                }
+                _ => self.line(record, look, out),
+            }
         }
     }
 
@@ -102,14 +113,13 @@ impl Annotator {
         // A string always has a JSON form.
         let source = serde_json::to_string(&*self.source).unwrap_or_default();
         let at = at.format("%Y-%m-%dT%H:%M:%SZ");
-        self.suffix = format!("\"{}\":{source},\"{}\":\"{at}\"}}\n", FIELDS[0], FIELDS[1]).into_bytes();
+        self.suffix = format!(",\"{}\":{source},\"{}\":\"{at}\"}}\n", FIELDS[0], FIELDS[1]).into_bytes();
     }
 
     fn line(&self, record: &[u8], look: Look, out: &mut Vec<u8>) {
         let Some(object) = inside(record) else {
             out.extend_from_slice(b"{\"value\":");
             one_line(record, look.breaks, out);
-            out.push(b',');
             out.extend_from_slice(&self.suffix);
             return;
         };
@@ -119,10 +129,8 @@ impl Annotator {
         let object = renamed.as_deref().unwrap_or(object).trim_ascii_end();
         out.push(b'{');
         one_line(object, look.breaks, out);
-        if !object.is_empty() {
-            out.push(b',');
-        }
-        out.extend_from_slice(&self.suffix);
+        let comma = usize::from(object.is_empty());
+        out.extend_from_slice(&self.suffix[comma..]);
     }
 }
 
