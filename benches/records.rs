@@ -43,7 +43,7 @@ use serde_json::value::RawValue;
 use goals::Goals;
 use sample::Shape;
 
-const SHAPES: [Shape; 3] = [sample::ISSUES, sample::EVENTS, sample::UNDERSCORES];
+const SHAPES: [Shape; 4] = [sample::ISSUES, sample::EVENTS, sample::MESSAGES, sample::UNDERSCORES];
 const CONTESTANTS: [&str; 3] = ["headwater", "serde_json::Value", "Vec<&RawValue>"];
 /// Goals: how many times as fast as `Value`, and which part of the speed of `Vec<&RawValue>`.
 const GOALS: [f64; 2] = [8.0, 0.6];

@@ -24,11 +24,15 @@ pub(crate) const UNDERSCORES: Shape =
 /// 1,000 records of about 110 bytes: a row of events.
 pub(crate) const EVENTS: Shape = Shape { name: "events", records_per_page: 1000, render: event };
 
+/// 300 records of about 370 bytes, hardly two of them alike: chat messages, with texts of any length, fields that may be
+/// missing, lists of any length.
+pub(crate) const MESSAGES: Shape = Shape { name: "messages", records_per_page: 300, render: message };
+
 /// A page of 62 MiB, just below the most that a page may have by default.
 pub(crate) const LARGE: Shape = Shape { name: "large", records_per_page: 57_000, render: issue };
 
 /// All of them.
-pub(crate) const ALL: [Shape; 4] = [ISSUES, UNDERSCORES, EVENTS, LARGE];
+pub(crate) const ALL: [Shape; 5] = [ISSUES, UNDERSCORES, EVENTS, MESSAGES, LARGE];
 
 impl Shape {
     /// The page of this number, from 1, of so many: `{"data":[…],"page":1,"has_more":true}`.
@@ -82,4 +86,45 @@ fn event(out: &mut Vec<u8>, id: u64) {
         10 + id % 90,
     )
     .expect("a Vec takes all");
+}
+
+fn message(out: &mut Vec<u8>, id: u64) {
+    // One number after another that looks like chance, and is the same each time.
+    let mut state = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut upto = move |most: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 20) % most
+    };
+    let words: Vec<&str> = WORDS.split(' ').collect();
+    let [name, title, body] = [3, 6, 50].map(|most| {
+        let length = upto(most) as usize + 1;
+        let start = upto((words.len() - length) as u64) as usize;
+        words[start..start + length].join(" ")
+    });
+    let mut add = |part: std::fmt::Arguments<'_>| out.write_fmt(part).expect("a Vec takes all");
+    add(format_args!(r#"{{"id":{id},"author":"#));
+    match upto(5) {
+        0 => add(format_args!("null")),
+        _ => add(format_args!(r#"{{"name":"{name}","bot":{}}}"#, upto(2) == 0)),
+    }
+    add(format_args!(r#","text":"{body}""#));
+    if upto(3) > 0 {
+        add(format_args!(r#","title":"{title}""#));
+    }
+    if upto(4) == 0 {
+        add(format_args!(r#","edited_at":{}.{}"#, 1_768_600_000 + upto(9_000_000), upto(1_000_000)));
+    }
+    add(format_args!(r#","tags":["#));
+    for tag in 0..upto(4) {
+        add(format_args!(
+            r#"{}{{"id":{},"name":"tag-{}"}}"#,
+            if tag > 0 { "," } else { "" },
+            upto(50),
+            upto(1_000)
+        ));
+    }
+    let most = upto(2_000) + 1;
+    add(format_args!(r#"],"replies":{},"pinned":{}}}"#, upto(most), upto(9) == 0));
 }

@@ -173,6 +173,7 @@ impl Page {
             text.push(&fields, record)?;
         }
         (selected.spans, selected.text) = text.done();
+        selected.plain = false;
         Ok(())
     }
 }

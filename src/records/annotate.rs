@@ -57,7 +57,7 @@ pub struct Annotator {
 }
 
 /// What is known of a page, so that its records need not be looked at.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Look {
     breaks: bool,
     own_fields: bool,
@@ -89,7 +89,7 @@ impl Annotator {
     /// costs one copy.
     pub fn append_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         self.render(batch.fetched_at());
-        let look = Look::at(batch.text());
+        let look = if batch.is_plain() { Look::default() } else { Look::at(batch.text()) };
         out.reserve(batch.text().len() + batch.len() * self.suffix.len());
         for record in batch.slices() {
             match record {
@@ -199,7 +199,11 @@ impl<S: FusedStream<Item = Result<Record>>> FusedStream for Annotate<S> {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
+    use fastrand::Rng;
+
     use super::*;
+    use crate::page::Page;
+    use crate::request::Position;
 
     fn line(record: &str) -> String {
         let record = Record::new(record.to_owned(), UNIX_EPOCH + Duration::from_secs(1_779_012_000)).unwrap();
@@ -245,6 +249,34 @@ mod tests {
         let kept = r#"{ "caf\u00e9" : "a\/b" ,"\ud800":1, "__source_original" : {"__source":[1 ]},…"#;
         assert_eq!(line(odd), kept);
         assert_eq!(line(r#"{"a":{"__source":1},"b":"__source"}"#), r#"{"a":{"__source":1},"b":"__source",…"#);
+    }
+
+    #[test]
+    fn a_page_gives_the_lines_that_its_records_give() {
+        let seed =
+            std::env::var("HEADWATER_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+        for round in 0..2_000 {
+            let mut random = Rng::with_seed(seed.wrapping_add(round));
+            // Most are alike, and the odd one may come late.
+            let record = |random: &mut Rng| match random.u32(..60) {
+                0 => r#"{"__source":"web","id":1}"#.to_owned(),
+                1 => r#"{"id":1,"\u005f_ingested_at":2}"#.to_owned(),
+                2 => "{\"id\":1,\r\n  \"b\":[]\n}".to_owned(),
+                3 => "[\"__source\"]".to_owned(),
+                4 => "{ }".to_owned(),
+                5 => r#"{"id":1,"a":{"__source":3} }"#.to_owned(),
+                id => format!(r#"{{"id":{},"b":"__source {id}"}}"#, id + 90),
+            };
+            let records: Vec<String> = (0..random.usize(1..40)).map(|_| record(&mut random)).collect();
+            let comma = [",", ",\n"][random.usize(..2)];
+            let page = Page::new(format!("[{}]", records.join(comma)), 1, Position::Start, None).unwrap();
+            let batch = Batch::new(page, "").unwrap();
+            let (mut lines, mut expected) = (Vec::new(), Vec::new());
+            Annotator::new("s").append_batch(&batch, &mut lines);
+            batch.records().for_each(|record| Annotator::new("s").append(&record, &mut expected));
+            let [lines, expected] = [lines, expected].map(|lines| String::from_utf8(lines).unwrap());
+            assert_eq!(lines, expected, "seed {seed}, round {round}");
+        }
     }
 
     #[test]

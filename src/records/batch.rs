@@ -88,6 +88,12 @@ impl Batch {
         self.page.selected.as_ref().map_or(&self.page.body, |selected| selected.text(&self.page.body))
     }
 
+    /// Whether it is known that each record stands on one line, and has no key that begins with two underscores or is
+    /// written with an escape.
+    pub(super) fn is_plain(&self) -> bool {
+        self.page.selected.as_ref().is_some_and(|selected| selected.plain)
+    }
+
     /// What stands behind the records.
     pub fn mark(&self) -> Mark {
         self.page.mark()

@@ -34,6 +34,8 @@ pub(crate) struct Selected {
     pub(crate) skipped: u64,
     /// The first and the last row in the body, if that is one that was left out for what it is.
     pub(crate) left_out: [Option<Span>; 2],
+    /// Whether the records are all the items of one array, and it is known that they are [plain](super::walk::Match::plain).
+    pub(crate) plain: bool,
 }
 
 impl Selection {
@@ -73,6 +75,7 @@ impl Selection {
             has_any: false,
             only: None,
         };
+        let mut plain = false;
         let places = self.select.places.as_slice();
         if places.iter().any(|place| place.key.is_some()) {
             taken.text = Some(Spliced::new(cap));
@@ -81,10 +84,11 @@ impl Selection {
             [Place { key: None, skip_null: false, only: None, .. }],
             [Traced { matches, wrong: None, lost: 0, .. }],
         ) = (places, found.as_mut_slice())
-            && let [Match { found: Found::Array(spans), .. }] = matches.as_mut_slice()
+            && let [Match { found: Found::Array(spans), plain: is_plain, .. }] = matches.as_mut_slice()
             && places[0].kind != Kind::Object
         {
             taken.spans = std::mem::take(spans);
+            plain = *is_plain;
         } else {
             for (((place, route), only), traced) in places.iter().zip(&self.routes).zip(&self.only).zip(found)
             {
@@ -97,14 +101,14 @@ impl Selection {
             Some(text) => text.done(),
             None => (taken.spans, None),
         };
-        Ok(Selected { selection: self.clone(), spans, text, skipped, left_out })
+        Ok(Selected { selection: self.clone(), spans, text, skipped, left_out, plain })
     }
 }
 
 impl Selected {
     /// Has no records.
     pub(crate) fn none(selection: Arc<Selection>) -> Self {
-        Self { selection, spans: Vec::new(), text: None, skipped: 0, left_out: [None; 2] }
+        Self { selection, spans: Vec::new(), text: None, skipped: 0, left_out: [None; 2], plain: false }
     }
 
     /// How many rows the server has sent: those that are no records count too.

@@ -138,7 +138,7 @@ impl<'a> Walk<'a> {
             text.go_to(start);
             self.item(any, None, text)?;
         }
-        self.end(found, node.whole.then_some(span))
+        self.end(found, node.whole.then_some(span), text.is_plain())
     }
 
     fn members(&mut self, text: &mut Scanner<'_>) -> Result<Found, Fault> {
@@ -190,6 +190,7 @@ impl<'a> Walk<'a> {
             match (child, &node.any) {
                 (None, None) => text.skip_item()?,
                 (child, any) => {
+                    text.saw_no_item();
                     if let Some(child) = child {
                         self.at(child).value(text)?;
                     }
@@ -208,7 +209,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes what stands here.
-    fn end(self, found: Found, span: Option<Span>) -> Result<(), Fault> {
+    fn end(self, found: Found, span: Option<Span>, plain: bool) -> Result<(), Fault> {
         let Self { node, outline, place } = self;
         // A list of elements is no parent: it has to be gone through with `*`. Neither is a text: it may be a message.
         if place.elements && !matches!(found, Found::Array(_) | Found::Scalar(_)) {
@@ -237,7 +238,7 @@ impl<'a> Walk<'a> {
                 return Err(TWICE);
             }
             traced.arrived = true;
-            traced.matches.push(Match { found, span, key: place.key });
+            traced.matches.push(Match { found, span, key: place.key, plain });
             Ok(())
         };
         for route in others {

@@ -35,6 +35,9 @@ pub(crate) struct Match {
     pub(crate) span: Option<Span>,
     /// The key of the last map on the way.
     pub(crate) key: Option<Span>,
+    /// Whether it is known of each item that it stands on one line, and has no key that begins with two underscores or is
+    /// written with an escape.
+    pub(crate) plain: bool,
 }
 
 /// Where a route has led.

@@ -3,11 +3,14 @@
 //! Every byte is looked at once. Nothing is built, nothing is decoded, and nesting costs a bit a level, not stack.
 //! Of the records of a list, what is the same from one to the next is only compared (`shape`).
 
+mod joint;
 mod shape;
+mod stencil;
 mod token;
 
+use joint::{Nesting, value};
 use shape::Shape;
-use token::{blanks, colon, scalar, string};
+use token::{blanks, colon, string};
 
 use super::Span;
 
@@ -102,93 +105,21 @@ impl<'t> Scanner<'t> {
         Ok(())
     }
 
+    /// An item was passed otherwise: nothing is known of what the items look like.
+    pub(super) fn saw_no_item(&mut self) {
+        self.shape.saw_no_item();
+    }
+
+    /// Whether all items so far are on one line each, without a key that begins with two underscores or is written with
+    /// an escape.
+    pub(super) fn is_plain(&self) -> bool {
+        self.shape.is_plain()
+    }
+
     /// Makes sure that nothing but blanks is left.
     pub(super) fn end(&self) -> Scanned<()> {
         let is_all = blanks(self.text.as_bytes(), self.at) == self.text.len();
         if is_all { Ok(()) } else { Err(Fault::NotJson) }
-    }
-}
-
-/// What encloses a place: a bit for each level, set for an object. The last 64 are at hand.
-#[derive(Debug, Clone, Default)]
-struct Nesting {
-    depth: usize,
-    near: u64,
-    far: Vec<u64>,
-}
-
-impl Nesting {
-    fn enter(&mut self, is_object: bool) {
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.far.push(self.near);
-        }
-        self.near = self.near << 1 | u64::from(is_object);
-        self.depth += 1;
-    }
-
-    fn leave(&mut self) {
-        self.depth -= 1;
-        self.near >>= 1;
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.near = self.far.pop().unwrap_or_default();
-        }
-    }
-
-    fn is_object(&self) -> bool {
-        self.near & 1 == 1
-    }
-}
-
-/// Where the value at a place ends.
-fn value(bytes: &[u8], mut at: usize, nesting: &mut Nesting) -> Option<usize> {
-    nesting.depth = 0;
-    loop {
-        at = blanks(bytes, at);
-        at = match *bytes.get(at)? {
-            b'{' => {
-                let inside = blanks(bytes, at + 1);
-                if *bytes.get(inside)? == b'}' {
-                    inside + 1
-                } else {
-                    nesting.enter(true);
-                    at = colon(bytes, string(bytes, inside)?)?;
-                    continue;
-                }
-            }
-            b'[' => {
-                let inside = blanks(bytes, at + 1);
-                if *bytes.get(inside)? == b']' {
-                    inside + 1
-                } else {
-                    nesting.enter(false);
-                    at = inside;
-                    continue;
-                }
-            }
-            _ => scalar(bytes, at)?,
-        };
-        // A value ends here, and with it perhaps what it stands in.
-        loop {
-            if nesting.depth == 0 {
-                return Some(at);
-            }
-            at = blanks(bytes, at);
-            match (*bytes.get(at)?, nesting.is_object()) {
-                (b',', true) => {
-                    at = colon(bytes, string(bytes, blanks(bytes, at + 1))?)?;
-                    break;
-                }
-                (b',', false) => {
-                    at += 1;
-                    break;
-                }
-                (b'}', true) | (b']', false) => {
-                    at += 1;
-                    nesting.leave();
-                }
-                _ => return None,
-            }
-        }
     }
 }
 

@@ -14,7 +14,9 @@
 //!
 //! Whatever is not expected is read, and learnt. A list whose records are not alike is soon given up.
 
-use super::token::{blanks, colon, scalar, string};
+use super::joint::{Near, joint};
+use super::stencil::Stencil;
+use super::token::scalar;
 
 const WORD: usize = size_of::<u64>();
 /// So many joints are learnt; hardly a record has more.
@@ -25,8 +27,6 @@ const USUAL: usize = 64;
 const LONGEST: usize = 256;
 /// So many are expected behind one.
 const ALTERNATIVES: usize = 3;
-/// Nesting that goes deeper is left to the reader that has no limit.
-const DEEPEST: u32 = 64;
 /// So many may be unexpected before that is held against the list, and later one of so many.
 const FREE: u32 = 256;
 const ONE_OF: u32 = 4;
@@ -41,6 +41,9 @@ pub(super) struct Shape {
     expected: u32,
     unexpected: u32,
     given_up: bool,
+    /// Whether there are items that are not plain, as far as anything is known of them.
+    unplain: bool,
+    stencil: Stencil,
 }
 
 #[derive(Debug, Clone)]
@@ -50,36 +53,12 @@ struct Joint {
     /// Its first bytes, and which bits of them count.
     head: u64,
     mask: u64,
-    before: Levels,
-    after: Levels,
+    before: Near,
+    after: Near,
     /// Whether the item ends with it; otherwise a value follows.
     ends: bool,
     /// What came behind that value, the last first.
     next: [Option<u16>; ALTERNATIVES],
-}
-
-/// The brackets around a place: a bit for each, set for an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Levels {
-    depth: u32,
-    bits: u64,
-}
-
-impl Levels {
-    fn enter(&mut self, is_object: bool) -> Option<()> {
-        self.depth = Some(self.depth + 1).filter(|depth| *depth <= DEEPEST)?;
-        self.bits = self.bits << 1 | u64::from(is_object);
-        Some(())
-    }
-
-    fn leave(&mut self) {
-        self.depth -= 1;
-        self.bits >>= 1;
-    }
-
-    fn is_object(self) -> bool {
-        self.bits & 1 == 1
-    }
 }
 
 /// A joint and the value behind it, passed.
@@ -107,9 +86,25 @@ impl Shape {
         if self.given_up {
             return None;
         }
+        if let Some(end) = self.stencil.pass(bytes, start) {
+            return Some(end);
+        }
+        let unexpected = self.unexpected;
         let end = self.item(bytes, start);
-        self.given_up = end.is_none();
+        match end {
+            Some(end) if self.unexpected == unexpected => self.stencil.saw(&bytes[start..end]),
+            Some(_) => {}
+            None => self.given_up = true,
+        }
         end
+    }
+
+    pub(super) fn saw_no_item(&mut self) {
+        self.unplain = true;
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        !self.unplain && !self.given_up
     }
 
     fn is_unlike(&self) -> bool {
@@ -167,11 +162,12 @@ impl Shape {
         }
         let before = match here {
             Some(here) => self.joints.get(usize::from(here))?.after,
-            None => Levels::default(),
+            None => Near::default(),
         };
         let mut after = before;
         let (end, ends) = joint(bytes, at, &mut after, here.is_some())?;
         let text = &bytes[at..end];
+        self.unplain |= !is_plain(text);
         let mut head = [0; WORD];
         let count = text.len().min(head.len());
         head[..count].copy_from_slice(&text[..count]);
@@ -215,6 +211,12 @@ impl Shape {
     }
 }
 
+/// Whether a joint has no line break, no escape, and no key that begins with two underscores.
+fn is_plain(joint: &[u8]) -> bool {
+    !joint.iter().any(|byte| matches!(byte, b'\n' | b'\r' | b'\\'))
+        && !joint.windows(3).any(|three| three == b"\"__")
+}
+
 /// Compares texts of one length, longer than a word, of which the first word is known to be the same. (They are short: a
 /// call of `memcmp` takes longer.)
 #[inline]
@@ -229,56 +231,14 @@ fn are_the_same(text: &[u8], found: &[u8]) -> bool {
     text[text.len() - WORD..] == found[found.len() - WORD..]
 }
 
-/// Reads from the end of a value, or from the beginning of an item, to the next value, or to the end of the item.
-fn joint(
-    bytes: &[u8],
-    mut at: usize,
-    levels: &mut Levels,
-    mut is_behind_value: bool,
-) -> Option<(usize, bool)> {
-    loop {
-        if is_behind_value && levels.depth == 0 {
-            return Some((at, true));
-        }
-        at = blanks(bytes, at);
-        let found = *bytes.get(at)?;
-        match (found, levels.is_object()) {
-            (b',', true) if is_behind_value => at = key(bytes, blanks(bytes, at + 1))?,
-            (b',', false) if is_behind_value => at += 1,
-            (b'}', true) | (b']', false) if is_behind_value => {
-                levels.leave();
-                at += 1;
-                continue;
-            }
-            _ if is_behind_value => return None,
-            (b'{' | b'[', _) => {
-                let inside = blanks(bytes, at + 1);
-                // In ASCII each bracket stands two before the one that closes it.
-                if *bytes.get(inside)? == found + 2 {
-                    (at, is_behind_value) = (inside + 1, true);
-                    continue;
-                }
-                levels.enter(found == b'{')?;
-                at = if found == b'{' { key(bytes, inside)? } else { inside };
-            }
-            _ => return Some((at, false)),
-        }
-        is_behind_value = false;
-    }
-}
-
-/// Where a key and its colon end.
-fn key(bytes: &[u8], at: usize) -> Option<usize> {
-    colon(bytes, string(bytes, at)?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
 
     use fastrand::Rng;
 
-    use super::super::{Nesting, value};
+    use super::super::joint::{Nesting, value};
+    use super::super::token::blanks;
     use super::*;
 
     /// A value, out of few pieces, so that the same comes again.

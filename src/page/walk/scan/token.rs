@@ -31,7 +31,7 @@ fn literal(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
     bytes.get(at..)?.starts_with(text).then_some(at + text.len())
 }
 
-fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
     at += usize::from(bytes[at] == b'-');
     at = match bytes.get(at)? {
         b'0' => at + 1,
