@@ -22,9 +22,9 @@ const LARGEST: usize = 16 * 1024;
 /// So many items without a surprise come before one that a stencil is cut from: a short list is not worth it.
 const BEFORE: u32 = 3;
 /// So many are cut for one list.
-const MOST: u32 = 3;
+const MOST: u32 = 2;
 /// So many items may not fit before that is held against the stencil, and later one of so many.
-const FREE: u32 = 4;
+const FREE: u32 = 3;
 const ONE_OF: u32 = 4;
 
 /// The stencil of a list, once it has one.
