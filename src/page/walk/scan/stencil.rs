@@ -312,7 +312,7 @@ mod tests {
         // Nothing behind it would show that it is longer.
         assert!(!fits(&mut cut("17"), "17"));
         // The text ends within it.
-        assert_eq!(cut(ITEM).pass(ITEM[..40].as_bytes(), 0), None);
+        assert_eq!(cut(ITEM).pass(&ITEM.as_bytes()[..40], 0), None);
     }
 
     #[test]
