@@ -20,6 +20,7 @@ mod opening;
 mod output;
 mod piece;
 mod replace;
+mod spare;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,6 +33,8 @@ use opening::{Before, Wanted, open_all};
 use output::{Output, State, failed};
 use piece::{append_all, sync_all};
 
+use spare::Spare;
+
 use super::{Committed, Committing, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,10 +43,9 @@ use crate::records::Batch;
 
 /// See [`Jsonl::buffer`].
 const BUFFER: usize = 256 * 1024;
-/// So many empty buffers are kept for the next lines.
-const SPARE: usize = 8;
-/// Larger ones, of large pages, are not kept.
-const LARGEST_SPARE: usize = 4 * BUFFER;
+/// When so many bytes have gathered of all sources together, a page is appended as it comes: with a thousand sources the
+/// memory would be cold, and much of it, before their buffers are full.
+const ALL_BUFFERS: usize = 32 * 1024 * 1024;
 /// A sync is begun when so many bytes wait for one, so that the disk is at work while pages come, and little is left for
 /// the commit.
 const SYNC_AHEAD: u64 = 16 * 1024 * 1024;
@@ -67,8 +69,9 @@ pub struct Jsonl {
     /// Goes along with every piece of work: what is still being written when a run is dropped keeps the next
     /// one out until it has landed.
     lease: Option<Lease>,
-    /// Empty buffers.
-    spare: Vec<Vec<u8>>,
+    spare: Spare,
+    /// Bytes in the buffers of all outputs.
+    gathered: usize,
     /// Lines are appended when so many bytes have gathered.
     buffer: usize,
     /// So many bytes are not synced before that is begun, ahead of the commit.
@@ -85,13 +88,14 @@ impl Jsonl {
 
     /// Writes on another file system.
     pub fn on(fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
-        let (outputs, spare) = (BTreeMap::new(), Vec::new());
+        let (outputs, spare) = (BTreeMap::new(), Spare::default());
         Self {
             dir: dir.into(),
             fs,
             outputs,
             lease: None,
             spare,
+            gathered: 0,
             buffer: BUFFER,
             sync_ahead: SYNC_AHEAD,
             is_committing: Arc::default(),
@@ -99,7 +103,7 @@ impl Jsonl {
     }
 
     /// Appends the lines of a source to its file when so many bytes have gathered (default: 256 KiB), and at each commit.
-    /// The page that reaches it goes along as a whole.
+    /// The page that reaches it goes along as a whole. All sources together gather 32 MiB.
     #[must_use]
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.buffer = bytes;
@@ -151,8 +155,7 @@ impl Jsonl {
     /// Sends what is buffered on its way to the file. Waits only for the piece before it.
     async fn flush(&mut self, source: &str) -> Result<()> {
         let Some(output) = self.outputs.get_mut(source) else { return Ok(()) };
-        let buffer = output.settle().await?;
-        keep(&mut self.spare, buffer);
+        output.settle().await?;
         output.synced(false).await?;
         let ahead = if self.is_committing.load(Ordering::Acquire) { u64::MAX } else { self.sync_ahead };
         if let Some(file) = output.due(ahead) {
@@ -162,7 +165,8 @@ impl Jsonl {
                 file.sync()
             }));
         }
-        let (mut piece, lease) = (output.piece(), self.lease.clone());
+        let (mut piece, lease) = (output.piece(&self.spare), self.lease.clone());
+        self.gathered -= piece.lines.len().min(self.gathered);
         output.writing = Some(Work::begin(&self.fs, move |fs| {
             let _lease = lease;
             let outcome = piece.write(fs);
@@ -199,10 +203,10 @@ impl Jsonl {
         self.is_free_to_commit()?;
         let mut pieces = Vec::new();
         for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
-            let buffer = output.settle().await?;
-            keep(&mut self.spare, buffer);
-            pieces.push((source.clone(), output.piece()));
+            output.settle().await?;
+            pieces.push((source.clone(), output.piece(&self.spare)));
         }
+        self.gathered = 0;
         let pieces = self
             .work(move |fs| append_all(fs, &mut pieces).map(|()| pieces))
             .await
@@ -211,7 +215,7 @@ impl Jsonl {
         let (mut written, mut ahead) = (Vec::with_capacity(pieces.len()), Vec::new());
         for (source, piece) in pieces {
             let Some(output) = self.outputs.get_mut(&source) else { continue };
-            keep(&mut self.spare, Some(output.arrived(piece)));
+            output.arrived(piece);
             let (file, syncing) = output.take_in(source.clone())?;
             ahead.extend(syncing.map(|syncing| (written.len(), syncing)));
             written.push(file);
@@ -235,15 +239,6 @@ impl Jsonl {
             is_committing.store(false, Ordering::Release);
             Ok(states)
         }))
-    }
-}
-
-/// Keeps an empty buffer for the next lines.
-fn keep(spare: &mut Vec<Vec<u8>>, buffer: Option<Vec<u8>>) {
-    // One without memory is what a commit right behind a flush gives back: kept, it would become one buffer more.
-    let is_worth_it = |buffer: &Vec<u8>| (1..=LARGEST_SPARE).contains(&buffer.capacity());
-    if spare.len() < SPARE {
-        spare.extend(buffer.filter(is_worth_it));
     }
 }
 
@@ -282,11 +277,13 @@ impl Sink for Jsonl {
                 .get_mut(source)
                 .ok_or_else(|| Error::new(ErrorKind::Sink, format!("the source {source} was not opened")))?;
             if output.buffer.capacity() == 0 {
-                output.buffer = self.spare.pop().unwrap_or_default();
+                output.buffer = self.spare.take();
             }
+            let before = output.buffer.len();
             output.annotator.append_batch(batch, &mut output.buffer);
             output.touched = true;
-            if output.buffer.len() < self.buffer {
+            self.gathered += output.buffer.len() - before;
+            if output.buffer.len() < self.buffer && self.gathered < ALL_BUFFERS {
                 return Ok(());
             }
             self.flush(source).await
@@ -310,7 +307,7 @@ impl Sink for Jsonl {
                 closed = closed.and(output.synced(true).await);
             }
             self.outputs.clear();
-            self.spare.clear();
+            (self.spare, self.gathered) = (Spare::default(), 0);
             (self.lease, self.is_committing) = (None, Arc::default());
             closed
         })
@@ -346,7 +343,7 @@ mod tests {
                 sink.write("s", &batch).await.unwrap();
             }
             sink.commit().await.unwrap();
-            buffers.push(sink.spare.len());
+            buffers.push(sink.spare.count());
         }
         assert!(buffers.iter().all(|count| *count <= 2), "{buffers:?} buffers behind each commit");
     }

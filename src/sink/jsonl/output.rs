@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::piece::{OutputFile, Piece, Written, broken_off};
+use super::spare::Spare;
 use crate::checkpoint::SinkState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{FsFile, Work};
@@ -77,7 +78,7 @@ impl Output {
     }
 
     /// Takes what is buffered, for its way to the file. The last piece must have arrived.
-    pub(super) fn piece(&mut self) -> Piece {
+    pub(super) fn piece(&mut self, spare: &Spare) -> Piece {
         let lines = std::mem::take(&mut self.buffer);
         let at = self.length;
         self.length += lines.len() as u64;
@@ -91,22 +92,23 @@ impl Output {
             file: std::mem::replace(&mut self.file, OutputFile::Lost),
             at,
             lines,
+            spare: spare.clone(),
         }
     }
 
-    /// Waits until the piece that is on its way has arrived. Gives back its buffer.
-    pub(super) async fn settle(&mut self) -> Result<Option<Vec<u8>>> {
-        let Some(writing) = self.writing.take() else { return Ok(None) };
+    /// Waits until the piece that is on its way has arrived.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
         let waited = writing.wait().await.map_err(|error| failed(&self.path, "cannot be written", error));
         let (piece, outcome) = waited?;
         outcome?;
-        Ok(Some(self.arrived(piece)))
+        self.arrived(piece);
+        Ok(())
     }
 
-    /// Notes that a piece has arrived. Gives back its buffer.
-    pub(super) fn arrived(&mut self, piece: Piece) -> Vec<u8> {
+    /// Notes that a piece has arrived.
+    pub(super) fn arrived(&mut self, piece: Piece) {
         self.file = piece.file;
-        piece.lines
     }
 
     /// What is to be synced ahead of the commit, if that many bytes wait for it and no sync is on its way.

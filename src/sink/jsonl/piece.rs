@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::output::failed;
+use super::spare::Spare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Fs, FsFile, OpenMode, each};
 
@@ -49,13 +50,15 @@ pub(super) struct Piece {
     /// How long the file is before them.
     pub(super) at: u64,
     pub(super) lines: Vec<u8>,
+    /// Where the empty buffer goes.
+    pub(super) spare: Spare,
 }
 
 impl Piece {
-    /// Appends it, to a new file if there is none. What stays is the file, and an empty buffer.
+    /// Appends it, to a new file if there is none. What stays is the file.
     pub(super) fn write(&mut self, fs: &dyn Fs) -> Result<()> {
         let outcome = append(fs, &self.path, &mut self.file, self.at, &self.lines);
-        self.lines.clear();
+        self.spare.give_back(std::mem::take(&mut self.lines));
         outcome
     }
 }
