@@ -84,8 +84,8 @@ async fn pull(dir: &Path, http: &Http, server: &Server, sources: u64, pages: u64
     Ok(taken)
 }
 
-/// Gives the space of the files back. The files stay until the end: some file systems are slow to make files where many
-/// were removed just before.
+/// Gives the space of the files back. The files stay until the end of all rows: some file systems are slow to make files
+/// where many were removed within the last minute.
 fn empty(dir: &Path) -> Outcome<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -97,12 +97,10 @@ fn empty(dir: &Path) -> Outcome<()> {
 }
 
 /// So many sources of so many pages, against the same records from 4: rounds by turns, those of the middle ratio.
-async fn rounds(http: &Http, server: &Server, many: u64, pages: u64) -> Outcome<(Taken, Taken)> {
-    // On the disk of the build, for `/tmp` may be memory.
-    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+async fn rounds(disk: &Path, http: &Http, server: &Server, many: u64, pages: u64) -> Outcome<(Taken, Taken)> {
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
-        let place = |what: &str| disk.path().join(format!("{what}_{round}"));
+        let place = |what: &str| disk.join(format!("{what}_{pages}_{round}"));
         let few = pull(&place("few"), http, server, 4, many * pages / 4).await?;
         rounds.push((few, pull(&place("many"), http, server, many, pages).await?));
     }
@@ -162,8 +160,10 @@ async fn wait(sources: usize, time: Duration) -> Outcome<(f64, f64)> {
 async fn race(server: &Server, many: u64, waiting: usize) -> Outcome<Goals> {
     let (idle, cpu) = wait(waiting, Duration::from_secs(5)).await?;
     let http = Http::builder().no_proxy().build()?;
-    let long = rounds(&http, server, many, LONG).await?;
-    let short = rounds(&http, server, many, SHORT).await?;
+    // On the disk of the build, for `/tmp` may be memory.
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let long = rounds(disk.path(), &http, server, many, LONG).await?;
+    let short = rounds(disk.path(), &http, server, many, SHORT).await?;
     let mut goals = Goals::of("sources");
     println!();
     add_wall(&mut goals, long, many, LONG);

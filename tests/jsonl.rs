@@ -74,6 +74,13 @@ async fn lines_stay_in_their_order_while_they_are_written_and_synced_beside() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_and_no_sync_of_a_file_fails_without_the_run() {
     every_call_fails(SlowFs::default, NEVER).await;
+    let slow = || {
+        let fs = SlowFs::default();
+        // So that a sync that was begun ahead is still on its way at the commit.
+        fs.delay_syncs(Duration::from_millis(20));
+        fs
+    };
+    every_call_fails(slow, NEVER).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
