@@ -24,6 +24,9 @@ pub(crate) const UNDERSCORES: Shape =
 /// 1,000 records of about 110 bytes: a row of events.
 pub(crate) const EVENTS: Shape = Shape { name: "events", records_per_page: 1000, render: event };
 
+/// 100 of those a page, as many APIs give.
+pub(crate) const FEW: Shape = Shape { name: "few", records_per_page: 100, render: event };
+
 /// 300 records of about 370 bytes, hardly two of them alike: chat messages, with texts of any length, fields that may be
 /// missing, lists of any length.
 pub(crate) const MESSAGES: Shape = Shape { name: "messages", records_per_page: 300, render: message };
@@ -32,7 +35,7 @@ pub(crate) const MESSAGES: Shape = Shape { name: "messages", records_per_page: 3
 pub(crate) const LARGE: Shape = Shape { name: "large", records_per_page: 57_000, render: issue };
 
 /// All of them.
-pub(crate) const ALL: [Shape; 5] = [ISSUES, UNDERSCORES, EVENTS, MESSAGES, LARGE];
+pub(crate) const ALL: [Shape; 6] = [ISSUES, UNDERSCORES, EVENTS, FEW, MESSAGES, LARGE];
 
 impl Shape {
     /// The page of this number, from 1, of so many: `{"data":[…],"page":1,"has_more":true}`.
