@@ -49,7 +49,8 @@ async fn run(fs: &SlowFs, dir: &Path, commit_every: Duration) -> Result<(), head
         .paginate(PageNumber::new().until_false("more"))
         .transport(Large { takes })
         .build()?;
-    let sink = Jsonl::on(Arc::new(fs.clone()), dir).sync_ahead(1);
+    // Every third page makes a piece of the file.
+    let sink = Jsonl::on(Arc::new(fs.clone()), dir).buffer(256 * 1024).sync_ahead(1);
     Pipeline::new().source(source).sink(sink).commit_every(commit_every).run().await?;
     Ok(())
 }
@@ -139,7 +140,7 @@ async fn what_is_on_its_way_when_a_source_begins_anew_does_not_come_behind_it() 
         .unwrap();
     let (dir, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
     fs.delay_appends(Duration::from_millis(500));
-    let sink = Jsonl::on(Arc::new(fs), dir.path());
+    let sink = Jsonl::on(Arc::new(fs), dir.path()).buffer(256 * 1024);
     Pipeline::new().source(source).sink(sink).run().await.unwrap();
     assert_eq!(ids(dir.path()), [1, 2]);
 }
