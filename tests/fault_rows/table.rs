@@ -15,7 +15,7 @@ pub(crate) const READ_BUFFER: usize = 8 * 1024 + 400 * 1024;
 /// half its size beside it; the HTTP client has up to three read buffers: one that is handed over, one in its
 /// queue, one that is being filled; and 256 KiB are for all else: TLS, headers, tasks, the test's server.
 pub(crate) const fn most_memory(cap: usize) -> usize {
-    cap + cap / 2 + 3 * READ_BUFFER + 512 * 1024
+    cap + cap / 2 + 3 * READ_BUFFER + 256 * 1024
 }
 
 /// No wait of these tests is longer: a bound that is only there to find a line that hangs.
