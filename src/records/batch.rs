@@ -201,6 +201,13 @@ mod tests {
         let mut lines = Vec::new();
         crate::records::Annotator::new("s").append_batch(&batch, &mut lines);
         assert!(lines.starts_with(br#"{"id":1,"repo":"a/b","stars":3,"org":null,"__source":"s""#));
+        // Fields like those that a line is given.
+        let batch = batch.with_fields(&[("__source".to_owned(), json!("x"))]).unwrap();
+        lines.clear();
+        crate::records::Annotator::new("s").append_batch(&batch, &mut lines);
+        assert!(lines.starts_with(
+            br#"{"id":1,"repo":"a/b","stars":3,"org":null,"__source_original":"x","__source":"s""#
+        ));
     }
 
     #[test]

@@ -314,6 +314,22 @@ mod tests {
     }
 
     #[test]
+    fn items_are_plain_if_all_were_seen_to_be() {
+        let is_plain = |captures: &[JsonPath], body: &str| {
+            Plan::over(&[route("a")], captures, Shape::Json).walk(body).unwrap().routes[0].matches[0].plain
+        };
+        assert!(is_plain(&[], r#"{"x":{"__y":1}, "a":[{"b":"__c"},{"b":"\n"}],"z":"\n"}"#));
+        for odd in [r#"{"__b":1}"#, r#"{"\u005fb":1}"#, "{\"b\":1,\n\"c\":2}", r#"[{"b":{"__c":1}}]"#] {
+            assert!(!is_plain(&[], &format!(r#"{{"a":[{{"b":1}},{odd}]}}"#)), "{odd}");
+        }
+        // What is walked into is not looked at.
+        assert!(!is_plain(&[path("a.0.b")], r#"{"a":[{"b":1}]}"#));
+        // Nor what follows where a list was given up.
+        let unlike: String = (0..2_000).map(|number| format!(r#"{{"{number}":1}},"#)).collect();
+        assert!(!is_plain(&[], &format!(r#"{{"a":[{unlike}{{"__b":1}}]}}"#)));
+    }
+
+    #[test]
     fn what_is_not_an_array_is_told_apart() {
         let plan = Plan::over(&[route("a.b")], &[], Shape::Json);
         let found =

@@ -309,6 +309,11 @@ mod tests {
             assert!(!fits(&mut stencil, &ITEM.replacen(part, other, 1)), "{other} for {part}");
             assert!(fits(&mut stencil, ITEM), "after {other}");
         }
+        let mut stencil = cut(ITEM);
+        assert!(
+            !fits(&mut stencil, &ITEM.replacen("zero", "hero", 1)) && stencil.read.is_empty(),
+            "{stencil:?}"
+        );
         // Nothing behind it would show that it is longer.
         assert!(!fits(&mut cut("17"), "17"));
         // The text ends within it.
