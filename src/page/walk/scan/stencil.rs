@@ -19,6 +19,8 @@ const WIDTH: usize = 16;
 type Row = [u8; WIDTH];
 /// Larger items are mostly text, which is as fast to read.
 const LARGEST: usize = 16 * 1024;
+/// There is room for so many values from the start.
+const USUAL: usize = 64;
 /// So many items without a surprise come before one that a stencil is cut from: a short list is not worth it.
 const BEFORE: u32 = 3;
 /// So many are cut for one list.
@@ -166,10 +168,17 @@ impl Stencil {
         if item.len() > LARGEST || !matches!(item.first(), Some(b'{' | b'[')) {
             return None;
         }
-        let mut stencil = Self { length: item.len(), least: item.to_vec(), ..Self::default() };
-        stencil.least.resize(item.len() + WIDTH, 0);
-        stencil.more.resize(item.len() + WIDTH, 0);
-        stencil.plain.resize(item.len() + WIDTH, 0);
+        let plane = || vec![0; item.len() + WIDTH];
+        let mut stencil = Self {
+            length: item.len(),
+            least: plane(),
+            more: plane(),
+            plain: plane(),
+            values: Vec::with_capacity(USUAL),
+            read: Vec::with_capacity(USUAL),
+            ..Self::default()
+        };
+        stencil.least[..item.len()].copy_from_slice(item);
         let mut at = 0;
         while let Some(first) = item.get(at) {
             let start = at;
