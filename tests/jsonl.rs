@@ -118,6 +118,30 @@ async fn every_call_fails(disk: impl Fn() -> SlowFs, commit_every: Duration) {
     assert!(call > PAGES.div_ceil(3) + 1, "only {call} calls");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_of_several_syncs_fails_the_others_do_not_keep_the_next_run_out() {
+    let (dir, fs) = (tempfile::tempdir().unwrap(), SlowFs::default());
+    let run = || {
+        let source = |name| {
+            // Of two pages the first is synced ahead when the second comes: those syncs are on their way at the commit.
+            let pages = [r#"{"data":[{"id":1}],"more":true}"#, r#"{"data":[{"id":2}],"more":false}"#];
+            let source = Source::get(name, "https://api.example.com/items")
+                .records("data")
+                .paginate(PageNumber::new().until_false("more"))
+                .transport(Scripted::new(pages.map(Reply::json)));
+            source.build().unwrap()
+        };
+        let sink = Jsonl::on(Arc::new(fs.clone()), dir.path()).buffer(1).sync_ahead(1);
+        Pipeline::new().sources([source("a"), source("b")]).sink(sink).commit_every(NEVER).run()
+    };
+    fs.fail_syncs_of(Some("a"));
+    fs.delay_syncs(Duration::from_millis(300));
+    assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Sink);
+    fs.fail_syncs_of(None);
+    fs.delay_syncs(Duration::ZERO);
+    assert_eq!(run().await.unwrap().records(), 4);
+}
+
 #[tokio::test]
 async fn what_is_on_its_way_when_a_source_begins_anew_does_not_come_behind_it() {
     // Three pages make a piece of the file, which takes longer than all that follows.

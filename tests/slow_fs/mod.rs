@@ -5,8 +5,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headwater::fs::{Disk, Fs, FsFile, Locked, OpenMode};
@@ -20,12 +20,18 @@ pub(crate) struct SlowFs {
     /// Calls that write or sync data, and the one that fails.
     calls: Arc<AtomicU64>,
     failing: Arc<AtomicU64>,
+    unsynced: Arc<Mutex<Option<String>>>,
 }
 
 impl SlowFs {
     /// Lets a write or a sync of a data file fail, counted from 1.
     pub(crate) fn fail(&self, call: u64) {
         self.failing.store(call, SeqCst);
+    }
+
+    /// Lets no data file be synced whose name begins so.
+    pub(crate) fn fail_syncs_of(&self, name: Option<&str>) {
+        *self.unsynced.lock().unwrap() = name.map(str::to_owned);
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -62,7 +68,8 @@ impl Fs for SlowFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
         let file = Disk.open(path, mode)?;
         if path.extension().is_some_and(|extension| extension == "jsonl") {
-            return Ok(Box::new(SlowFile(file, self.clone())));
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Ok(Box::new(SlowFile(file, self.clone(), name)));
         }
         Ok(file)
     }
@@ -94,7 +101,7 @@ impl Fs for SlowFs {
 }
 
 #[derive(Debug)]
-struct SlowFile(Box<dyn FsFile>, SlowFs);
+struct SlowFile(Box<dyn FsFile>, SlowFs, String);
 
 impl FsFile for SlowFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
@@ -108,6 +115,9 @@ impl FsFile for SlowFile {
 
     fn sync(&self) -> io::Result<()> {
         self.1.call()?;
+        if self.1.unsynced.lock().unwrap().as_ref().is_some_and(|name| self.2.starts_with(name)) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         std::thread::sleep(Duration::from_millis(self.1.sync_millis.load(SeqCst)));
         self.0.sync()
     }

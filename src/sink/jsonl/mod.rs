@@ -225,10 +225,13 @@ impl Jsonl {
         let is_committing = self.is_committing.clone();
         let (fs, dir, lease) = (self.fs.clone(), self.dir.clone(), self.lease.clone());
         Ok(Box::pin(async move {
+            let mut synced = Ok(());
+            // All of them, behind a failure too: what is on its way holds the lease.
             for (index, syncing) in ahead {
-                let synced = syncing.wait().await.and_then(|outcome| outcome);
-                synced.map_err(|error| written[index].unsynced(error))?;
+                let outcome = syncing.wait().await.and_then(|outcome| outcome);
+                synced = synced.and(outcome.map_err(|error| written[index].unsynced(error)));
             }
+            synced?;
             let place = dir.clone();
             let sync = move |fs: &dyn Fs| {
                 let _lease = lease;
