@@ -1,11 +1,13 @@
 //! Commits that go on while pages are written: what they take in, what is noted of them, and what waits for them.
 
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use headwater::checkpoint::{Checkpoint, CheckpointStore, SinkState};
+use headwater::checkpoint::{Checkpoint, CheckpointStore, Lease, SinkState};
 use headwater::error::{Error, ErrorKind};
 use headwater::exchange::{Verdict, When};
 use headwater::pipeline::{Event, Outcome};
@@ -288,4 +290,72 @@ async fn where_nothing_was_written_since_nothing_is_committed() {
     let sink = Behind::new(20 * TAKES);
     pipeline(&sink, [source("s0", 4, 0)]).run().await.unwrap();
     assert_eq!(sink.seen().commits, 2);
+}
+
+/// A sink that keeps its checkpoints in the transaction of its rows, and knows nothing of commits that go on behind.
+#[derive(Debug, Clone, Default)]
+struct Transacted {
+    memory: Memory,
+    store: Option<Arc<dyn CheckpointStore>>,
+    /// Whether the rows are ready to be stored, and the checkpoints are not there yet.
+    is_waiting: Arc<AtomicBool>,
+    stored: Arc<AtomicU64>,
+}
+
+impl Sink for Transacted {
+    fn definition(&self) -> String {
+        self.memory.definition()
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        self.memory.guarantee()
+    }
+
+    fn checkpoints(&self) -> Option<Arc<dyn CheckpointStore>> {
+        Some(Arc::new(Self { store: self.memory.checkpoints(), ..self.clone() }))
+    }
+
+    fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
+        self.memory.open(opening)
+    }
+
+    fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
+        assert!(!self.is_waiting.load(SeqCst), "rows that the checkpoints do not know");
+        self.memory.write(source, batch)
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
+        self.is_waiting.store(true, SeqCst);
+        self.memory.commit()
+    }
+}
+
+impl CheckpointStore for Transacted {
+    fn lock(&self) -> BoxFuture<'_, Result<Lease>> {
+        self.store.as_ref().unwrap().lock()
+    }
+
+    fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
+        self.store.as_ref().unwrap().load(source)
+    }
+
+    fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            tokio::time::sleep(3 * TAKES).await;
+            self.stored.fetch_add(1, SeqCst);
+            self.is_waiting.store(false, SeqCst);
+            self.store.as_ref().unwrap().save(lease, checkpoints).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_between_a_commit_that_is_made_at_once_and_its_checkpoints() {
+    for sources in [&["s0"][..], &["s0", "s1", "s2"]] {
+        let sink = Transacted::default();
+        let run = Pipeline::new().sources(sources.iter().map(|name| source(name, 10, 0))).sink(sink.clone());
+        let run = run.commit_every(Duration::from_millis(1)).started_at(SystemTime::UNIX_EPOCH).run();
+        assert_eq!(run.await.unwrap().records(), 10 * sources.len() as u64);
+        assert!(sink.stored.load(SeqCst) > 3, "once when it begins, and on the way: {sink:?}");
+    }
 }

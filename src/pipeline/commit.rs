@@ -3,14 +3,15 @@
 //! A commit begins with what was written until then: the sink takes that in, and the checkpoints are made of how far
 //! the sources have come. What is written while the sink makes it durable, and while the checkpoints are stored, belongs
 //! to the next commit, which is not begun before. So a crash costs what was written since the last commit that was
-//! stored began: one commit more than if all stood still meanwhile.
+//! stored began: one commit more than if all stood still meanwhile. A sink that makes the whole commit at once is not
+//! written to before the checkpoints are stored.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, poll_immediate};
 
 use super::Event;
 use super::run::Run;
@@ -65,7 +66,9 @@ impl CommitBehind {
 impl Run<'_> {
     /// Begins to make durable what was written until now; only behind that are the checkpoints stored.
     pub(super) async fn begin_commit(&mut self) -> Result<CommitBehind> {
-        let committing = self.sink.begin_commit().await?;
+        let mut committing = self.sink.begin_commit().await?;
+        let whole = poll_immediate(&mut committing).await;
+        let is_whole = whole.is_some();
         // In the order of their names.
         let dirty = self.states.iter_mut().filter(|(_, state)| state.dirty);
         let mut checkpoints: Vec<Checkpoint> = dirty
@@ -77,7 +80,11 @@ impl Run<'_> {
         self.dirty = false;
         let (store, lease) = (self.store.clone(), self.lease.clone());
         let commit = async move {
-            for (source, sink) in committing.await? {
+            let states = match whole {
+                Some(states) => states?,
+                None => committing.await?,
+            };
+            for (source, sink) in states {
                 let place = checkpoints.binary_search_by(|known| known.source.as_str().cmp(&source));
                 if let Some(checkpoint) = place.ok().and_then(|index| checkpoints.get_mut(index)) {
                     checkpoint.sink = sink;
@@ -86,7 +93,13 @@ impl Run<'_> {
             store.save(&lease, &checkpoints).await?;
             Ok(checkpoints)
         };
-        Ok(CommitBehind { running: Some(Box::pin(commit)), ended: None })
+        let commit = Box::pin(commit);
+        // What was committed as a whole may be a transaction that the checkpoints belong to: it ends when they are
+        // stored, and what is written before that would be in it, and not in them.
+        Ok(match is_whole {
+            true => CommitBehind { running: None, ended: Some(commit.await) },
+            false => CommitBehind { running: Some(commit), ended: None },
+        })
     }
 
     /// Notes what was stored: that, and not what was written since.

@@ -10,7 +10,8 @@
 //! 3. [`begin_commit`](Sink::begin_commit) takes in all that was written until then, and gives a future that resolves when
 //!    that is durable, with the states as they were when it began. Until it has resolved only `write` is called, and what that
 //!    takes belongs to the next commit: so the pipeline goes on writing while a disk syncs. By default the whole commit is
-//!    made at the beginning: a sink need only have [`commit`](Sink::commit).
+//!    made at the beginning: a sink need only have [`commit`](Sink::commit). Then nothing is written before the checkpoints are
+//!    stored, so that a sink can store them in the transaction of its rows.
 //! 4. [`close`](Sink::close) at the end, of a run that has failed too.
 //!
 //! Add a sink by adding a file here, or by implementing the trait in your own crate.
@@ -93,7 +94,8 @@ pub trait Sink: fmt::Debug + Send {
     /// hold a clone of the lease, as any does; a commit that was dropped, or has failed, leaves the sink unusable.
     ///
     /// The pipeline commits by this alone. The default makes the whole [`commit`](Self::commit) first, and gives what is
-    /// ready: right for a sink that cannot write and commit at the same time, a transaction say.
+    /// ready: right for a sink that cannot write and commit at the same time. Behind what is ready at once nothing is written
+    /// before the checkpoints are stored: they may belong to the same transaction, which has to hold no later rows.
     ///
     /// # Errors
     /// `Sink`, now or from what it gives. The run ends; what was written since the commit before does not count.
