@@ -422,7 +422,14 @@ async fn a_run_that_is_dropped_while_it_saves_a_checkpoint_keeps_the_next_one_ou
         Pipeline::new().source(items(&api).build().unwrap()).sink(sink).run()
     };
     fs.delay_renames(Duration::from_secs(1));
-    assert!(tokio::time::timeout(Duration::from_millis(100), run()).await.is_err());
+    let dropped = tokio::spawn(run());
+    while !fs.is_renaming() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Behind the start of the wait, which is not to be cut short.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
     fs.delay_renames(Duration::ZERO);
     assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked);
     assert_eq!(when_unlocked(run).await.records(), 20);

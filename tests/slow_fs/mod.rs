@@ -17,6 +17,7 @@ pub(crate) struct SlowFs {
     rename_millis: Arc<AtomicU64>,
     sync_millis: Arc<AtomicU64>,
     appending: Arc<AtomicU64>,
+    renaming: Arc<AtomicU64>,
     /// Calls that write or sync data, and the one that fails.
     calls: Arc<AtomicU64>,
     failing: Arc<AtomicU64>,
@@ -58,6 +59,10 @@ impl SlowFs {
     pub(crate) fn is_appending(&self) -> bool {
         self.appending.load(SeqCst) > 0
     }
+
+    pub(crate) fn is_renaming(&self) -> bool {
+        self.renaming.load(SeqCst) > 0
+    }
 }
 
 impl Fs for SlowFs {
@@ -79,8 +84,11 @@ impl Fs for SlowFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.renaming.fetch_add(1, SeqCst);
         std::thread::sleep(Duration::from_millis(self.rename_millis.load(SeqCst)));
-        Disk.rename(from, to)
+        let outcome = Disk.rename(from, to);
+        self.renaming.fetch_sub(1, SeqCst);
+        outcome
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
