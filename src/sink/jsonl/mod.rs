@@ -42,7 +42,7 @@ use crate::fs::{Disk, Fs, Work, blocking};
 use crate::records::Batch;
 
 /// See [`Jsonl::buffer`].
-const BUFFER: usize = 512 * 1024;
+const BUFFER: usize = 256 * 1024;
 /// When so many bytes have gathered of all sources together, a page is appended as it comes: with a thousand sources the
 /// memory would be cold, and much of it, before their buffers are full.
 const ALL_BUFFERS: usize = 32 * 1024 * 1024;
@@ -102,7 +102,7 @@ impl Jsonl {
         }
     }
 
-    /// Appends the lines of a source to its file when so many bytes have gathered (default: 512 KiB), and at each commit.
+    /// Appends the lines of a source to its file when so many bytes have gathered (default: 256 KiB), and at each commit.
     /// The page that reaches it goes along as a whole. All sources together gather 32 MiB.
     #[must_use]
     pub fn buffer(mut self, bytes: usize) -> Self {
