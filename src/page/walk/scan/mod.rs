@@ -4,6 +4,7 @@
 //! Of the records of a list, what is the same from one to the next is only compared (`shape`).
 
 mod joint;
+mod likeness;
 mod shape;
 mod stencil;
 mod token;

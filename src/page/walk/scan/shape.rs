@@ -15,6 +15,7 @@
 //! Whatever is not expected is read, and learnt. A list whose records are not alike is soon given up.
 
 use super::joint::{Near, joint};
+use super::likeness::Likeness;
 use super::stencil::Stencil;
 use super::token::scalar;
 
@@ -27,9 +28,8 @@ const USUAL: usize = 64;
 const LONGEST: usize = 256;
 /// So many are expected behind one.
 const ALTERNATIVES: usize = 3;
-/// So many may be unexpected before that is held against the list, and later one of so many.
+/// So many may be unexpected before that is held against the list.
 const FREE: u32 = 256;
-const ONE_OF: u32 = 4;
 
 /// The joints of a list.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +38,7 @@ pub(super) struct Shape {
     text: Vec<u8>,
     /// What an item began with, the last time.
     first: Option<u16>,
-    expected: u32,
-    unexpected: u32,
+    likeness: Likeness,
     given_up: bool,
     /// Whether there are items that are not plain, as far as anything is known of them.
     unplain: bool,
@@ -89,10 +88,10 @@ impl Shape {
         if let Some(end) = self.stencil.pass(bytes, start) {
             return Some(end);
         }
-        let unexpected = self.unexpected;
+        let unexpected = self.likeness.unfit;
         let end = self.item(bytes, start);
         match end {
-            Some(end) if self.unexpected == unexpected => self.stencil.saw(&bytes[start..end]),
+            Some(end) if self.likeness.unfit == unexpected => self.stencil.saw(&bytes[start..end]),
             Some(_) => {}
             None => self.given_up = true,
         }
@@ -105,10 +104,6 @@ impl Shape {
 
     pub(super) fn is_plain(&self) -> bool {
         !self.unplain && !self.given_up
-    }
-
-    fn is_unlike(&self) -> bool {
-        self.unexpected > FREE && self.unexpected > self.expected / ONE_OF
     }
 
     fn item(&mut self, bytes: &[u8], mut at: usize) -> Option<usize> {
@@ -124,11 +119,11 @@ impl Shape {
             });
             let passed = match expected {
                 Some(passed) => {
-                    self.expected += 1;
+                    self.likeness.fitted += 1;
                     passed
                 }
                 // An item may be as large as a list: not only behind it is this looked at.
-                None if self.is_unlike() => return None,
+                None if self.likeness.is_lost(FREE) => return None,
                 None => {
                     let index = self.learn(here, bytes, at)?;
                     self.joints.get(usize::from(index))?.pass(bytes, at, index)?
@@ -155,7 +150,7 @@ impl Shape {
     /// Reads what is not expected.
     #[cold]
     fn learn(&mut self, here: Option<u16>, bytes: &[u8], at: usize) -> Option<u16> {
-        self.unexpected += 1;
+        self.likeness.unfit += 1;
         if self.joints.is_empty() {
             self.joints.reserve(USUAL);
             self.text.reserve(USUAL * 16);
@@ -334,7 +329,7 @@ mod tests {
         let list = format!("[{}]", (0..1_000).map(record).collect::<Vec<_>>().join(","));
         let mut shape = Shape::default();
         check(&mut shape, list.as_bytes()).unwrap();
-        assert!(!shape.given_up && shape.unexpected * 10 < shape.expected, "{shape:?}");
+        assert!(!shape.given_up && shape.likeness.unfit * 10 < shape.likeness.fitted, "{shape:?}");
     }
 
     #[test]
@@ -349,7 +344,7 @@ mod tests {
         let fields: Vec<String> = (0..10_000).map(|_| format!(r#""{}":1"#, random.u8(..))).collect();
         let mut shape = Shape::default();
         check(&mut shape, format!("[{{{}}}]", fields.join(",")).as_bytes()).unwrap();
-        assert!(shape.given_up && shape.unexpected < 2 * FREE, "{} were read", shape.unexpected);
+        assert!(shape.given_up && shape.likeness.unfit < 2 * FREE, "{} were read", shape.likeness.unfit);
         let deep = format!("[{}{}]", "[".repeat(1_000), "]".repeat(1_000));
         let mut shape = Shape::default();
         check(&mut shape, deep.as_bytes()).unwrap();

@@ -13,6 +13,7 @@
 
 use std::ops::Range;
 
+use super::likeness::Likeness;
 use super::token::{blanks, number, scalar, string};
 
 const WIDTH: usize = 16;
@@ -25,9 +26,8 @@ const USUAL: usize = 64;
 const BEFORE: u32 = 3;
 /// So many are cut for one list.
 const MOST: u32 = 2;
-/// So many items may not fit before that is held against the stencil, and later one of so many.
+/// So many items may not fit before that is held against the stencil.
 const FREE: u32 = 3;
-const ONE_OF: u32 = 4;
 
 /// The stencil of a list, once it has one.
 #[derive(Debug, Clone, Default)]
@@ -44,8 +44,7 @@ pub(super) struct Stencil {
     read: Vec<Value>,
     seen: u32,
     cut: u32,
-    fitted: u32,
-    unfit: u32,
+    likeness: Likeness,
 }
 
 /// Where a value stands in the item.
@@ -64,7 +63,7 @@ impl Stencil {
         }
         let end = self.fit(bytes, start);
         match end {
-            Some(_) => self.fitted += 1,
+            Some(_) => self.likeness.fitted += 1,
             None => self.did_not_fit(),
         }
         end
@@ -149,8 +148,8 @@ impl Stencil {
 
     #[cold]
     fn did_not_fit(&mut self) {
-        self.unfit += 1;
-        if self.unfit > FREE && self.unfit > self.fitted / ONE_OF {
+        self.likeness.unfit += 1;
+        if self.likeness.is_lost(FREE) {
             (self.length, self.seen) = (0, 0);
         }
     }
