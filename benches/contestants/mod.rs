@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::Outcome;
 
-/// The floor: every body as it is into one file, no look into it but at its last bytes, for the flag.
+/// Every body as it is into one file, no look into it but at its last bytes, for the flag.
 pub(crate) async fn download(client: &Client, url: &str, dir: &Path, sync: bool) -> Outcome<()> {
     let mut file = File::create(dir.join("pages"))?;
     for page in 1_u64.. {

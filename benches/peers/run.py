@@ -73,9 +73,9 @@ def contestants(peers, test):
     crates = locked("reqwest", "serde_json")
     found = [
         Contestant("bare download", rust("download"), fast, Pages(), f"reqwest {crates['reqwest']}",
-                   "the floor: every body as it is into one file; nothing parsed, nothing synced"),
+                   "every body as it is into one file; nothing parsed, nothing synced"),
         Contestant("bare download, synced", rust("download_synced"), fast, Pages(), f"reqwest {crates['reqwest']}",
-                   "the same, and one fdatasync at the end: what durability costs on this disk"),
+                   "the floor: the same, and one fdatasync at the end, as durable as the others"),
         Contestant("headwater", rust("headwater"), fast, Lines("__source", "__ingested_at"), "this copy",
                    "Source, Pipeline and Jsonl: limiter, 5 attempts, guard against circles, pages validated, "
                    "two fields added, a checkpoint every second, each synced"),
