@@ -56,7 +56,7 @@ pub struct Pipeline {
     sources: Vec<Source>,
     sink: Option<Box<dyn Sink>>,
     checkpoints: Option<Arc<dyn CheckpointStore>>,
-    commit_every: Duration,
+    commit_every: Option<Duration>,
     fail_fast: bool,
     accept_changes: bool,
     take_over: bool,
@@ -81,7 +81,7 @@ impl Pipeline {
             sources: Vec::new(),
             sink: None,
             checkpoints: None,
-            commit_every: Duration::from_secs(1),
+            commit_every: None,
             fail_fast: false,
             accept_changes: false,
             take_over: false,
@@ -116,11 +116,12 @@ impl Pipeline {
         self
     }
 
-    /// Sets how often is committed while records come. The default is 1 s. Pages are pulled and written while a commit is
+    /// Sets how often is committed while records come. The default is what the sink wants
+    /// ([`commit_every`](Sink::commit_every)), 1 s if it has no wish. Pages are pulled and written while a commit is
     /// made durable, and the next one is not begun before: a crash costs what was written since the last finished commit
     /// began.
     pub fn commit_every(mut self, time: Duration) -> Self {
-        self.commit_every = time;
+        self.commit_every = Some(time);
         self
     }
 

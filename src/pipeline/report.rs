@@ -37,8 +37,12 @@ pub struct SourceReport {
     pub outcome: Outcome,
     /// Why it failed, in one redacted line.
     pub error: Option<String>,
-    /// Records committed in this run, those before a break included.
+    /// Records fetched and committed in this run, those before a break included.
     pub records: u64,
+    /// Of these, the ones that are in the output.
+    pub written: u64,
+    /// And the ones that are not, for they did not fit its schema: they are kept with the reason.
+    pub rejected: u64,
     /// Of these, the ones that were there when this process started.
     pub resumed_records: u64,
     /// Pages committed in this run, those before a break included.
@@ -80,6 +84,11 @@ impl Report {
     /// All records together.
     pub fn records(&self) -> u64 {
         self.sources.iter().map(|source| source.records).sum()
+    }
+
+    /// All that were rejected.
+    pub fn rejected(&self) -> u64 {
+        self.sources.iter().map(|source| source.rejected).sum()
     }
 
     /// The report as JSON.
@@ -144,6 +153,10 @@ impl fmt::Display for Report {
                 f,
                 "\nnote: {name} is paged by counting: rows inserted or removed during the run can shift"
             )?;
+        }
+        for source in self.sources.iter().filter(|source| source.rejected > 0) {
+            let (name, written, rejected) = (&source.source, source.written, source.rejected);
+            write!(f, "\nwarning: {name}: {rejected} records were rejected, {written} written")?;
         }
         for source in &self.sources {
             for warning in &source.warnings {

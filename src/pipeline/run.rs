@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::commit::CommitBehind;
@@ -19,6 +19,8 @@ use crate::records::Batch;
 use crate::sink::Sink;
 use crate::source::{Arrival, Merge, Shared, Source};
 
+/// How often is committed, unless the pipeline or the sink says otherwise.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_WAITS: Duration = Duration::from_secs(5);
 const WORTH_TELLING: Duration = Duration::from_secs(2);
 
@@ -72,6 +74,13 @@ async fn unless<T>(stop: &CancellationToken, work: impl Future<Output = Result<T
     }
 }
 
+/// Waits until it is time for a commit.
+async fn commit_is_due(is_full: bool, ticks: &mut Interval) {
+    if !is_full {
+        ticks.tick().await;
+    }
+}
+
 fn stopped_at_once() -> Error {
     Error::new(ErrorKind::Stopped, "stopped at once; what was not committed is pulled again")
 }
@@ -102,7 +111,8 @@ impl<'a> Run<'a> {
     /// Takes batches until there are no more, and commits on the way.
     async fn pull(mut self, mut merge: Merge) -> Result<Report, RunError> {
         let shutdown = self.pipeline.shutdown.clone();
-        let mut ticks = interval(self.pipeline.commit_every.max(Duration::from_millis(1)));
+        let every = self.pipeline.commit_every.or_else(|| self.sink.commit_every()).unwrap_or(COMMIT_EVERY);
+        let mut ticks = interval(every.max(Duration::from_millis(1)));
         // The first tick comes at once, and there is nothing to commit yet.
         ticks.tick().await;
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,6 +120,7 @@ impl<'a> Run<'a> {
         looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut commit = CommitBehind::default();
         let broken = loop {
+            let is_full = self.sink.is_full();
             let outcome = tokio::select! {
                 biased;
                 () = shutdown.now().cancelled() => break Some(stopped_at_once()),
@@ -121,7 +132,7 @@ impl<'a> Run<'a> {
                 ended = commit.ended(), if commit.is_on_its_way() => {
                     ended.map(|stored| self.committed(stored))
                 }
-                _ = ticks.tick(), if self.dirty && !commit.is_on_its_way() => {
+                () = commit_is_due(is_full, &mut ticks), if self.dirty && !commit.is_on_its_way() => {
                     let begun = merge.beside(unless(shutdown.now(), self.begin_commit())).await;
                     begun.map(|begun| commit = begun)
                 }
@@ -129,7 +140,8 @@ impl<'a> Run<'a> {
                     self.tell_waits();
                     Ok(())
                 }
-                arrival = merge.next() => match arrival {
+                // What is full is not written to before its commit is over.
+                arrival = merge.next(), if !is_full || !(self.dirty || commit.is_on_its_way()) => match arrival {
                     Some((source, Arrival::Batch(batch))) => {
                         let written = unless(shutdown.now(), self.write(&source, &batch));
                         merge.beside(commit.beside(written)).await
@@ -171,6 +183,9 @@ impl<'a> Run<'a> {
 
     async fn write(&mut self, source: &Arc<str>, batch: &Batch) -> Result<()> {
         self.sink.write(source, batch).await?;
+        if batch.is_last() {
+            self.sink.finish(source).await?;
+        }
         self.dirty = true;
         let Some(state) = self.states.get_mut(source) else { return Ok(()) };
         state.mark = batch.mark();
@@ -224,7 +239,7 @@ impl<'a> Run<'a> {
         let mut sources = Vec::new();
         for name in &self.order {
             let Some(state) = self.states.get(name) else { continue };
-            sources.push(state.report(name, self.began, self.sink.location(&state.sink)));
+            sources.push(state.report(name, self.began, &*self.sink));
         }
         let outcome = match &broken {
             Some(error) if error.kind() != ErrorKind::Stopped => Outcome::Failed,

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::mark::Mark;
 use crate::meter::{Counts, Meter};
 use crate::paginate::Consistency;
+use crate::sink::Sink;
 
 /// How far a source has come.
 pub(super) struct State {
@@ -104,24 +105,27 @@ impl State {
     }
 
     /// What the run's report says of it.
-    pub(super) fn report(&self, source: &str, began: Instant, output: Option<String>) -> SourceReport {
+    pub(super) fn report(&self, source: &str, began: Instant, sink: &dyn Sink) -> SourceReport {
         let outcome = match &self.error {
             Some(_) => Outcome::Failed,
             // A mark that was not committed is worth nothing.
             None if self.is_finished => Outcome::Finished,
             None => Outcome::Stopped,
         };
+        let rejected = sink.rejected(&self.sink);
         SourceReport {
             source: source.to_owned(),
             outcome,
             error: self.error.as_ref().map(ToString::to_string),
             records: self.committed_records,
+            written: self.committed_records.saturating_sub(rejected),
+            rejected,
             resumed_records: self.resumed_records,
             pages: self.committed_pages,
             counts: self.counts(),
             duration: self.ended.unwrap_or_else(Instant::now) - began,
             consistency: self.consistency,
-            output,
+            output: sink.location(&self.sink),
             warnings: self.meters().flat_map(Meter::warnings).collect(),
         }
     }

@@ -99,6 +99,11 @@ impl Batch {
         self.page.mark()
     }
 
+    /// Whether it is the last one of its source in this run.
+    pub fn is_last(&self) -> bool {
+        self.page.mark.is_end()
+    }
+
     /// When the page was complete (wall clock).
     pub fn fetched_at(&self) -> SystemTime {
         self.page.fetched_at

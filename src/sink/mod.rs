@@ -8,11 +8,19 @@
 //!    anything is written.
 //! 2. [`write`](Sink::write) any number of times. Nothing need be durable.
 //! 3. [`begin_commit`](Sink::begin_commit) takes in all that was written until then, and gives a future that resolves when
-//!    that is durable, with the states as they were when it began. Until it has resolved only `write` is called, and what that
-//!    takes belongs to the next commit: so the pipeline goes on writing while a disk syncs. By default the whole commit is
+//!    that is durable, with the states as they were when it began. Until it has resolved only `write` and `finish` are called,
+//!    and what those take belongs to the next commit: so the pipeline goes on writing while a disk syncs. By default the whole commit is
 //!    made at the beginning: a sink need only have [`commit`](Sink::commit). Then nothing is written before the checkpoints are
 //!    stored, so that a sink can store them in the transaction of its rows.
-//! 4. [`close`](Sink::close) at the end, of a run that has failed too.
+//! 4. [`finish`](Sink::finish) behind the last page of a source, before the commit that this page belongs to: what is only
+//!    whole with an end, a file with a footer say, gets it in that commit.
+//! 5. [`close`](Sink::close) at the end, of a run that has failed too.
+//!
+//! # Databases
+//!
+//! A sink that can store checkpoints in the transaction of its rows says so ([`is_transactional`](Sink::is_transactional)):
+//! its [`commit`](Sink::commit) puts the rows into a transaction and leaves that open, and the
+//! [store](Sink::checkpoints) that it gave ends the transaction when the checkpoints are in it.
 //!
 //! Add a sink by adding a file here, or by implementing the trait in your own crate.
 
@@ -21,7 +29,7 @@ mod memory;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::future::{BoxFuture, ready};
 use serde::Serialize;
@@ -45,8 +53,22 @@ pub trait Sink: fmt::Debug + Send {
     /// What a crash can do.
     fn guarantee(&self) -> Guarantee;
 
-    /// The checkpoint store that belongs to this sink, used unless the pipeline is given another.
+    /// The checkpoint store that belongs to this sink. It is only asked for when it will be used: the pipeline was given no
+    /// other.
     fn checkpoints(&self) -> Option<Arc<dyn CheckpointStore>> {
+        None
+    }
+
+    /// Whether the rows of a commit and the checkpoints in the [store](Self::checkpoints) of this sink are one transaction,
+    /// which the store ends. Without that store [`commit`](Self::commit) must end it, and the
+    /// [guarantee](Self::guarantee) may be less.
+    fn is_transactional(&self) -> bool {
+        false
+    }
+
+    /// How often this sink is best committed, unless the pipeline is told: a table that is loaded wants fewer and larger
+    /// commits than a file. The default is the pipeline's.
+    fn commit_every(&self) -> Option<Duration> {
         None
     }
 
@@ -79,6 +101,22 @@ pub trait Sink: fmt::Debug + Send {
     /// `Sink`. The run ends.
     fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>>;
 
+    /// Whether so much waits for a commit that there should be one now. The pipeline then begins one before it writes
+    /// on, and if one is on its way it waits for its end. Asked behind each write.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Learns that the page written last was the last one of its source in this run. The next commit has that page in it,
+    /// and the source's state that it gives is the one that the run leaves behind.
+    ///
+    /// # Errors
+    /// `Sink`. The run ends.
+    fn finish<'a>(&'a mut self, source: &'a str) -> BoxFuture<'a, Result<()>> {
+        let _ = source;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Makes durable all that was written, and gives the new state of each source that a batch was written
     /// for since the last commit, an empty one too.
     ///
@@ -90,7 +128,7 @@ pub trait Sink: fmt::Debug + Send {
     ///
     /// It takes in what was written until now. What it gives resolves when that is durable, with the state of each source that a
     /// batch was written for since the last commit began: as it is now, whatever is written meanwhile. Until it has resolved
-    /// only [`write`](Self::write) is called, and no second commit is begun. Work that goes on when it is dropped must
+    /// only [`write`](Self::write) and [`finish`](Self::finish) are called, and no second commit is begun. Work that goes on when it is dropped must
     /// hold a clone of the lease, as any does; a commit that was dropped, or has failed, leaves the sink unusable.
     ///
     /// The pipeline commits by this alone. The default makes the whole [`commit`](Self::commit) first, and gives what is
@@ -127,6 +165,13 @@ pub trait Sink: fmt::Debug + Send {
     fn location(&self, state: &SinkState) -> Option<String> {
         let _ = state;
         None
+    }
+
+    /// How many of the records written in this run were rejected, from the state of the source: they are kept, with the reason,
+    /// but not where the others are. The report says what was fetched, written and rejected.
+    fn rejected(&self, state: &SinkState) -> u64 {
+        let _ = state;
+        0
     }
 }
 
