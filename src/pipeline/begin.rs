@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::plan::{Plan, Step, plan};
+use super::plan::{Plan, Step, load, plan};
 use super::run::Run;
 use super::state::State;
 use super::{Event, Pipeline};
@@ -31,7 +31,9 @@ impl<'a> Run<'a> {
             .map(|source| (source.shared_name(), source.take_definition().with("sink", &sink_definition)))
             .collect();
         let now = pipeline.started_at.unwrap_or_else(SystemTime::now);
-        let plan = plan(&*store, lease.term(), &definitions, now, pipeline.accept_changes).await?;
+        let checkpoints = load(&*store, &definitions).await?;
+        let is_settled = |state: &SinkState| sink.is_settled(state);
+        let plan = plan(checkpoints, lease.term(), &definitions, now, pipeline.accept_changes, is_settled)?;
         lease.looked_at().await?;
         let claims = plan.claims();
         if !claims.is_empty() {
@@ -61,9 +63,12 @@ impl<'a> Run<'a> {
             let (mark, records) = match &step {
                 Step::First => (Mark::start(), 0),
                 Step::Afresh(last) => (last.mark.next_run(), 0),
-                Step::Resume(last) | Step::Skip(last) => (last.mark.clone(), last.records),
+                Step::Resume(last) | Step::Settle(last) | Step::Skip(last) => {
+                    (last.mark.clone(), last.records)
+                }
             };
-            let is_left_alone = matches!(step, Step::Skip(_));
+            let is_settled = !matches!(step, Step::Settle(_));
+            let is_left_alone = matches!(step, Step::Skip(_) | Step::Settle(_));
             let sink_state = match step {
                 Step::Skip(last) => last.sink,
                 _ => opened.next().ok_or_else(unopened)?,
@@ -72,6 +77,10 @@ impl<'a> Run<'a> {
             if is_left_alone {
                 run.pipeline.tell(&Event::Skipped { source: &name, records });
                 state.ended = Some(run.began);
+                if !is_settled {
+                    (state.is_settling, state.dirty, run.dirty) = (true, true, true);
+                    first.push(state.checkpoint(&name, &run.id, run.epoch));
+                }
             } else {
                 first.push(state.checkpoint(&name, &run.id, run.epoch));
                 begun.push((name.clone(), source));
@@ -112,7 +121,7 @@ async fn open(
         let committed = match step {
             Step::First => Committed::Nothing,
             Step::Afresh(last) => Committed::Finished(&last.sink),
-            Step::Resume(last) => Committed::Unfinished(&last.sink),
+            Step::Resume(last) | Step::Settle(last) => Committed::Unfinished(&last.sink),
             Step::Skip(_) => continue,
         };
         let (label, started_at) = (source.label(), plan.started_at);

@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, poll_immediate};
 use super::Event;
 use super::run::Run;
 use crate::checkpoint::Checkpoint;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The commit that is on its way, if there is one.
 #[derive(Default)]
@@ -103,20 +103,27 @@ impl Run<'_> {
     }
 
     /// Notes what was stored: that, and not what was written since.
-    pub(super) fn committed(&mut self, stored: Vec<Checkpoint>) {
+    pub(super) fn committed(&mut self, stored: Vec<Checkpoint>) -> Result<()> {
+        let mut settled = Ok(());
         for checkpoint in stored {
-            if let Some(state) = self.states.get_mut(checkpoint.source.as_str()) {
-                state.committed(checkpoint);
+            let Some(state) = self.states.get_mut(checkpoint.source.as_str()) else { continue };
+            if checkpoint.is_finished() && !self.sink.is_settled(&checkpoint.sink) {
+                if state.is_settling && state.sink == checkpoint.sink {
+                    settled = Err(stuck(&checkpoint));
+                }
+                (state.is_settling, state.dirty, self.dirty) = (true, true, true);
             }
+            state.committed(checkpoint);
         }
         self.pipeline.tell(&Event::Committed);
+        settled
     }
 
     /// Waits for the commit that is on its way, if there is one.
     pub(super) async fn wait_for(&mut self, commit: &mut CommitBehind) -> Result<()> {
         if commit.is_on_its_way() {
             let stored = commit.ended().await?;
-            self.committed(stored);
+            self.committed(stored)?;
         }
         Ok(())
     }
@@ -125,7 +132,8 @@ impl Run<'_> {
     /// what came before, and what is still on its way would keep the next run out.
     pub(super) async fn finish(&mut self, commit: &mut CommitBehind, has_failed: bool) -> Result<()> {
         let mut committed = self.wait_for(commit).await;
-        if self.dirty && !has_failed && committed.is_ok() {
+        // What is finished may have to be settled behind its last commit.
+        while self.dirty && !has_failed && committed.is_ok() {
             committed = self.commit().await;
         }
         let closed = self.sink.close().await;
@@ -136,4 +144,10 @@ impl Run<'_> {
         let mut commit = self.begin_commit().await?;
         self.wait_for(&mut commit).await
     }
+}
+
+fn stuck(checkpoint: &Checkpoint) -> Error {
+    let what = "the sink has something left to do for a source that is finished, and another commit did not change that";
+    let source = checkpoint.source.as_str().into();
+    Error::new(ErrorKind::Sink, what).at(|context| context.source = Some(source))
 }

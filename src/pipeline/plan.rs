@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use crate::checkpoint::{Checkpoint, CheckpointStore, Definition};
+use crate::checkpoint::{Checkpoint, CheckpointStore, Definition, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
 
@@ -30,30 +30,42 @@ pub(super) enum Step {
     Afresh(Checkpoint),
     /// It goes on.
     Resume(Checkpoint),
+    /// It is finished in this run, but for what its sink has left to do.
+    Settle(Checkpoint),
     /// It is finished in this run.
     Skip(Checkpoint),
 }
 
-/// Reads all checkpoints and decides.
-pub(super) async fn plan(
+/// Reads the checkpoints of all sources.
+pub(super) async fn load(
     store: &dyn CheckpointStore,
-    term: u64,
     sources: &[(Arc<str>, Definition)],
-    now: SystemTime,
-    accept_changes: bool,
-) -> Result<Plan> {
+) -> Result<Vec<Option<Checkpoint>>> {
     let names: Vec<&str> = sources.iter().map(|(name, _)| &**name).collect();
     let checkpoints = store.load_all(&names).await?;
     if checkpoints.len() != sources.len() {
         let what = format!("the store gave {} checkpoints for {} sources", checkpoints.len(), sources.len());
         return Err(Error::new(ErrorKind::Checkpoint, what));
     }
+    Ok(checkpoints)
+}
+
+/// Decides.
+pub(super) fn plan(
+    checkpoints: Vec<Option<Checkpoint>>,
+    term: u64,
+    sources: &[(Arc<str>, Definition)],
+    now: SystemTime,
+    accept_changes: bool,
+    is_settled: impl Fn(&SinkState) -> bool,
+) -> Result<Plan> {
+    let is_over = |checkpoint: &Checkpoint| checkpoint.is_finished() && is_settled(&checkpoint.sink);
     // A run that has any source unfinished was broken off. There may be several, of different sets of sources; the
     // newest goes on, and takes the sources of the others along.
     let broken_off: BTreeSet<String> = checkpoints
         .iter()
         .flatten()
-        .filter(|checkpoint| !checkpoint.is_finished())
+        .filter(|checkpoint| !is_over(checkpoint))
         .map(|checkpoint| checkpoint.run.clone())
         .collect();
     let (run, started_at) = match broken_off.last().and_then(|run| Some((run.to_owned(), start_of(run)?))) {
@@ -79,7 +91,8 @@ pub(super) async fn plan(
                     return Err(changed(name, &changes, &checkpoint));
                 }
                 match begun {
-                    _ if checkpoint.is_finished() => Step::Skip(checkpoint),
+                    _ if is_over(&checkpoint) => Step::Skip(checkpoint),
+                    _ if checkpoint.is_finished() => Step::Settle(checkpoint),
                     true => Step::Resume(checkpoint),
                     // But it may have begun with what a run of the old one has kept.
                     false => Step::Resume(kept_of(checkpoint, definition, accept_changes)?),
@@ -129,7 +142,7 @@ impl Plan {
     /// touched, so that nothing which an overtaken run stores later undoes what was read here.
     pub(super) fn claims(&self) -> Vec<Checkpoint> {
         let known = self.steps.iter().filter_map(|step| match step {
-            Step::Resume(last) | Step::Skip(last) => Some(last),
+            Step::Resume(last) | Step::Settle(last) | Step::Skip(last) => Some(last),
             Step::First | Step::Afresh(_) => None,
         });
         known.map(|last| Checkpoint { run: self.run.clone(), epoch: self.epoch, ..last.clone() }).collect()
@@ -176,6 +189,21 @@ mod tests {
         checkpoint
     }
 
+    fn unsettled() -> SinkState {
+        SinkState("unsettled".into())
+    }
+
+    async fn planned(
+        store: &MemoryStore,
+        term: u64,
+        sources: &[(Arc<str>, Definition)],
+        accept_changes: bool,
+    ) -> Result<Plan> {
+        let is_settled = |state: &SinkState| *state != unsettled();
+        let checkpoints = load(store, sources).await?;
+        plan(checkpoints, term, sources, SystemTime::UNIX_EPOCH, accept_changes, is_settled)
+    }
+
     fn nobody() -> Lease {
         Lease::new(())
     }
@@ -186,11 +214,12 @@ mod tests {
             store.save(&nobody(), std::slice::from_ref(checkpoint)).await.unwrap();
         }
         let sources: Vec<_> = sources.iter().map(|name| ((*name).into(), sample().definition)).collect();
-        let plan = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
+        let plan = planned(&store, 0, &sources, false).await.unwrap();
         let steps = plan.steps.iter().map(|step| match step {
             Step::First => "first",
             Step::Afresh(_) => "afresh",
             Step::Resume(_) => "resume",
+            Step::Settle(_) => "settle",
             Step::Skip(_) => "skip",
         });
         (plan.run.clone(), steps.map(str::to_owned).collect())
@@ -224,20 +253,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_run_is_not_over_while_its_sink_has_something_to_do() {
+        let waiting = Checkpoint { sink: unsettled(), ..checkpoint("a", OLD, true) };
+        let (run, steps) = steps(&[waiting, checkpoint("b", OLD, true)], &["a", "b", "c"]).await;
+        assert_eq!(
+            (run.as_str(), steps.as_slice()),
+            (OLD, ["settle", "skip", "first"].map(str::to_owned).as_slice())
+        );
+    }
+
+    #[tokio::test]
     async fn a_changed_definition_is_named() {
         let store = MemoryStore::new();
         let mut begun = checkpoint("a", OLD, false);
         begun.mark.pages = 1;
         store.save(&nobody(), &[begun]).await.unwrap();
         let sources = [("a".into(), sample().definition.with("records", "items").with("query limit", "5"))];
-        let error = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
+        let error = planned(&store, 0, &sources, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
         assert!(error.to_string().contains("query limit, records changed"), "{error}");
-        plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, true).await.unwrap();
+        planned(&store, 0, &sources, true).await.unwrap();
         // One that is finished while its run is not would be left alone with the old data.
         store.save(&nobody(), &[checkpoint("b", NEW, true), checkpoint("c", NEW, false)]).await.unwrap();
         let sources = [("b".into(), sources[0].1.clone()), ("c".into(), sample().definition)];
-        let error = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap_err();
+        let error = planned(&store, 0, &sources, false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DefinitionChanged);
     }
 
@@ -248,7 +287,7 @@ mod tests {
         let sources = [("a".into(), sample().definition)];
         let epochs: Vec<u64> = futures::future::join_all([0, 1, 2].map(|term| {
             let (store, sources) = (&store, &sources);
-            async move { plan(store, term, sources, SystemTime::UNIX_EPOCH, false).await.unwrap().epoch }
+            async move { planned(store, term, sources, false).await.unwrap().epoch }
         }))
         .await;
         assert_eq!(epochs, [sample().epoch + 1, (1 << 32) + 1, (2 << 32) + 1]);
@@ -259,7 +298,7 @@ mod tests {
         let store = MemoryStore::new();
         store.save(&nobody(), &[checkpoint("a", OLD, false)]).await.unwrap();
         let sources = [("a".into(), sample().definition.with("records", "items"))];
-        let plan = plan(&store, 0, &sources, SystemTime::UNIX_EPOCH, false).await.unwrap();
+        let plan = planned(&store, 0, &sources, false).await.unwrap();
         assert!(matches!(plan.steps[..], [Step::Resume(_)]));
     }
 }

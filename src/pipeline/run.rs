@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
                     Ok(())
                 }
                 ended = commit.ended(), if commit.is_on_its_way() => {
-                    ended.map(|stored| self.committed(stored))
+                    ended.and_then(|stored| self.committed(stored))
                 }
                 () = commit_is_due(is_full, &mut ticks), if self.dirty && !commit.is_on_its_way() => {
                     let begun = merge.beside(unless(shutdown.now(), self.begin_commit())).await;

@@ -35,8 +35,10 @@ pub(super) struct State {
     pub(super) stale: u32,
     pub(super) error: Option<Error>,
     pub(super) ended: Option<Instant>,
-    /// Whether something was written since the last commit began.
+    /// Whether the next commit is for it, too: something was written since the last one began, or is to be settled.
     pub(super) dirty: bool,
+    /// Whether all its pages are committed, and its sink had something left to do.
+    pub(super) is_settling: bool,
 }
 
 impl State {
@@ -65,6 +67,7 @@ impl State {
             error: None,
             ended: None,
             dirty: false,
+            is_settling: false,
         }
     }
 
@@ -109,7 +112,7 @@ impl State {
         let outcome = match &self.error {
             Some(_) => Outcome::Failed,
             // A mark that was not committed is worth nothing.
-            None if self.is_finished => Outcome::Finished,
+            None if self.is_finished && sink.is_settled(&self.sink) => Outcome::Finished,
             None => Outcome::Stopped,
         };
         let rejected = sink.rejected(&self.sink);

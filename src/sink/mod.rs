@@ -152,6 +152,16 @@ pub trait Sink: fmt::Debug + Send {
         None
     }
 
+    /// Whether nothing is left to do for a source that is finished: a sink that keeps rows in a log first, and takes them to
+    /// their place when they are committed, has something left when the last page is committed. A source that is not settled
+    /// is committed again until it is, each time with another state, and a run that is broken off before that goes on with
+    /// it: the output is opened ([`Committed::Unfinished`]), and committed, though no page comes. So the next
+    /// [`commit`](Self::commit) has to give the states of all that are finished and not settled, written to or not.
+    fn is_settled(&self, state: &SinkState) -> bool {
+        let _ = state;
+        true
+    }
+
     /// Gives up what is held. Everything was committed before, unless the run has failed: then it waits for what is still
     /// on its way, which would keep the next run out. A run that is stopped at once, or dropped, does not call it.
     ///
