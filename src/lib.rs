@@ -15,7 +15,7 @@
 //!
 //! The modules stand in the order of that picture, and each uses only those to its left: [`hints`], [`error`],
 //! [`request`], [`page`], [`transport`], [`fs`], [`auth`], [`exchange`], [`paginate`], [`limit`], [`retry`], [`pages`],
-//! [`records`], [`checkpoint`], [`sink`], [`source`], [`presets`], [`pipeline`].
+//! [`records`], [`schema`], [`checkpoint`], [`sink`], [`source`], [`presets`], [`pipeline`].
 //!
 //! # By hand: combinators
 //!
@@ -115,6 +115,7 @@ pub mod presets;
 pub mod records;
 pub mod request;
 pub mod retry;
+pub mod schema;
 pub mod sink;
 pub mod source;
 #[cfg(feature = "testing")]

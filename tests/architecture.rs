@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the picture in `src/lib.rs`.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "hints",
     "error",
     "request",
@@ -19,6 +19,7 @@ const ORDER: [&str; 20] = [
     "retry",
     "pages",
     "records",
+    "schema",
     "checkpoint",
     "sink",
     "source",

@@ -67,6 +67,12 @@ impl Batch {
         self.spans().iter().map(|span| &text[span.start as usize..span.end as usize])
     }
 
+    /// The text of the record of this index.
+    pub(crate) fn slice(&self, index: usize) -> Option<&[u8]> {
+        let span = self.spans().get(index)?;
+        Some(&self.text()[span.start as usize..span.end as usize])
+    }
+
     /// The record of this index.
     pub(crate) fn record(&self, index: usize) -> Option<Record> {
         let span = self.spans().get(index)?;
