@@ -24,6 +24,7 @@
 //!
 //! Add a sink by adding a file here, or by implementing the trait in your own crate.
 
+mod files;
 mod jsonl;
 mod memory;
 
@@ -34,6 +35,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::{BoxFuture, ready};
 use serde::Serialize;
 
+pub use files::Compression;
 pub use jsonl::Jsonl;
 pub use memory::Memory;
 

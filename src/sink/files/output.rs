@@ -4,53 +4,29 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::piece::{OutputFile, Piece, Written, broken_off};
+use super::compress::Compression;
+use super::piece::{End, OutputFile, Piece, Written, broken_off};
 use super::spare::Spare;
-use crate::checkpoint::SinkState;
+use super::state::FileState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{FsFile, Work};
-use crate::records::Annotator;
 
 /// So many bytes at the end of the file are checked when a run goes on.
 pub(super) const TAIL: usize = 4096;
 
-/// What the checkpoint keeps.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct State {
-    pub(super) file: String,
-    pub(super) length: u64,
-    /// A hash of the last bytes.
-    pub(super) tail: String,
-    /// The term that the file was made in: a run of another one may hold it open.
-    #[serde(default, skip_serializing_if = "is_first")]
-    pub(super) term: u64,
-}
-
-fn is_first(term: &u64) -> bool {
-    *term == 0
-}
-
-/// The state of the same file, empty.
-pub(super) fn emptied(state: &SinkState) -> Option<SinkState> {
-    let state: State = serde_json::from_value(state.0.clone()).ok()?;
-    let emptied = State { length: 0, tail: hash(&[]), ..state };
-    serde_json::to_value(emptied).ok().map(SinkState)
-}
-
+/// One file.
 #[derive(Debug)]
 pub(super) struct Output {
-    pub(super) annotator: Annotator,
     pub(super) path: PathBuf,
     pub(super) file: OutputFile,
-    /// Lines that are not on their way to the file yet.
+    compression: Compression,
+    /// What is not on its way to the file yet, as it will be read.
     pub(super) buffer: Vec<u8>,
-    /// How long the file is when all has arrived that is on its way, and its last bytes.
-    pub(super) length: u64,
-    pub(super) tail: Vec<u8>,
-    term: u64,
+    /// The end of what has arrived.
+    pub(super) end: End,
+    pub(super) term: u64,
     pub(super) touched: bool,
     /// The piece that is on its way. There is one at most, so that they arrive in their order.
     pub(super) writing: Option<Work<(Piece, Result<()>)>>,
@@ -61,14 +37,13 @@ pub(super) struct Output {
 
 impl Output {
     /// One whose file is made at the first write.
-    pub(super) fn missing(path: PathBuf, label: &str, term: u64) -> Self {
+    pub(super) fn missing(path: PathBuf, compression: Compression, term: u64) -> Self {
         Self {
-            annotator: Annotator::new(label),
             path,
             file: OutputFile::Missing,
+            compression,
             buffer: Vec::new(),
-            length: 0,
-            tail: Vec::new(),
+            end: End::default(),
             term,
             touched: false,
             writing: None,
@@ -77,21 +52,20 @@ impl Output {
         }
     }
 
+    /// Whether nothing was ever written to it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.end.length == 0 && self.buffer.is_empty() && self.writing.is_none()
+    }
+
     /// Takes what is buffered, for its way to the file. The last piece must have arrived.
     pub(super) fn piece(&mut self, spare: &Spare) -> Piece {
-        let lines = std::mem::take(&mut self.buffer);
-        let at = self.length;
-        self.length += lines.len() as u64;
-        self.unsynced += lines.len() as u64;
-        let fresh = &lines[lines.len().saturating_sub(TAIL)..];
-        let surplus = (self.tail.len() + fresh.len()).saturating_sub(TAIL);
-        self.tail.drain(..surplus.min(self.tail.len()));
-        self.tail.extend_from_slice(fresh);
         Piece {
             path: self.path.clone(),
             file: std::mem::replace(&mut self.file, OutputFile::Lost),
-            at,
-            lines,
+            from: self.end.length,
+            end: std::mem::take(&mut self.end),
+            compression: self.compression,
+            bytes: std::mem::take(&mut self.buffer),
             spare: spare.clone(),
         }
     }
@@ -108,7 +82,8 @@ impl Output {
 
     /// Notes that a piece has arrived.
     pub(super) fn arrived(&mut self, piece: Piece) {
-        self.file = piece.file;
+        self.unsynced += piece.end.length - piece.from;
+        (self.file, self.end) = (piece.file, piece.end);
     }
 
     /// What is to be synced ahead of the commit, if that many bytes wait for it and no sync is on its way.
@@ -135,12 +110,10 @@ impl Output {
         Ok((Written { source, path: self.path.clone(), file }, self.syncing.take()))
     }
 
-    pub(super) fn state(&self) -> Result<SinkState> {
+    /// What the checkpoint keeps of it.
+    pub(super) fn state(&self) -> FileState {
         let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let state = State { file, length: self.length, tail: hash(&self.tail), term: self.term };
-        let state = serde_json::to_value(state)
-            .map_err(|error| Error::new(ErrorKind::Sink, "the state cannot be stored").because(error))?;
-        Ok(SinkState(state))
+        FileState { file, length: self.end.length, tail: hash(&self.end.tail), term: self.term }
     }
 }
 
