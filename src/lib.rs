@@ -88,6 +88,7 @@
 //! | `xml` | pages in XML ([`page::Format`]) |
 //! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
 //! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |
+//! | `sqlite` | `sink::Sqlite` and `checkpoint::SqliteStore`: tables and checkpoints in an SQLite database |
 //! | `testing` | [`mod@testing`]: an embedded mock API, a scripted transport, a file system that loses power |
 //!
 //! # The clock
@@ -144,3 +145,8 @@ pub use transport::{Http, Response, Transport};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the sinks' pages.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../docs/sinks/sqlite.md")]
+struct SqlitePage;

@@ -64,8 +64,7 @@ impl FileStore {
 
     async fn take(&self, take: fn(&Arc<dyn Fs>, &Path, &str) -> Result<Lease>) -> Result<Lease> {
         let (fs, dir) = (self.fs.clone(), self.dir.clone());
-        let holder = format!("process {} since {}", std::process::id(), now());
-        self.work(move |_| take(&fs, &dir, &holder)).await
+        self.work(move |_| take(&fs, &dir, &lock::holder())).await
     }
 }
 
@@ -235,10 +234,6 @@ impl CheckpointStore for FileStore {
         let grouped_from = self.grouped_from;
         Box::pin(self.work(move |fs| save(fs, &lease, &dir, grouped_from, &checkpoints)))
     }
-}
-
-fn now() -> String {
-    chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

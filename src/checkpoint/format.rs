@@ -22,6 +22,19 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> serde_json::Result<Vec<u8>> {
     Ok(format!("{}{json}\n", header(checkpoint, &json)).into_bytes())
 }
 
+/// The header line without its end, and the JSON: for a place that keeps them apart.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn encode_parts(checkpoint: &Checkpoint) -> serde_json::Result<(String, String)> {
+    let json = serde_json::to_string(checkpoint)?;
+    Ok((header(checkpoint, &json).trim_end().to_owned(), json))
+}
+
+/// Reads what was kept apart, or says what is wrong with it.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn decode_parts(header: &str, json: &str) -> Result<Checkpoint, String> {
+    decode(format!("{header}\n{json}\n").as_bytes())
+}
+
 fn header(checkpoint: &Checkpoint, json: &str) -> String {
     let fingerprint = checkpoint.definition.fingerprint();
     format!("{MAGIC} {VERSION} {fingerprint} {:016x} {}\n", xxh3_64(json.as_bytes()), json.len())

@@ -56,6 +56,12 @@ impl Hold for FolderLock {
     }
 }
 
+/// Who this is, for those who find the lock held.
+pub(super) fn holder() -> String {
+    let now = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ");
+    format!("process {} since {now}", std::process::id())
+}
+
 /// Takes the lock that counts, or says who has it.
 pub(super) fn lock(fs: &Arc<dyn Fs>, dir: &Path, holder: &str) -> Result<Lease> {
     fs.create_dir_all(dir).map_err(|error| unusable(dir, error))?;

@@ -11,6 +11,8 @@ mod format;
 mod group;
 mod lock;
 mod memory;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +24,9 @@ pub use definition::Definition;
 pub(crate) use definition::{MARK, RANGE};
 pub use file::FileStore;
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use sqlite::SqliteStore;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;

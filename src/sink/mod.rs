@@ -27,6 +27,10 @@
 mod files;
 mod jsonl;
 mod memory;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +42,9 @@ use serde::Serialize;
 pub use files::Compression;
 pub use jsonl::Jsonl;
 pub use memory::Memory;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use sqlite::Sqlite;
 
 use crate::checkpoint::{CheckpointStore, Lease, SinkState};
 use crate::error::Result;
