@@ -27,6 +27,7 @@
 mod files;
 mod jsonl;
 mod memory;
+mod rejected;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -42,6 +43,7 @@ use serde::Serialize;
 pub use files::Compression;
 pub use jsonl::Jsonl;
 pub use memory::Memory;
+pub use rejected::{CommittingLetters, DeadLetters, Letters, LettersState};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::Sqlite;
