@@ -11,6 +11,8 @@ mod format;
 mod group;
 mod lock;
 mod memory;
+#[cfg(feature = "objects")]
+pub(crate) mod objects;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
@@ -24,6 +26,9 @@ pub use definition::Definition;
 pub(crate) use definition::{MARK, RANGE};
 pub use file::FileStore;
 pub use memory::MemoryStore;
+#[cfg(feature = "objects")]
+#[cfg_attr(docsrs, doc(cfg(feature = "objects")))]
+pub use objects::ObjectsStore;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::SqliteStore;

@@ -27,6 +27,9 @@
 mod files;
 mod jsonl;
 mod memory;
+#[cfg(feature = "objects")]
+#[cfg_attr(docsrs, doc(cfg(feature = "objects")))]
+pub mod objects;
 mod rejected;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
@@ -43,6 +46,9 @@ use serde::Serialize;
 pub use files::Compression;
 pub use jsonl::Jsonl;
 pub use memory::Memory;
+#[cfg(feature = "objects")]
+#[cfg_attr(docsrs, doc(cfg(feature = "objects")))]
+pub use objects::Objects;
 pub use rejected::{CommittingLetters, DeadLetters, Letters, LettersState};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
