@@ -59,12 +59,12 @@ impl Compression {
         })
     }
 
-    pub(super) fn is_none(self) -> bool {
+    pub(in crate::sink) fn is_none(self) -> bool {
         self.0 == Kind::None
     }
 
     /// What stands behind the name of a file.
-    pub(super) fn suffix(self) -> &'static str {
+    pub(in crate::sink) fn suffix(self) -> &'static str {
         match self.0 {
             Kind::None => "",
             Kind::Gzip(_) => ".gz",
@@ -89,6 +89,63 @@ impl Compression {
                 compressor.include_checksum(true)?;
                 compressor.compress(text).map(Some)
             }
+        }
+    }
+}
+
+/// A whole output in one gzip member or zstd frame, whose bytes are taken away as they come.
+#[cfg(feature = "objects")]
+pub(in crate::sink) enum Stream {
+    Plain(Vec<u8>),
+    Gzip(GzEncoder<Vec<u8>>),
+    #[cfg(feature = "zstd")]
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+#[cfg(feature = "objects")]
+impl Stream {
+    pub(in crate::sink) fn new(compression: Compression) -> io::Result<Self> {
+        Ok(match compression.0 {
+            Kind::None => Self::Plain(Vec::new()),
+            Kind::Gzip(level) => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(level))),
+            #[cfg(feature = "zstd")]
+            Kind::Zstd(level) => {
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
+                encoder.include_checksum(true)?;
+                Self::Zstd(encoder)
+            }
+        })
+    }
+
+    /// Takes what was gathered, and leaves it empty.
+    pub(in crate::sink) fn take(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Plain(out) => out.append(text),
+            Self::Gzip(encoder) => encoder.write_all(text)?,
+            #[cfg(feature = "zstd")]
+            Self::Zstd(encoder) => encoder.write_all(text)?,
+        }
+        text.clear();
+        Ok(())
+    }
+
+    /// What has come out.
+    pub(in crate::sink) fn out(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Plain(out) => out,
+            Self::Gzip(encoder) => encoder.get_mut(),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(encoder) => encoder.get_mut(),
+        }
+    }
+
+    /// Ends it, and gives what has not been taken away.
+    pub(in crate::sink) fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Plain(out) => Ok(out),
+            Self::Gzip(encoder) => encoder.finish(),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(encoder) => encoder.finish(),
         }
     }
 }

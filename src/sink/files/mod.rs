@@ -34,6 +34,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use compress::Compression;
+#[cfg(feature = "objects")]
+pub(in crate::sink) use compress::Stream;
 pub(crate) use format::{Encoder, Format};
 use layout::Layout;
 use opening::{Before, Wanted, open_all};

@@ -1,10 +1,10 @@
 //! Batches into the bytes of an object.
 
 use std::fmt;
-use std::io::Write;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::{Annotator, Batch};
+use crate::sink::files::{Compression, Stream};
 
 /// Turns the batches of one object into its bytes.
 ///
@@ -20,70 +20,22 @@ pub(super) trait Encode: fmt::Debug + Send {
     fn finish(self: Box<Self>) -> Result<Vec<u8>>;
 }
 
-/// How lines are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub(super) enum Compression {
-    None,
-    #[default]
-    Gzip,
-    #[cfg(feature = "zstd")]
-    Zstd,
-}
-
-impl Compression {
-    /// What the names of the objects end with.
-    pub(super) fn extension(self) -> &'static str {
-        match self {
-            Self::None => "jsonl",
-            Self::Gzip => "jsonl.gz",
-            #[cfg(feature = "zstd")]
-            Self::Zstd => "jsonl.zst",
-        }
-    }
-}
-
 /// Annotated lines.
-#[derive(Debug)]
 pub(super) struct Lines {
     annotator: Annotator,
     lines: Vec<u8>,
-    into: Into,
+    into: Stream,
 }
 
-enum Into {
-    /// The lines are what is uploaded.
-    Lines,
-    Gzip(flate2::write::GzEncoder<Vec<u8>>),
-    #[cfg(feature = "zstd")]
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
-}
-
-impl fmt::Debug for Into {
+impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lines => "Lines",
-            Self::Gzip(_) => "Gzip",
-            #[cfg(feature = "zstd")]
-            Self::Zstd(_) => "Zstd",
-        })
+        f.debug_struct("Lines").field("annotator", &self.annotator).finish_non_exhaustive()
     }
 }
 
 impl Lines {
     pub(super) fn new(label: &str, compression: Compression) -> Result<Self> {
-        let into = match compression {
-            Compression::None => Into::Lines,
-            Compression::Gzip => {
-                Into::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6)))
-            }
-            #[cfg(feature = "zstd")]
-            Compression::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).map_err(uncompressed)?;
-                encoder.include_checksum(true).map_err(uncompressed)?;
-                Into::Zstd(encoder)
-            }
-        };
+        let into = Stream::new(compression).map_err(uncompressed)?;
         Ok(Self { annotator: Annotator::new(label), lines: Vec::new(), into })
     }
 }
@@ -95,31 +47,14 @@ fn uncompressed(error: std::io::Error) -> Error {
 impl Encode for Lines {
     fn append(&mut self, batch: &Batch) -> Result<()> {
         self.annotator.append_batch(batch, &mut self.lines);
-        let written = match &mut self.into {
-            Into::Lines => return Ok(()),
-            Into::Gzip(encoder) => encoder.write_all(&self.lines),
-            #[cfg(feature = "zstd")]
-            Into::Zstd(encoder) => encoder.write_all(&self.lines),
-        };
-        self.lines.clear();
-        written.map_err(uncompressed)
+        self.into.take(&mut self.lines).map_err(uncompressed)
     }
 
     fn ready(&mut self) -> &mut Vec<u8> {
-        match &mut self.into {
-            Into::Lines => &mut self.lines,
-            Into::Gzip(encoder) => encoder.get_mut(),
-            #[cfg(feature = "zstd")]
-            Into::Zstd(encoder) => encoder.get_mut(),
-        }
+        self.into.out()
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<u8>> {
-        match self.into {
-            Into::Lines => Ok(self.lines),
-            Into::Gzip(encoder) => encoder.finish().map_err(uncompressed),
-            #[cfg(feature = "zstd")]
-            Into::Zstd(encoder) => encoder.finish().map_err(uncompressed),
-        }
+        self.into.finish().map_err(uncompressed)
     }
 }

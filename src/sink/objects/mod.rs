@@ -29,7 +29,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use encode::Compression;
 use futures::future::BoxFuture;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -45,7 +44,7 @@ pub use stores::Gcs;
 #[cfg(feature = "s3")]
 pub use stores::S3;
 
-use super::{Committing, Guarantee, Opening, Sink, SinkStates};
+use super::{Committing, Compression, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::objects::{Log, release};
 use crate::checkpoint::{CheckpointStore, ObjectsStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
@@ -109,7 +108,7 @@ impl Objects {
         Self {
             store,
             uploads,
-            compression: Compression::default(),
+            compression: Compression::gzip(),
             outputs: BTreeMap::new(),
             session: None,
             has_checkpoints: AtomicBool::new(false),
@@ -167,26 +166,16 @@ impl Objects {
         Azure::new(place).build()
     }
 
-    /// Does not compress.
+    /// Compresses otherwise than with gzip, which is the default. Each object is one gzip member or zstd frame.
+    ///
+    /// ```no_run
+    /// use headwater::sink::{Compression, Objects};
+    /// let sink = Objects::local("out")?.compress(Compression::none());
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
     #[must_use]
-    pub fn plain(mut self) -> Self {
-        self.compression = Compression::None;
-        self
-    }
-
-    /// Compresses with gzip, which is the default.
-    #[must_use]
-    pub fn gzip(mut self) -> Self {
-        self.compression = Compression::Gzip;
-        self
-    }
-
-    /// Compresses with zstd.
-    #[cfg(feature = "zstd")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
-    #[must_use]
-    pub fn zstd(mut self) -> Self {
-        self.compression = Compression::Zstd;
+    pub fn compress(mut self, compression: Compression) -> Self {
+        self.compression = compression;
         self
     }
 

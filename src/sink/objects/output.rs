@@ -10,10 +10,11 @@ use object_store::{
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::encode::{Compression, Encode, Lines};
+use super::encode::{Encode, Lines};
 use crate::checkpoint::objects::{CommittedObject, Log, cause, timed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::Batch;
+use crate::sink::files::Compression;
 
 /// What the store is asked to do for all outputs together.
 #[derive(Debug, Clone)]
@@ -73,15 +74,15 @@ impl Output {
         let mut object = match self.object.take() {
             Some(object) => object,
             None => {
-                let extension = compression.extension();
+                let suffix = compression.suffix();
                 let name =
-                    format!("{}/{}/{:06}-{session}.{extension}", self.source, self.folder, self.number);
+                    format!("{}/{}/{:06}-{session}.jsonl{suffix}", self.source, self.folder, self.number);
                 let path = uploads.log.path(&name);
                 let encoder = Box::new(Lines::new(&self.label, compression)?);
                 Object { encoder, rows: 0, upload: None, sent: 0, name, path }
             }
         };
-        if compression == Compression::None {
+        if compression.is_none() {
             object.encoder.append(batch)?;
         } else {
             // It may take a while.
