@@ -24,6 +24,7 @@
 //!
 //! Add a sink by adding a file here, or by implementing the trait in your own crate.
 
+mod boxed;
 mod files;
 mod jsonl;
 mod memory;

@@ -6,6 +6,7 @@
 //!
 //! - [`CrashFs`] is a file system in memory that shows what a power loss may leave, for sinks and checkpoint
 //!   stores.
+//! - [`sink_suite`] holds a sink, of yours too, to what a sink promises.
 //!
 //! Everything is deterministic: the data depend on the name and the number of a record only, the faults on
 //! the count of requests.
@@ -13,6 +14,7 @@
 mod crash_fs;
 pub mod mock_api;
 mod scripted;
+pub mod sink_suite;
 
 pub use crash_fs::{Crash, CrashFs, Image};
 pub use mock_api::{Faults, MockApi, Paging, Resource};
