@@ -89,7 +89,7 @@
 //! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
 //! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |
 //! | `sqlite` | `sink::Sqlite` and `checkpoint::SqliteStore`: tables and checkpoints in an SQLite database |
-//! | `testing` | [`mod@testing`]: an embedded mock API, a scripted transport, a file system that loses power |
+//! | `testing` | [`mod@testing`]: an embedded mock API, a scripted transport, a file system that loses power, suites for sinks of your own |
 //!
 //! # The clock
 //!

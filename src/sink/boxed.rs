@@ -63,6 +63,10 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
         (**self).emptied(state)
     }
 
+    fn is_settled(&self, state: &SinkState) -> bool {
+        (**self).is_settled(state)
+    }
+
     fn close(&mut self) -> BoxFuture<'_, Result<()>> {
         (**self).close()
     }

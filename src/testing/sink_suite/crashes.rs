@@ -1,6 +1,5 @@
 //! What is left when a run breaks off.
 
-use super::compare::is_there;
 use super::desk::Desk;
 use super::pages::Listing;
 use super::{Held, Place};
@@ -35,7 +34,7 @@ pub(super) async fn what_was_committed_survives_a_drop(place: &dyn Place) -> Hel
         desk.crash(run);
     }
     // All of it is finished: there is nothing left to open.
-    is_there(place, &listing, 0).await
+    desk.look(&[&listing]).await
 }
 
 pub(super) async fn what_is_written_beside_a_commit_belongs_to_the_next(place: &dyn Place) -> Held {
@@ -100,7 +99,7 @@ pub(super) async fn a_commit_whose_checkpoint_was_lost_does_not_count(place: &dy
         run.commit().await?;
         desk.crash(run);
     }
-    is_there(place, &listing, 0).await
+    desk.look(&[&listing]).await
 }
 
 /// The crash comes before the run has heard that its checkpoint was stored.
@@ -114,7 +113,7 @@ pub(super) async fn a_commit_whose_checkpoint_was_stored_counts(place: &dyn Plac
         run.store.save(&run.lease, &checkpoints).await?;
         desk.crash(run);
     }
-    is_there(place, &listing, 0).await
+    desk.look(&[&listing]).await
 }
 
 pub(super) async fn an_end_that_was_not_committed_is_none(place: &dyn Place) -> Held {
@@ -172,7 +171,7 @@ pub(super) async fn opening_again_and_again_changes_nothing(place: &dyn Place) -
         run.commit().await?;
         desk.crash(run);
     }
-    is_there(place, &listing, 0).await
+    desk.look(&[&listing]).await
 }
 
 /// The pipeline may be given another store. A sink that is exact only with its own says so.

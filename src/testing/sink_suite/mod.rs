@@ -36,6 +36,7 @@ mod desk;
 mod pages;
 mod pipelines;
 mod restarts;
+mod run;
 mod walk;
 
 use std::fmt;

@@ -2,8 +2,9 @@
 
 use fastrand::Rng;
 
-use super::desk::{Begun, Desk, Run, polled};
+use super::desk::{Desk, polled};
 use super::pages::Listing;
+use super::run::{Begun, Run};
 use super::{Held, Place, Wrong, compare, seed, wrong};
 use crate::sink::Guarantee;
 
