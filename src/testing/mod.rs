@@ -6,7 +6,7 @@
 //!
 //! - [`CrashFs`] is a file system in memory that shows what a power loss may leave, for sinks and checkpoint
 //!   stores.
-//! - [`sink_suite`] holds a sink, of yours too, to what a sink promises.
+//! - [`sink_suite`] holds a sink, of yours too, to what a sink promises, and [`store_suite`] a checkpoint store.
 //!
 //! Everything is deterministic: the data depend on the name and the number of a record only, the faults on
 //! the count of requests.
@@ -15,6 +15,7 @@ mod crash_fs;
 pub mod mock_api;
 mod scripted;
 pub mod sink_suite;
+pub mod store_suite;
 
 pub use crash_fs::{Crash, CrashFs, Image};
 pub use mock_api::{Faults, MockApi, Paging, Resource};

@@ -119,14 +119,14 @@ impl fmt::Display for Broken {
 }
 
 /// What one behaviour comes to.
-type Held = std::result::Result<(), Wrong>;
+pub(super) type Held = std::result::Result<(), Wrong>;
 
 /// Why a behaviour does not hold.
 #[derive(Debug)]
-struct Wrong(String);
+pub(super) struct Wrong(String);
 
 impl Wrong {
-    fn at(self, place: impl fmt::Display) -> Self {
+    pub(super) fn at(self, place: impl fmt::Display) -> Self {
         Self(format!("{place}: {}", self.0))
     }
 }
@@ -137,11 +137,11 @@ impl From<Error> for Wrong {
     }
 }
 
-fn wrong(what: impl Into<String>) -> Wrong {
+pub(super) fn wrong(what: impl Into<String>) -> Wrong {
     Wrong(what.into())
 }
 
-fn ensure(holds: bool, what: impl FnOnce() -> String) -> Held {
+pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Held {
     if holds { Ok(()) } else { Err(Wrong(what())) }
 }
 
@@ -186,21 +186,24 @@ const BEHAVIOURS: &[(&str, Behaviour)] = behaviours![
 
 /// Holds a sink to all behaviours, and gives those that it does not hold.
 pub async fn check(place: &dyn Place) -> Vec<Broken> {
-    let mut broken = Vec::new();
-    for &(name, behaviour) in BEHAVIOURS {
-        broken.extend(check_one(place, name, behaviour).await);
-    }
-    broken
+    check_all(BEHAVIOURS.iter().map(|(name, behaviour)| (*name, behaviour(place)))).await
 }
 
-async fn check_one(place: &dyn Place, name: &'static str, behaviour: Behaviour) -> Option<Broken> {
-    tracing::debug!(behaviour = name, "a sink is held to it");
-    let what = match timeout(LONGEST, behaviour(place)).await {
-        Ok(Ok(())) => return None,
-        Ok(Err(Wrong(what))) => what,
-        Err(_) => format!("it has not ended after {} s", LONGEST.as_secs()),
-    };
-    Some(Broken { behaviour: name, what })
+/// Looks at one behaviour after the other, and gives those that do not hold.
+pub(super) async fn check_all(
+    behaviours: impl Iterator<Item = (&'static str, BoxFuture<'_, Held>)>,
+) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    for (name, behaviour) in behaviours {
+        tracing::debug!(behaviour = name, "is looked at");
+        let what = match timeout(LONGEST, behaviour).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(Wrong(what))) => what,
+            Err(_) => format!("it has not ended after {} s", LONGEST.as_secs()),
+        };
+        broken.push(Broken { behaviour: name, what });
+    }
+    broken
 }
 
 /// Holds a sink to one behaviour, by its name: those are in [`names`].
@@ -208,10 +211,10 @@ async fn check_one(place: &dyn Place, name: &'static str, behaviour: Behaviour) 
 /// # Panics
 /// If the sink does not hold it, or there is none of that name.
 pub async fn run_one(place: &dyn Place, name: &str) {
-    let Some(&(name, behaviour)) = BEHAVIOURS.iter().find(|(known, _)| *known == name) else {
-        panic!("there is no behaviour {name:?}");
-    };
-    if let Some(broken) = check_one(place, name, behaviour).await {
+    let known = BEHAVIOURS.iter().filter(|(known, _)| *known == name);
+    let mut known = known.map(|(name, behaviour)| (*name, behaviour(place))).peekable();
+    assert!(known.peek().is_some(), "there is no behaviour {name:?}");
+    if let Some(broken) = check_all(known).await.first() {
         panic!("{broken}");
     }
 }
