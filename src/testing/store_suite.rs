@@ -280,7 +280,8 @@ async fn a_clone_of_the_lease_keeps_others_out(place: &dyn Place) -> Held {
     drop((lease, store));
     is_refused(place.store().lock().await, ErrorKind::Locked, "a run beside a clone of the lease")?;
     drop(clone);
-    Ok(drop(place.store().lock().await?))
+    drop(place.store().lock().await?);
+    Ok(())
 }
 
 async fn a_run_that_hangs_is_taken_over(place: &dyn Place) -> Held {

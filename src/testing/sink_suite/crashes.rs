@@ -2,7 +2,7 @@
 
 use super::desk::Desk;
 use super::pages::Listing;
-use super::{Held, Place};
+use super::{Held, Place, is_exact};
 use crate::sink::Guarantee;
 
 pub(super) async fn what_was_not_committed_is_gone(place: &dyn Place) -> Held {
@@ -79,7 +79,7 @@ pub(super) async fn what_is_written_beside_a_commit_belongs_to_the_next(place: &
 
 /// Durable, but nobody knows it: the next run writes it again.
 pub(super) async fn a_commit_whose_checkpoint_was_lost_does_not_count(place: &dyn Place) -> Held {
-    if place.sink().guarantee() != Guarantee::ExactlyOnce && place.key().is_none() {
+    if !is_exact(place) {
         return Ok(());
     }
     let listing = Listing::new("suite_lost", "a", &[2, 1, 200, 2, 0, 1]);
@@ -118,7 +118,7 @@ pub(super) async fn a_commit_whose_checkpoint_was_stored_counts(place: &dyn Plac
 
 pub(super) async fn an_end_that_was_not_committed_is_none(place: &dyn Place) -> Held {
     let listing = Listing::new("suite_end", "a", &[2, 2, 2]);
-    let is_exact = place.sink().guarantee() == Guarantee::ExactlyOnce || place.key().is_some();
+    let is_exact = is_exact(place);
     let mut desk = Desk::new(place);
     // `finish` was called, and then: nothing, a commit that was begun, one that was durable.
     for step in 0..3 {

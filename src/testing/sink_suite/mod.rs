@@ -47,7 +47,7 @@ use futures::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
-use crate::sink::Sink;
+use crate::sink::{Guarantee, Sink};
 
 /// Longer than any of them takes on a machine that is busy.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -116,6 +116,14 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.behaviour, self.what)
     }
+}
+
+/// Whether each record is there once, behind whatever happens.
+fn is_exact(place: &dyn Place) -> bool {
+    let sink = place.sink();
+    // It may depend on whether its own checkpoints are used.
+    let _ = sink.checkpoints();
+    sink.guarantee() == Guarantee::ExactlyOnce || place.key().is_some()
 }
 
 /// What one behaviour comes to.

@@ -8,12 +8,11 @@ use fastrand::Rng;
 
 use super::desk::{lock, polled};
 use super::pages::Listing;
-use super::{Held, Place, Wrong, compare, ensure, seed, wrong};
+use super::{Held, Place, Wrong, compare, ensure, is_exact, seed, wrong};
 use crate::checkpoint::MemoryStore;
 use crate::error::ErrorKind;
 use crate::paginate::PageNumber;
 use crate::pipeline::{Pipeline, Report, RunError};
-use crate::sink::Guarantee;
 use crate::source::Source;
 use crate::testing::{Reply, Scripted};
 
@@ -116,7 +115,7 @@ async fn dropped(place: &dyn Place, random: &mut Rng) -> Held {
             Some(Err(error)) => return Err(failed(error).at(format!("run {runs}"))),
         }
     }
-    if place.sink().guarantee() == Guarantee::ExactlyOnce || place.key().is_some() {
+    if is_exact(place) {
         for listing in &listings {
             compare::is_there(place, listing, 0).await?;
         }
