@@ -32,6 +32,9 @@ mod memory;
 #[cfg_attr(docsrs, doc(cfg(feature = "objects")))]
 pub mod objects;
 mod rejected;
+#[cfg(any(feature = "bigquery", feature = "parquet", test))]
+#[allow(dead_code, unused_imports, reason = "each sink that is built on it takes what it needs")]
+pub(crate) mod spool;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]

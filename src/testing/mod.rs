@@ -15,6 +15,8 @@ mod crash_fs;
 pub mod mock_api;
 mod scripted;
 pub mod sink_suite;
+#[cfg(test)]
+mod spooled;
 pub mod store_suite;
 
 pub use crash_fs::{Crash, CrashFs, Image};
