@@ -2,7 +2,7 @@
 
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 macro_rules! cloud {
-    ($feature:literal, $(#[$doc:meta])* $name:ident, $builder:ty, $scheme:literal, $container:ident) => {
+    ($feature:literal, $(#[$doc:meta])* $name:ident, $builder:ty, $key:ident, $scheme:literal, $container:ident) => {
         $(#[$doc])*
         #[cfg_attr(docsrs, doc(cfg(feature = $feature)))]
         #[derive(Clone)]
@@ -28,7 +28,9 @@ macro_rules! cloud {
                 let builder = <$builder>::from_env()
                     .$container(container)
                     .with_retry(retries())
-                    .with_client_options(limits(false));
+                    // One by one: what else the environment says stays.
+                    .with_config($key::Client(ClientConfigKey::Timeout), REQUEST)
+                    .with_config($key::Client(ClientConfigKey::ConnectTimeout), CONNECT);
                 Self { builder, container: container.to_owned(), prefix: prefix.to_owned() }
             }
 
@@ -78,12 +80,12 @@ mod clouds {
     use std::time::Duration;
 
     #[cfg(feature = "s3")]
-    use object_store::aws::AmazonS3Builder;
+    use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
     #[cfg(feature = "azure")]
-    use object_store::azure::MicrosoftAzureBuilder;
+    use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
     #[cfg(feature = "gcs")]
-    use object_store::gcp::GoogleCloudStorageBuilder;
-    use object_store::{ClientOptions, ObjectStore, RetryConfig};
+    use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+    use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
 
     use crate::checkpoint::objects::cause;
     use crate::error::{Error, Result};
@@ -92,13 +94,9 @@ mod clouds {
     use crate::sink::objects::Objects;
 
     /// A part must go through a slow line in this time.
-    const REQUEST: Duration = Duration::from_secs(120);
-    const CONNECT: Duration = Duration::from_secs(10);
+    const REQUEST: &str = "120s";
+    const CONNECT: &str = "10s";
     const WITH_RETRIES: Duration = Duration::from_secs(180);
-
-    fn limits(allow_http: bool) -> ClientOptions {
-        ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(CONNECT).with_allow_http(allow_http)
-    }
 
     fn retries() -> RetryConfig {
         RetryConfig { max_retries: 10, retry_timeout: WITH_RETRIES, ..RetryConfig::default() }
@@ -110,7 +108,7 @@ mod clouds {
         /// S3, and what speaks it: R2, MinIO, Ceph.
         ///
         /// What is not given comes from the environment, as `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
-        /// `AWS_REGION`, `AWS_ENDPOINT_URL` say, or from the machine's role.
+        /// `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP` say, or from the machine's role.
         ///
         /// ```no_run
         /// use headwater::{Secret, sink::objects::S3};
@@ -122,6 +120,7 @@ mod clouds {
         /// ```
         S3,
         AmazonS3Builder,
+        AmazonS3ConfigKey,
         "s3",
         with_bucket_name
     );
@@ -132,7 +131,7 @@ mod clouds {
         pub fn endpoint(self, url: impl Into<String>) -> Self {
             let url = url.into();
             let allow_http = url.starts_with("http://");
-            self.configure(|builder| builder.with_endpoint(url).with_client_options(limits(allow_http)))
+            self.configure(|builder| builder.with_endpoint(url).with_allow_http(allow_http))
         }
 
         /// Which region (default: `AWS_REGION`, or `us-east-1`).
@@ -168,6 +167,7 @@ mod clouds {
         /// ```
         Gcs,
         GoogleCloudStorageBuilder,
+        GoogleConfigKey,
         "gs",
         with_bucket_name
     );
@@ -196,6 +196,7 @@ mod clouds {
         /// ```
         Azure,
         MicrosoftAzureBuilder,
+        AzureConfigKey,
         "az",
         with_container_name
     );
@@ -212,7 +213,7 @@ mod clouds {
         pub fn endpoint(self, url: impl Into<String>) -> Self {
             let url = url.into();
             let allow_http = url.starts_with("http://");
-            self.configure(|builder| builder.with_endpoint(url).with_client_options(limits(allow_http)))
+            self.configure(|builder| builder.with_endpoint(url).with_allow_http(allow_http))
         }
     }
 }
