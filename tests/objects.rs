@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faulty_store::{Fault, FaultyStore};
+use futures::future::BoxFuture;
 use headwater::checkpoint::{CheckpointStore, ObjectsStore};
 use headwater::prelude::*;
 use headwater::sink::objects::committed;
-use headwater::sink::{Compression, Objects};
+use headwater::sink::{Compression, Objects, Sink};
+use headwater::testing::{sink_suite, store_suite};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt};
 use object_world::*;
@@ -177,4 +179,50 @@ async fn a_lock_that_was_given_up_is_free_at_once_and_a_dead_ones_behind_its_sil
     }
     let third = at().lock().await.unwrap();
     assert!(third.term() > held.term());
+}
+
+/// A prefix of a store that the suites are run over.
+struct Shelf(Arc<dyn ObjectStore>);
+
+impl sink_suite::Place for Shelf {
+    fn sink(&self) -> Box<dyn Sink> {
+        // Small enough for several parts, and large enough for a record of a megabyte.
+        Box::new(sink(self.0.clone()).part_size(50_000))
+    }
+
+    fn committed<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move {
+            let mut lines = Vec::new();
+            for object in committed(self.0.clone(), PREFIX).await? {
+                if object.source == source {
+                    lines.extend(content(&self.0, &object).await.lines().map(str::to_owned));
+                }
+            }
+            Ok(lines)
+        })
+    }
+}
+
+impl store_suite::Place for Shelf {
+    fn store(&self) -> Arc<dyn CheckpointStore> {
+        Arc::new(ObjectsStore::on(self.0.clone(), PREFIX).silence(Duration::from_millis(300)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_in_memory_hold_what_a_sink_promises() {
+    sink_suite::run(&Shelf(memory())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_in_a_folder_hold_what_a_sink_promises() {
+    let folder = tempfile::tempdir().unwrap();
+    sink_suite::run(&Shelf(Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_in_objects_hold_what_a_store_promises() {
+    let folder = tempfile::tempdir().unwrap();
+    store_suite::run(&Shelf(memory())).await;
+    store_suite::run(&Shelf(Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()))).await;
 }
