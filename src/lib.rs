@@ -89,6 +89,8 @@
 //! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
 //! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |
 //! | `sqlite` | `sink::Sqlite` and `checkpoint::SqliteStore`: tables and checkpoints in an SQLite database |
+//! | `s3`, `gcs`, `azure` | `sink::Objects` and `checkpoint::ObjectsStore`: objects and checkpoints in S3, Google Cloud Storage, Azure |
+//! | `objects` | the same in a folder, or any `object_store` |
 //! | `testing` | [`mod@testing`]: an embedded mock API, a scripted transport, a file system that loses power, suites for sinks of your own |
 //!
 //! # The clock
