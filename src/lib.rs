@@ -88,6 +88,7 @@
 //! | `xml` | pages in XML ([`page::Format`]) |
 //! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
 //! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |
+//! | `parquet` | `sink::Parquet`: files with typed columns |
 //! | `sqlite` | `sink::Sqlite` and `checkpoint::SqliteStore`: tables and checkpoints in an SQLite database |
 //! | `s3`, `gcs`, `azure` | `sink::Objects` and `checkpoint::ObjectsStore`: objects and checkpoints in S3, Google Cloud Storage, Azure |
 //! | `objects` | the same in a folder, or any `object_store` |
@@ -149,6 +150,9 @@ pub use transport::{Http, Response, Transport};
 struct Readme;
 
 /// Those of the sinks' pages.
+#[cfg(all(doctest, feature = "parquet"))]
+#[doc = include_str!("../docs/sinks/parquet.md")]
+struct ParquetPage;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../docs/sinks/sqlite.md")]
 struct SqlitePage;

@@ -31,6 +31,8 @@ mod memory;
 #[cfg(feature = "objects")]
 #[cfg_attr(docsrs, doc(cfg(feature = "objects")))]
 pub mod objects;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod rejected;
 #[cfg(any(feature = "bigquery", feature = "parquet", test))]
 #[allow(dead_code, unused_imports, reason = "each sink that is built on it takes what it needs")]
@@ -53,6 +55,9 @@ pub use memory::Memory;
 #[cfg(feature = "objects")]
 #[cfg_attr(docsrs, doc(cfg(feature = "objects")))]
 pub use objects::Objects;
+#[cfg(feature = "parquet")]
+#[cfg_attr(docsrs, doc(cfg(feature = "parquet")))]
+pub use parquet::Parquet;
 pub use rejected::{CommittingLetters, DeadLetters, Letters, LettersState};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]

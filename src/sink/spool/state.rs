@@ -82,6 +82,11 @@ impl State {
         self.length == 0 && self.sealed.is_empty() && self.removed == self.shipped
     }
 
+    /// Whether the source has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
     /// The same with nothing in it. `None` if a segment was sealed: it may be shipped, or be on its way.
     pub(crate) fn emptied(&self) -> Option<Self> {
         (self.number == 1).then(|| Self::new(self.stem.clone(), self.term))
