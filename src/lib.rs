@@ -92,6 +92,7 @@
 //! | `sqlite` | `sink::Sqlite` and `checkpoint::SqliteStore`: tables and checkpoints in an SQLite database |
 //! | `s3`, `gcs`, `azure` | `sink::Objects` and `checkpoint::ObjectsStore`: objects and checkpoints in S3, Google Cloud Storage, Azure |
 //! | `objects` | the same in a folder, or any `object_store` |
+//! | `bigquery` | `sink::BigQuery`: tables of BigQuery, by load jobs |
 //! | `testing` | [`mod@testing`]: an embedded mock API, a scripted transport, a file system that loses power, suites for sinks of your own |
 //!
 //! # The clock

@@ -24,6 +24,8 @@
 //!
 //! Add a sink by adding a file here, or by implementing the trait in your own crate.
 
+#[cfg(feature = "bigquery")]
+mod bigquery;
 mod boxed;
 mod files;
 mod jsonl;
@@ -49,6 +51,9 @@ use std::time::{Duration, SystemTime};
 use futures::future::{BoxFuture, ready};
 use serde::Serialize;
 
+#[cfg(feature = "bigquery")]
+#[cfg_attr(docsrs, doc(cfg(feature = "bigquery")))]
+pub use bigquery::BigQuery;
 pub use files::Compression;
 pub use jsonl::Jsonl;
 pub use memory::Memory;

@@ -57,6 +57,16 @@ impl Http {
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response> {
+        self.carrying(request, request.encoded_body().map(reqwest::Body::from)).await
+    }
+
+    /// Sends bytes in the place of a body that a request has of its own.
+    #[cfg(feature = "bigquery")]
+    pub(crate) async fn send_bytes(&self, request: &Request, body: bytes::Bytes) -> Result<Response> {
+        self.carrying(request, Some(body.into())).await
+    }
+
+    async fn carrying(&self, request: &Request, body: Option<reqwest::Body>) -> Result<Response> {
         let mut outgoing = self
             .client_for(request.url())
             .request(request.method().clone(), request.url().clone())
@@ -68,7 +78,7 @@ impl Http {
         if !request.headers().contains_key(ACCEPT_ENCODING) {
             outgoing = outgoing.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if let Some(body) = request.encoded_body() {
+        if let Some(body) = body {
             outgoing = outgoing.body(body);
         }
         let mut incoming = outgoing.send().await.map_err(failure)?;
