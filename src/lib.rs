@@ -151,6 +151,9 @@ pub use transport::{Http, Response, Transport};
 struct Readme;
 
 /// Those of the sinks' pages.
+#[cfg(all(doctest, feature = "bigquery"))]
+#[doc = include_str!("../docs/sinks/bigquery.md")]
+struct BigQueryPage;
 #[cfg(all(doctest, feature = "parquet"))]
 #[doc = include_str!("../docs/sinks/parquet.md")]
 struct ParquetPage;
