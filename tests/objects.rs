@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faulty_store::{Fault, FaultyStore};
+use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use headwater::checkpoint::{CheckpointStore, ObjectsStore};
 use headwater::prelude::*;
@@ -225,4 +226,81 @@ async fn checkpoints_in_objects_hold_what_a_store_promises() {
     let folder = tempfile::tempdir().unwrap();
     store_suite::run(&Shelf(memory())).await;
     store_suite::run(&Shelf(Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()))).await;
+}
+
+/// A source whose every page is a commit.
+fn long(pages: u64, sink: Objects) -> Pipeline {
+    let source = source("long", pages);
+    Pipeline::new().source(source).sink(sink).commit_every(Duration::from_millis(1)).take_over()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manifest_of_a_long_run_is_put_in_small_pieces_and_folded() {
+    let store = memory();
+    long(300, sink(store.clone())).run().await.unwrap();
+    // One that has read nothing of it yet, and goes on behind it.
+    long(300, sink(store.clone())).run().await.unwrap();
+    let listed: Vec<_> = store.list(Some(&PREFIX.into())).try_collect().await.unwrap();
+    let of = |part: &str| {
+        let is_of = |object: &&object_store::ObjectMeta| object.location.as_ref().contains(part);
+        listed.iter().filter(is_of).collect::<Vec<_>>()
+    };
+    let (entries, folds) = (of("_headwater/log/"), of("_headwater/folds/"));
+    assert!(entries.len() > 200 && folds.len() > 2, "{} entries, {} folds", entries.len(), folds.len());
+    let largest =
+        |objects: &[&object_store::ObjectMeta]| objects.iter().map(|object| object.size).max().unwrap();
+    assert!(largest(&entries) < 4_096, "{}", largest(&entries));
+    assert!(largest(&folds) < 64_000, "{}", largest(&folds));
+    // The entries alone say the same as the folds and the rest.
+    let objects = committed(store.clone(), PREFIX).await.unwrap();
+    for fold in folds {
+        store.delete(&fold.location).await.unwrap();
+    }
+    assert_eq!(committed(store.clone(), PREFIX).await.unwrap(), objects);
+    let rows: u64 = objects.iter().map(|object| object.rows).sum();
+    assert_eq!(rows, 2 * 2 * 300);
+    assert_consistent_runs(&store, "a long run").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_crashes_while_the_log_is_folded_loses_nothing() {
+    for fault in [Fault::DiesBefore, Fault::DiesBehind, Fault::LosesAnswer] {
+        let inner = memory();
+        // The run before has put as many entries as a fold wants, or nearly so.
+        long(56, sink(inner.clone())).run().await.unwrap();
+        for at in 1..60 {
+            let faulty = FaultyStore::new(inner.clone(), fault, at);
+            let _ = long(3, sink(Arc::new(faulty))).run().await;
+            let what = format!("{fault:?} at call {at}");
+            long(3, sink(inner.clone())).run().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_consistent_runs(&inner, &what).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_without_their_manifest_are_an_error() {
+    let store = memory();
+    run(sink(store.clone()), None).await.unwrap();
+    let own = format!("{PREFIX}/_headwater");
+    let listed: Vec<_> = store.list(Some(&own.into())).try_collect().await.unwrap();
+    for object in listed {
+        store.delete(&object.location).await.unwrap();
+    }
+    let failure = run(sink(store.clone()), None).await.unwrap_err();
+    assert_eq!(failure.error.kind(), ErrorKind::Checkpoint);
+    assert!(failure.error.to_string().contains("no checkpoint that knows them"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_in_the_log_is_an_error_that_names_it() {
+    let store = memory();
+    run(sink(store.clone()), None).await.unwrap();
+    let path = format!("{PREFIX}/_headwater/log/000000000003.json");
+    for damage in ["", "garbage", r#"{"format":2,"number":3,"writer":"","written_at":""}"#] {
+        store.put(&path.clone().into(), damage.into()).await.unwrap();
+        let failure = run(sink(store.clone()), None).await.unwrap_err();
+        assert_eq!(failure.error.kind(), ErrorKind::Checkpoint);
+        assert!(failure.error.to_string().contains("000000000003.json"), "{failure}");
+    }
 }

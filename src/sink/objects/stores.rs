@@ -50,7 +50,7 @@ macro_rules! cloud {
                 Ok(Objects::at(self.store()?, &prefix, place))
             }
 
-            /// Makes the store alone: to read with [`committed`](super::committed), or for
+            /// Makes the store alone: to read with [`committed`](crate::sink::objects::committed), or for
             /// [`ObjectsStore`](crate::checkpoint::ObjectsStore).
             ///
             /// # Errors
