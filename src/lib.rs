@@ -89,6 +89,7 @@
 //! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
 //! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |
 //! | `parquet` | `sink::Parquet`: files with typed columns |
+//! | `postgres` | `sink::Postgres` and `checkpoint::PostgresStore`: tables and checkpoints in a PostgreSQL database |
 //! | `sqlite` | `sink::Sqlite` and `checkpoint::SqliteStore`: tables and checkpoints in an SQLite database |
 //! | `s3`, `gcs`, `azure` | `sink::Objects` and `checkpoint::ObjectsStore`: objects and checkpoints in S3, Google Cloud Storage, Azure |
 //! | `objects` | the same in a folder, or any `object_store` |
@@ -160,3 +161,7 @@ struct ParquetPage;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../docs/sinks/sqlite.md")]
 struct SqlitePage;
+
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../docs/sinks/postgres.md")]
+struct PostgresPage;

@@ -240,17 +240,15 @@ impl CheckpointStore for SqliteStore {
     fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         let (held, checkpoints) = (lease.clone(), checkpoints.to_vec());
         let save = move |opened: &Opened<'_>| {
-            let put = |opened: &Opened<'_>| {
-                opened.put(&checkpoints)?;
-                // Nobody else writes before this transaction is over: whoever takes over from here on reads what it stored.
-                held.check()
-            };
+            let put = |opened: &Opened<'_>| opened.put(&checkpoints);
             match opened.connection.is_autocommit() {
                 true => opened.begin(put)?,
                 // The rows are in it already.
                 false => put(opened).inspect_err(|_| opened.undo())?,
             }
-            opened.end()
+            opened.end()?;
+            // Behind the step that it guards: whoever takes over from here on reads what was stored.
+            held.check()
         };
         Box::pin(self.database.work(Some(lease.clone()), save))
     }

@@ -35,6 +35,8 @@ mod memory;
 pub mod objects;
 #[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod rejected;
 #[cfg(any(feature = "bigquery", feature = "parquet", test))]
 #[allow(dead_code, unused_imports, reason = "each sink that is built on it takes what it needs")]
@@ -63,6 +65,9 @@ pub use objects::Objects;
 #[cfg(feature = "parquet")]
 #[cfg_attr(docsrs, doc(cfg(feature = "parquet")))]
 pub use parquet::Parquet;
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use postgres::Postgres;
 pub use rejected::{CommittingLetters, DeadLetters, Letters, LettersState};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]

@@ -1,0 +1,212 @@
+//! One table: made, and gone back to what was committed.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::postgres::{Connected, ONE_AT_A_TIME, quoted, value};
+use crate::checkpoint::{Lease, SinkState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Committed, Opening};
+
+/// What the checkpoint keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) table: String,
+    pub(super) run: i64,
+    /// How many commits of the run there were.
+    pub(super) commits: i64,
+}
+
+impl State {
+    pub(super) fn read(state: &SinkState) -> Result<Self> {
+        serde_json::from_value(state.0.clone()).map_err(|error| {
+            Error::new(ErrorKind::Checkpoint, "the state is not one of a PostgreSQL table").because(error)
+        })
+    }
+
+    pub(super) fn written(&self) -> Result<SinkState> {
+        serde_json::to_value(self)
+            .map(SinkState)
+            .map_err(|error| Error::new(ErrorKind::Sink, "the state cannot be written").because(error))
+    }
+}
+
+/// A table that is to be opened.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    source: String,
+    name: String,
+    has_key: bool,
+    /// The type of `record`.
+    json: &'static str,
+    started_at: SystemTime,
+    before: Option<State>,
+    is_new_run: bool,
+}
+
+/// A table that was opened: where it stands, and how often its run was opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) state: State,
+    pub(super) opened: i64,
+    /// The schema and the name, in quotes.
+    pub(super) path: String,
+}
+
+impl Wanted {
+    pub(super) fn new(
+        opening: &Opening<'_>,
+        name: String,
+        has_key: bool,
+        json: &'static str,
+    ) -> Result<Self> {
+        quoted(&name)?;
+        if name.starts_with("headwater_") {
+            return Err(Error::config(format!("the table {name:?} would have a name that is taken"))
+                .advice("give the sink another `table`"));
+        }
+        let (before, is_new_run) = match opening.committed {
+            Committed::Nothing => (None, true),
+            Committed::Finished(state) => (Some(State::read(state)?), true),
+            Committed::Unfinished(state) => (Some(State::read(state)?), false),
+        };
+        let (source, started_at) = (opening.source.to_owned(), opening.started_at);
+        Ok(Self { source, name, has_key, json, started_at, before, is_new_run })
+    }
+
+    fn error(&self, what: String) -> Error {
+        Error::new(ErrorKind::Checkpoint, what)
+            .at(|context| context.source = Some(self.source.as_str().into()))
+    }
+
+    /// The columns with their types.
+    fn columns(&self) -> Vec<(&'static str, &'static str)> {
+        let mut columns = vec![
+            ("record", self.json),
+            ("__source", "text"),
+            ("__ingested_at", "timestamp with time zone"),
+            ("__run", "bigint"),
+        ];
+        columns.push(if self.has_key { ("__key", "text") } else { ("__commit", "bigint") });
+        columns
+    }
+}
+
+/// Opens tables, in the transaction that is open. Whoever takes over opens them behind this.
+pub(super) async fn open_all(
+    connection: &Connected,
+    wanted: &[Wanted],
+    lease: &Lease,
+) -> Result<Vec<Opened>> {
+    connection.row(ONE_AT_A_TIME, &[&connection.schema_name]).await?;
+    let mut opened = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let one = open(connection, wanted).await;
+        opened.push(
+            one.map_err(|error| error.at(|context| context.source = Some(wanted.source.as_str().into())))?,
+        );
+    }
+    lease.looked_at().await?;
+    Ok(opened)
+}
+
+async fn open(connection: &Connected, wanted: &Wanted) -> Result<Opened> {
+    let (schema, path) = (&connection.schema, format!("{}.{}", connection.schema, quoted(&wanted.name)?));
+    make(connection, wanted, &path).await?;
+    let state = match &wanted.before {
+        Some(state) if !wanted.is_new_run => {
+            if state.table != wanted.name {
+                let what = format!("the run was begun in the table {:?}, not {:?}", state.table, wanted.name);
+                return Err(wanted.error(what).advice("finish it with the old `table`"));
+            }
+            go_back(connection, wanted, state, &path).await?;
+            state.clone()
+        }
+        before => {
+            if before.is_none() && !wanted.has_key {
+                refuse_rows_of_nobody(connection, wanted).await?;
+            }
+            let sql = format!(
+                "INSERT INTO {schema}.headwater_runs (source, \"table\", started_at, opened, commits) \
+                 VALUES ($1, $2, $3, 0, 0) RETURNING run"
+            );
+            let row = connection.row(&sql, &[&wanted.source, &wanted.name, &wanted.started_at]).await?;
+            State { table: wanted.name.clone(), run: value(&row, 0)?, commits: 0 }
+        }
+    };
+    // Of earlier runs of the source, too: none of them may write any more.
+    let sql = format!("UPDATE {schema}.headwater_runs SET opened = opened + 1 WHERE source = $1");
+    connection.execute(&sql, &[&wanted.source]).await?;
+    let sql = format!("UPDATE {schema}.headwater_runs SET commits = $2 WHERE run = $1 RETURNING opened");
+    let row = connection.row(&sql, &[&state.run, &state.commits]).await?;
+    Ok(Opened { state, opened: value(&row, 0)?, path })
+}
+
+/// Makes the table if need be. One that is there must be of this kind.
+async fn make(connection: &Connected, wanted: &Wanted, path: &str) -> Result<()> {
+    let columns = "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a \
+        JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped";
+    let rows = connection.rows(columns, &[&connection.schema_name, &wanted.name]).await?;
+    let mut there: Vec<(String, String)> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        there.push((value(row, 0)?, value(row, 1)?));
+    }
+    let own = wanted.columns();
+    if there.is_empty() {
+        let columns: Vec<String> =
+            own.iter().map(|(name, kind)| format!("\"{name}\" {kind} NOT NULL")).collect();
+        let key = if wanted.has_key { ", PRIMARY KEY (__source, __key)" } else { "" };
+        return connection.run(&format!("CREATE TABLE {path} ({}{key})", columns.join(", "))).await;
+    }
+    let is_there =
+        |(name, kind): &(&str, &str)| there.iter().any(|(a, b)| (a.as_str(), b.as_str()) == (*name, *kind));
+    if own.iter().all(is_there) {
+        return Ok(());
+    }
+    let mode = if wanted.has_key { "a key" } else { "appended rows" };
+    let what = format!("the table {path} is there, and was not made for {mode} of {}", wanted.json);
+    Err(Error::new(ErrorKind::Sink, what)
+        .advice("give the sink another `table`, or rename the one that is there"))
+}
+
+/// Deletes what the run wrote behind the committed state. Behind the checkpoints of this database there is nothing; another
+/// store may lie behind, or the source begins anew.
+async fn go_back(connection: &Connected, wanted: &Wanted, state: &State, path: &str) -> Result<()> {
+    let sql = format!(
+        "SELECT commits FROM {}.headwater_runs WHERE run = $1 AND source = $2 FOR UPDATE",
+        connection.schema
+    );
+    let rows = connection.rows(&sql, &[&state.run, &wanted.source]).await?;
+    let there: Option<i64> = rows.first().map(|row| value(row, 0)).transpose()?;
+    match there {
+        Some(commits) if commits >= state.commits => {
+            if commits > state.commits && !wanted.has_key {
+                let sql = format!("DELETE FROM {path} WHERE __run = $1 AND __commit > $2");
+                let rows = connection.execute(&sql, &[&state.run, &state.commits]).await?;
+                tracing::info!(source = %wanted.source, rows, "deleted rows that were not committed");
+            }
+            Ok(())
+        }
+        _ => {
+            let what = format!("commit {} of the run {} is not in this database", state.commits, state.run);
+            Err(wanted.error(what).advice("restore the database that belongs to the checkpoints"))
+        }
+    }
+}
+
+/// Refuses to begin from zero where rows of the source are there and no checkpoint knows them.
+async fn refuse_rows_of_nobody(connection: &Connected, wanted: &Wanted) -> Result<()> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM {}.headwater_runs WHERE source = $1 AND \"table\" = $2 AND commits > 0)",
+        connection.schema
+    );
+    if !value::<bool>(&connection.row(&sql, &[&wanted.source, &wanted.name]).await?, 0)? {
+        return Ok(());
+    }
+    let what = format!("rows of it are in the table {:?}, and no checkpoint knows them", wanted.name);
+    Err(wanted.error(what).advice(
+        "give the sink another `table`, or delete these rows, and those of the source in headwater_runs",
+    ))
+}
