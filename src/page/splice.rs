@@ -140,7 +140,7 @@ pub(crate) fn rename(record: &[u8], is_ours: impl Fn(&str) -> bool) -> Option<Ve
 }
 
 /// The first of `name`, `name_original`, `name_original_original` … that is not taken.
-fn free(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+pub(crate) fn free(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut name = name.to_owned();
     while is_taken(&name) {
         name.push_str("_original");
@@ -148,7 +148,7 @@ fn free(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     name
 }
 
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     // A string always has a JSON form.
     serde_json::to_string(name).unwrap_or_default()
 }

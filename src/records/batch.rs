@@ -12,9 +12,10 @@ use pin_project::pin_project;
 use serde_json::Value;
 
 use super::Record;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::mark::Mark;
 use crate::page::selection::Selection;
+use crate::page::walk::Span;
 use crate::page::{Page, Select};
 
 /// The records of one page with the mark behind them: what travels from a source to a sink.
@@ -89,6 +90,34 @@ impl Batch {
         Ok(self)
     }
 
+    /// Some of its records, in their order, by their indices.
+    pub(crate) fn only(&self, indices: &[usize]) -> Self {
+        let mut page = self.page.clone();
+        if let Some(selected) = &mut page.selected {
+            selected.spans = indices.iter().filter_map(|index| selected.spans.get(*index).copied()).collect();
+        }
+        Self { page }
+    }
+
+    /// The first records of it, to which others are added.
+    pub(super) fn edited(&self, first: usize) -> Edited {
+        let mut edited =
+            Edited { text: Vec::with_capacity(self.text().len()), spans: Vec::new(), cap: self.page.cap };
+        for record in self.slices().take(first) {
+            edited.append(record);
+        }
+        edited
+    }
+
+    /// The page with other records.
+    pub(super) fn with_records(mut self, edited: Edited) -> Self {
+        if let Some(selected) = &mut self.page.selected {
+            (selected.spans, selected.text) = (edited.spans, Some(edited.text.into()));
+            selected.plain = false;
+        }
+        self
+    }
+
     /// What the records are slices of.
     pub(super) fn text(&self) -> &Bytes {
         self.page.selected.as_ref().map_or(&self.page.body, |selected| selected.text(&self.page.body))
@@ -115,8 +144,39 @@ impl Batch {
         self.page.fetched_at
     }
 
-    fn spans(&self) -> &[crate::page::walk::Span] {
+    fn spans(&self) -> &[Span] {
         self.page.selected.as_ref().map_or(&[], |selected| &selected.spans)
+    }
+}
+
+/// Records that were changed, in a text of their own.
+#[derive(Debug)]
+pub(super) struct Edited {
+    text: Vec<u8>,
+    spans: Vec<Span>,
+    cap: usize,
+}
+
+impl Edited {
+    fn append(&mut self, record: &[u8]) {
+        let start = self.text.len() as u32;
+        self.text.extend_from_slice(record);
+        self.spans.push(Span { start, end: self.text.len() as u32 });
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// `TooLarge` if the records come to more than a page may have.
+    pub(super) fn push(&mut self, record: &[u8]) -> Result<()> {
+        let cap = self.cap.min(u32::MAX as usize);
+        if self.text.len() + record.len() > cap {
+            let what = format!("with what is made of them, the records come to more than {cap} bytes");
+            return Err(Error::new(ErrorKind::TooLarge, what)
+                .advice("ask for smaller pages, or raise `max_page_bytes`"));
+        }
+        self.append(record);
+        Ok(())
     }
 }
 

@@ -6,8 +6,10 @@
 mod annotate;
 mod batch;
 mod flatten;
+pub(crate) mod object;
 mod parse;
 mod record;
+mod transform;
 
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -17,6 +19,7 @@ pub use batch::{Batch, Batches};
 pub use flatten::Records;
 pub use parse::Parse;
 pub use record::Record;
+pub use transform::{Transform, Transformed, TransformedBatches};
 
 use crate::error::Result;
 use crate::page::Select;
@@ -65,6 +68,39 @@ pub trait RecordsExt: Stream + Sized {
         Self: Stream<Item = Result<Record>>,
     {
         Annotate::new(self, source)
+    }
+
+    /// Changes each record by the steps of a [`Transform`]. A record for which that fails comes out as an error, and the
+    /// stream goes on.
+    fn transform(self, transform: Transform) -> Transformed<Self>
+    where
+        Self: Stream<Item = Result<Record>>,
+    {
+        Transformed::new(self, transform)
+    }
+
+    /// Changes the records of each page by the steps of a [`Transform`]. A page of which no record changes is passed on as it
+    /// is; an error is the end.
+    ///
+    /// ```
+    /// use futures::{TryStreamExt, stream};
+    /// use headwater::records::{Batch, Transform};
+    /// use headwater::{Page, Position, RecordsExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> headwater::Result<()> {
+    /// let page = Page::new(r#"[{"id":1,"mail":"a@b"},{"id":2}]"#, 1, Position::Start, None)?;
+    /// let batches = stream::iter([Batch::new(page, "")]).transform_batches(Transform::new().redact(["mail"]));
+    /// let batches: Vec<_> = batches.try_collect().await?;
+    /// assert_eq!(batches[0].slices().next().unwrap(), br#"{"id":1,"mail":"***"}"#);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn transform_batches(self, transform: Transform) -> TransformedBatches<Self>
+    where
+        Self: Stream<Item = Result<Batch>>,
+    {
+        TransformedBatches::new(self, transform)
     }
 }
 

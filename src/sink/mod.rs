@@ -33,11 +33,13 @@ mod memory;
 #[cfg(feature = "objects")]
 #[cfg_attr(docsrs, doc(cfg(feature = "objects")))]
 pub mod objects;
+mod outputs;
 #[cfg(feature = "parquet")]
 mod parquet;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod rejected;
+mod route;
 #[cfg(any(feature = "bigquery", feature = "parquet", test))]
 #[allow(dead_code, unused_imports, reason = "each sink that is built on it takes what it needs")]
 pub(crate) mod spool;
@@ -45,6 +47,7 @@ pub(crate) mod spool;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tee;
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,9 +72,11 @@ pub use parquet::Parquet;
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::Postgres;
 pub use rejected::{CommittingLetters, DeadLetters, Letters, LettersState};
+pub use route::Route;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::Sqlite;
+pub use tee::Tee;
 
 use crate::checkpoint::{CheckpointStore, Lease, SinkState};
 use crate::error::Result;
@@ -254,6 +259,16 @@ pub enum Committed<'a> {
     Finished(&'a SinkState),
     /// A run that was broken off, and goes on from here.
     Unfinished(&'a SinkState),
+}
+
+impl<'a> Committed<'a> {
+    /// The state that was committed last, of this run or of a finished one.
+    pub fn state(&self) -> Option<&'a SinkState> {
+        match self {
+            Self::Nothing => None,
+            Self::Finished(state) | Self::Unfinished(state) => Some(state),
+        }
+    }
 }
 
 /// What a crash at any instant, followed by a rerun, can do to the records.

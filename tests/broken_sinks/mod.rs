@@ -1,4 +1,5 @@
 //! A sink that is right, and can be made wrong in one way.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -10,6 +10,7 @@ mod probe;
 mod request;
 mod slices;
 mod streams;
+mod transforms;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +29,7 @@ use crate::page::Select;
 use crate::page::selection::Selection;
 use crate::pages::{Paged, PagesExt};
 use crate::paginate::{Consistency, Paginate};
-use crate::records::RecordsExt;
+use crate::records::{RecordsExt, Transform};
 use crate::request::Request;
 use crate::request::redact::{Redactor, is_sensitive};
 use crate::retry::RetryPolicy;
@@ -53,6 +54,7 @@ pub struct SourceBuilder {
     ignore_origin_changes: bool,
     settings: Settings,
     parts: Parts,
+    transform: Transform,
 }
 
 impl SourceBuilder {
@@ -72,6 +74,7 @@ impl SourceBuilder {
             ignore_origin_changes: false,
             settings: Settings::default(),
             parts: Parts::default(),
+            transform: Transform::new(),
         }
     }
 
@@ -112,11 +115,16 @@ impl SourceBuilder {
         self.put_together(name).map_err(|error| error.at(|context| context.source = Some(place)))
     }
 
-    fn put_together(self, name: Arc<str>) -> Result<Source> {
+    fn put_together(mut self, name: Arc<str>) -> Result<Source> {
+        let transform = std::mem::take(&mut self.transform);
+        transform.check()?;
         let label = self.label.as_deref().map_or_else(|| name.clone(), Arc::from);
         let restarts_on_expiry = self.restart_on_expiry;
-        let Prepared { definition, consistency, records, secrets, open } =
+        let Prepared { mut definition, consistency, records, secrets, open } =
             self.prepare(name.clone(), None)?;
+        if !transform.is_empty() {
+            definition = definition.with("transform", transform.definition());
+        }
         let start: Start = Box::new(move |mark, shared| {
             let pages = open(mark, shared)?;
             let meter = pages.meter();
@@ -126,13 +134,22 @@ impl SourceBuilder {
                 let redactor = Redactor::new(&secrets());
                 error.redacted(|text| redactor.text(text))
             };
-            Ok(Started { batches: pages.batches(&records).map_err(wiped).boxed(), meter })
+            let batches = pages.batches(&records);
+            let batches = match transform.is_empty() {
+                true => batches.map_err(wiped).boxed(),
+                false => batches.transform_batches(transform.clone()).map_err(wiped).boxed(),
+            };
+            Ok(Started { batches, meter })
         });
         Ok(Source { name, label, definition, consistency, restarts_on_expiry, start })
     }
 
     /// Puts it together up to its stream of pages. A parent without a transport of its own takes that of its child.
     fn prepare(self, name: Arc<str>, childs: Option<Arc<dyn Transport>>) -> Result<Prepared> {
+        if !self.transform.is_empty() {
+            return Err(Error::config("the parent of a fan-out gives its records as they came")
+                .advice("say `keep`, `rename` and the like on the source itself"));
+        }
         let own = self.transport.or(childs);
         let request = self.request?;
         let auth = self.auth.transpose()?;
