@@ -15,10 +15,13 @@ use headwater::testing::sink_suite::{self, Place};
 use headwater::testing::{Reply, Scripted};
 use ledger::Ledger;
 
+/// Reads the records of a source back.
+type Read<'a> = Box<dyn Fn(&str) -> Vec<String> + Sync + 'a>;
+
 /// Several places that have to have the same.
 struct All<'a> {
     sink: Box<dyn Fn() -> Tee + Sync + 'a>,
-    read: Vec<Box<dyn Fn(&str) -> Vec<String> + Sync + 'a>>,
+    read: Vec<Read<'a>>,
 }
 
 impl Place for All<'_> {
@@ -35,7 +38,7 @@ impl Place for All<'_> {
     }
 }
 
-fn read(shelf: &Shelf) -> Box<dyn Fn(&str) -> Vec<String> + Sync + '_> {
+fn read(shelf: &Shelf) -> Read<'_> {
     Box::new(|source| futures::executor::block_on(shelf.committed(source)).unwrap())
 }
 
@@ -50,7 +53,7 @@ async fn two_sinks_have_the_same_whatever_happens() {
 async fn a_database_among_them_is_exactly_once_by_its_own_checkpoints() {
     let (shelf, ledger, memory) = (Shelf::new(Fault::Nothing), Ledger::default(), Shelf::new(Fault::Nothing));
     let sink = Box::new(|| Tee::new(shelf.sink(), ledger.sink()).and(memory.sink()));
-    let rows: Box<dyn Fn(&str) -> Vec<String> + Sync + '_> = Box::new(|source| ledger.rows(source));
+    let rows: Read<'_> = Box::new(|source| ledger.rows(source));
     // Nothing can be discarded of a ledger, so all of it says that nothing can.
     let place = All { sink, read: vec![read(&shelf), rows, read(&memory)] };
     let broken = sink_suite::check(&place).await;

@@ -43,8 +43,11 @@ struct Output {
 struct Known {
     states: BTreeMap<Arc<str>, Vec<SinkState>>,
     /// Which source and output it is that a sink knows by a name.
-    names: Vec<BTreeMap<Arc<str>, (Arc<str>, usize)>>,
+    names: Vec<Names>,
 }
+
+/// Sources and their outputs, by the names under which a sink knows them.
+type Names = BTreeMap<Arc<str>, (Arc<str>, usize)>;
 
 impl Known {
     /// Takes in what a sink has committed, and gives the sources that it was for.
