@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crash_world::World;
+use crash_world::{Layout, World};
 use headwater::fs::Fs;
 use headwater::testing::{CrashFs, Image};
 
@@ -86,6 +86,11 @@ fn every_state_of_every_small_run_is_recovered() {
     for ((sources, pages), grouped_from) in alone.into_iter().chain(grouped) {
         worlds.push(World::small(sources, pages).grouped_from(grouped_from));
     }
+    for layout in [Layout::Gzip, Layout::Rolling, Layout::Folders] {
+        worlds.push(World::small(1, 3).layout(layout));
+        worlds.push(World::small(2, 2).layout(layout).grouped_from(1));
+        worlds.push(World::small(1, 3).layout(layout).commit_takes(120));
+    }
     // Commits in the middle of which pages are written.
     worlds.extend([(1, 3), (2, 3)].map(|(sources, pages)| World::small(sources, pages).commit_takes(120)));
     for world in worlds {
@@ -144,6 +149,9 @@ fn every_call_that_fails_is_a_typed_error_and_a_rerun_completes() {
     let world = World::small(2, 3);
     for world in [&world, &world.grouped_from(1), &world.commit_takes(120)] {
         every_call_fails(world);
+    }
+    for layout in [Layout::Gzip, Layout::Rolling, Layout::Folders] {
+        every_call_fails(&world.layout(layout));
     }
 }
 

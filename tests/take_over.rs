@@ -10,7 +10,7 @@ mod frozen_run;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crash_world::World;
+use crash_world::{Layout, World};
 use frozen_run::{Frozen, half_way, half_way_and_taken_over, overtaken};
 use headwater::checkpoint::FileStore;
 use headwater::fs::Fs;
@@ -52,8 +52,11 @@ fn every_call(world: &World, base: &Image) -> u64 {
 fn a_run_that_is_frozen_at_any_call_cannot_commit_when_it_wakes() {
     // With a file for each checkpoint, with one for both, and with commits in the middle of which pages are written.
     let world = World::small(2, 3);
+    let small = World::small(1, 2);
+    let in_parts = [small.layout(Layout::Rolling), small.layout(Layout::Folders).commit_takes(120)];
     let calls: Vec<u64> = [world.clone(), world.grouped_from(2), world.commit_takes(120)]
         .iter()
+        .chain(&in_parts)
         .flat_map(|world| {
             [Image::default(), half_way(world), half_way_and_taken_over(world)]
                 .map(|base| every_call(world, &base))

@@ -44,6 +44,15 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name, which must not be taken. Durable after [`Fs::sync_dir`]. The default cannot.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken, `Unsupported` if a file has one name here, or what the system says.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Takes a name away. Durable after [`Fs::sync_dir`].
     ///
     /// # Errors

@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::files::{Compression, Encoder, Files, Format};
+use super::files::{Compression, Encoder, Files, Format, Partition};
 use super::{Committing, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, SinkState};
 use crate::error::Result;
@@ -57,6 +58,74 @@ impl Jsonl {
         self
     }
 
+    /// Finishes a file when it has so many bytes on the disk, and goes on with the next one. The page that reaches it goes
+    /// along as a whole; what is compressed counts when it has been, and is up to two [buffers](Self::buffer) more.
+    ///
+    /// Files that roll are called `{source}_{run start}_{part}.jsonl`, unless [`names`](Self::names) says otherwise. Until one is
+    /// finished it is in `{dir}/.partial`. It gets its final name when the checkpoint is stored that knows it as finished: so
+    /// whoever sees a file under its final name has all of it, committed, and it never changes. A name that is taken is never
+    /// overwritten. A run that is stopped leaves its unfinished files there, and goes on with them; at the end of a source they
+    /// are finished.
+    ///
+    /// ```
+    /// use headwater::sink::{Compression, Jsonl};
+    /// use std::time::Duration;
+    /// let sink = Jsonl::dir("out")
+    ///     .compress(Compression::gzip())
+    ///     .roll_at_bytes(128 * 1024 * 1024)
+    ///     .roll_after(Duration::from_secs(3600));
+    /// ```
+    #[must_use]
+    pub fn roll_at_bytes(mut self, bytes: u64) -> Self {
+        self.files.layout.limits.bytes = Some(bytes);
+        self
+    }
+
+    /// Finishes a file when it has so many records; see [`roll_at_bytes`](Self::roll_at_bytes).
+    #[must_use]
+    pub fn roll_at_rows(mut self, rows: u64) -> Self {
+        self.files.layout.limits.rows = Some(rows.max(1));
+        self
+    }
+
+    /// Finishes a file when the next page of its source was fetched so much later than its first one; see
+    /// [`roll_at_bytes`](Self::roll_at_bytes).
+    #[must_use]
+    pub fn roll_after(mut self, age: Duration) -> Self {
+        self.files.layout.limits.age = Some(age);
+        self
+    }
+
+    /// Names the files by a template, which may have folders; see [`roll_at_bytes`](Self::roll_at_bytes) for when they get the
+    /// name. `{start}` (of the run), `{part}` (`00001` and so on in each run of a source) and `{source}` must be in it, for no two
+    /// files may have the same name; `{date}` is the day (UTC) that the records were fetched on. `.jsonl` is added, and `.gz`
+    /// or `.zst`. What cannot be a file name everywhere is refused when the run begins.
+    ///
+    /// ```
+    /// let sink = headwater::sink::Jsonl::dir("out").names("{source}/{date}/{start}-{part}");
+    /// ```
+    #[must_use]
+    pub fn names(mut self, template: &str) -> Self {
+        self.files.layout.names = Some(template.to_owned());
+        self
+    }
+
+    /// Puts the files into folders by what their records hold, one level for each call; see
+    /// [`roll_at_bytes`](Self::roll_at_bytes) for when they come there.
+    #[must_use]
+    pub fn partition_by(mut self, partition: Partition) -> Self {
+        self.files.layout.partitions.push(partition);
+        self
+    }
+
+    /// Keeps so many files of a source open at most (default: 64): where partitions need more, the one that was not written to
+    /// for the longest time is finished.
+    #[must_use]
+    pub fn most_open_files(mut self, files: usize) -> Self {
+        self.files.layout.most_open = files;
+        self
+    }
+
     /// Compresses the files.
     #[must_use]
     pub fn compress(mut self, compression: Compression) -> Self {
@@ -92,6 +161,19 @@ impl Sink for Jsonl {
 
     fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.files.write(source, batch))
+    }
+
+    fn is_full(&self) -> bool {
+        self.files.is_full()
+    }
+
+    fn finish<'a>(&'a mut self, source: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.files.finish(source);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn is_settled(&self, state: &SinkState) -> bool {
+        self.files.is_settled(state)
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {

@@ -47,6 +47,7 @@ pub(crate) mod spool;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod stdout;
 mod tee;
 
 use std::fmt;
@@ -59,7 +60,7 @@ use serde::Serialize;
 #[cfg(feature = "bigquery")]
 #[cfg_attr(docsrs, doc(cfg(feature = "bigquery")))]
 pub use bigquery::BigQuery;
-pub use files::Compression;
+pub use files::{Compression, Partition};
 pub use jsonl::Jsonl;
 pub use memory::Memory;
 #[cfg(feature = "objects")]
@@ -76,6 +77,7 @@ pub use route::Route;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::Sqlite;
+pub use stdout::Stdout;
 pub use tee::Tee;
 
 use crate::checkpoint::{CheckpointStore, Lease, SinkState};

@@ -2,6 +2,7 @@
 //! can lose power at any instant.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod layout;
 mod slow;
 
 use std::future::Future;
@@ -13,9 +14,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use headwater::checkpoint::FileStore;
 use headwater::fs::Fs;
 use headwater::prelude::*;
-use headwater::sink::Jsonl;
 use headwater::testing::{Image, Reply, Scripted};
 use headwater::{Report, RunError};
+pub(crate) use layout::Layout;
 use serde_json::json;
 use slow::{SlowSink, SlowStore};
 
@@ -36,6 +37,7 @@ pub(crate) struct World {
     commit_takes: Duration,
     /// So many bytes are gathered before they are appended.
     buffer: usize,
+    layout: Layout,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +86,7 @@ impl World {
             grouped_from: 16,
             commit_takes: Duration::ZERO,
             buffer: 256 * 1024,
+            layout: Layout::Single,
         }
     }
 
@@ -91,6 +94,11 @@ impl World {
     /// once.
     pub(crate) fn commit_takes(&self, each_step: u64) -> Self {
         Self { commit_takes: Duration::from_millis(each_step), buffer: 1, ..self.clone() }
+    }
+
+    /// The same world, with other files.
+    pub(crate) fn layout(&self, layout: Layout) -> Self {
+        Self { layout, ..self.clone() }
     }
 
     /// The same world, whose checkpoints are stored in one file, if so many of them are stored at once.
@@ -108,7 +116,8 @@ impl World {
             })
             .collect();
         let grouped_from = *random.choice(&[1, 2, 16]).expect("there are three");
-        let world = Self { grouped_from, ..Self::of(sources, random.u64(1..1500)) };
+        let layout = *random.choice(&Layout::ALL).expect("there are some");
+        let world = Self { grouped_from, layout, ..Self::of(sources, random.u64(1..1500)) };
         if random.bool() { world.commit_takes(random.u64(1..600)) } else { world }
     }
 
@@ -128,7 +137,7 @@ impl World {
     }
 
     fn pipeline(&self, fs: &Arc<dyn Fs>) -> Pipeline {
-        let sink = Jsonl::on(fs.clone(), OUT).buffer(self.buffer);
+        let sink = self.layout.sink(fs.clone(), OUT).buffer(self.buffer);
         let store = FileStore::on(fs.clone(), CHECKPOINTS).grouped_from(self.grouped_from);
         Pipeline::new()
             .sources(self.sources.iter().map(Listing::source))
@@ -138,26 +147,24 @@ impl World {
             .started_at(UNIX_EPOCH + Duration::from_secs(1_779_012_000 + self.runs.fetch_add(1, SeqCst)))
     }
 
-    /// Whether every record is there once. There is one file for each source, or several if the crash came when
-    /// the run was finished: then each of them is whole.
+    /// Whether every record is there once. There is one run of each source, or several if the crash came when
+    /// the run was finished: then the files of each of them are whole.
     pub(crate) fn check(&self, image: &Image) -> Result<(), String> {
         for listing in &self.sources {
             let expected: Vec<u64> = (1..=listing.pages.iter().sum()).collect();
-            let prefix = format!("{OUT}/{}_", listing.name);
-            let files = image.files().filter(|(path, _)| {
-                let path = path.to_string_lossy();
-                path.starts_with(&prefix) && path.ends_with(".jsonl")
-            });
-            let mut count = 0;
-            for (path, bytes) in files {
-                count += 1;
-                let ids = ids(bytes).map_err(|why| format!("{}: {why}", path.display()))?;
-                if ids != expected {
-                    return Err(difference(path, &ids, &expected));
-                }
-            }
-            if count == 0 {
+            let runs = self.layout.texts(image, OUT, &listing.name)?;
+            // Where there may be several files, there is none for nothing.
+            if runs.is_empty() && !(expected.is_empty() && self.layout.is_parts()) {
                 return Err(format!("{} has no file", listing.name));
+            }
+            for (path, text) in runs {
+                let mut ids = ids(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+                if !self.layout.keeps_order() {
+                    ids.sort_unstable();
+                }
+                if ids != expected {
+                    return Err(difference(&path, &ids, &expected));
+                }
             }
         }
         Ok(())

@@ -38,6 +38,18 @@ impl<S: Sink> Sink for SlowSink<S> {
         self.0.write(source, batch)
     }
 
+    fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+
+    fn finish<'a>(&'a mut self, source: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.0.finish(source)
+    }
+
+    fn is_settled(&self, state: &SinkState) -> bool {
+        self.0.is_settled(state)
+    }
+
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
         self.0.commit()
     }

@@ -139,6 +139,11 @@ impl Fs for FreezeFs {
         self.inner.rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.gate.pass();
+        self.inner.link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.gate.pass();
         self.inner.remove(path)

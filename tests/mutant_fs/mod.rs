@@ -36,9 +36,13 @@ pub(crate) enum Mutant {
     EpochIsNotChecked,
     TakenOverFileIsShared,
     CopiesAreNotRemoved,
+    NamesAreNotSynced,
+    NamesAreOverwritten,
+    NamesBeforeCheckpoints,
+    PartialsAreNotRemoved,
 }
 
-pub(crate) const MUTANTS: [Mutant; 21] = [
+pub(crate) const MUTANTS: [Mutant; 25] = [
     Mutant::DataIsNotSynced,
     Mutant::DataFolderIsNotSynced,
     Mutant::CheckpointIsNotSynced,
@@ -60,6 +64,10 @@ pub(crate) const MUTANTS: [Mutant; 21] = [
     Mutant::EpochIsNotChecked,
     Mutant::TakenOverFileIsShared,
     Mutant::CopiesAreNotRemoved,
+    Mutant::NamesAreNotSynced,
+    Mutant::NamesAreOverwritten,
+    Mutant::NamesBeforeCheckpoints,
+    Mutant::PartialsAreNotRemoved,
 ];
 
 fn is_copy(path: &Path) -> bool {
@@ -201,7 +209,18 @@ impl Fs for MutantFs {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.mutant == Mutant::NamesAreOverwritten && self.disk.read(to).is_ok() {
+            self.disk.remove(to)?;
+        }
+        self.disk.link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
+        let is_partial = path.parent() == Some(Path::new("/out/.partial"));
+        if self.mutant == Mutant::PartialsAreNotRemoved && is_partial {
+            return Ok(());
+        }
         if self.mutant == Mutant::CopiesAreNotRemoved && is_copy(path) {
             return Ok(());
         }
@@ -209,9 +228,10 @@ impl Fs for MutantFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let is_out = dir == Path::new(OUT);
+        let is_out = !dir.starts_with(Path::new(OUT).join(".headwater"));
         match self.mutant {
             Mutant::DataFolderIsNotSynced if is_out => return Ok(()),
+            Mutant::NamesAreNotSynced if dir == Path::new(OUT) => return Ok(()),
             Mutant::CheckpointFolderIsNotSynced if !is_out => return Ok(()),
             _ => {}
         }
@@ -302,6 +322,13 @@ impl FsFile for MutantFile {
 
     fn sync(&self) -> io::Result<()> {
         let data = is_data(&self.path);
+        if self.fs.mutant == Mutant::NamesBeforeCheckpoints && data {
+            self.file().sync()?;
+            let name = Path::new(OUT).join(self.path.file_name().unwrap_or_default());
+            // Unless it was there before.
+            let _ = self.fs.disk.link(&self.path, &name);
+            return self.fs.disk.sync_dir(Path::new(OUT));
+        }
         match self.fs.mutant {
             Mutant::DataIsNotSynced | Mutant::CheckpointBeforeData if data => Ok(()),
             Mutant::CheckpointIsNotSynced if !data => Ok(()),

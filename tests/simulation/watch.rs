@@ -91,6 +91,18 @@ impl Sink for WatchedSink {
         })
     }
 
+    fn is_full(&self) -> bool {
+        self.inner.is_full()
+    }
+
+    fn finish<'a>(&'a mut self, source: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.inner.finish(source)
+    }
+
+    fn is_settled(&self, state: &SinkState) -> bool {
+        self.inner.is_settled(state)
+    }
+
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
         Box::pin(async move { self.begin_commit().await?.await })
     }

@@ -91,6 +91,10 @@ impl Fs for SlowFs {
         outcome
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         Disk.remove(path)
     }

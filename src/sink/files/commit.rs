@@ -24,6 +24,7 @@ impl<F: Format> Files<F> {
     /// Appends what is buffered, and gives the sync of all that was written until now.
     pub(crate) async fn begin_commit(&mut self) -> Result<Committing> {
         self.is_free_to_commit()?;
+        self.name_finished().await?;
         let mut pieces = Vec::new();
         for (source, files) in &mut self.sources {
             for (index, output) in files.outputs.iter_mut().enumerate().filter(|(_, output)| output.touched) {
@@ -45,11 +46,18 @@ impl<F: Format> Files<F> {
             let (file, syncing) = output.take_in(source.clone())?;
             ahead.extend(syncing.map(|syncing| (written.len(), syncing)));
             written.push(file);
-            states.push((source, files.state()?));
+        }
+        let limits = self.layout.limits;
+        for (source, files) in self.sources.iter_mut().filter(|(_, files)| files.touched) {
+            files.touched = false;
+            if let Some(namer) = &self.namer {
+                files.take_finished(namer, source, limits);
+            }
+            states.push((source.clone(), files.state(self.namer.is_some())?));
         }
         self.is_committing.store(true, Ordering::Release);
         let is_committing = self.is_committing.clone();
-        let (fs, dir, lease) = (self.fs.clone(), self.dir.clone(), self.lease.clone());
+        let (fs, dir, lease) = (self.fs.clone(), self.place(), self.lease.clone());
         Ok(Box::pin(async move {
             let mut synced = Ok(());
             // All of them, behind a failure too: what is on its way holds the lease.

@@ -20,28 +20,37 @@ mod commit;
 mod compress;
 mod format;
 mod layout;
+mod naming;
 mod opening;
 mod output;
+mod partition;
+mod parts;
 mod piece;
 mod replace;
+mod rolling;
 mod spare;
 mod state;
+mod template;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 pub use compress::Compression;
 #[cfg(feature = "objects")]
 pub(in crate::sink) use compress::Stream;
 pub(crate) use format::{Encoder, Format};
-use layout::Layout;
+use layout::{Layout, Namer};
+use naming::PARTIALS;
 use opening::{Before, Wanted, open_all};
 use output::{Output, failed};
+pub use partition::Partition;
+use parts::{BeforeParts, Folder, OpenedParts, WantedParts, open_parts};
 use spare::Spare;
-use state::Single;
+use state::{Finished, Parts, Single};
 
 use super::{Committed, Opening};
 use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
@@ -69,6 +78,12 @@ pub(crate) struct Files<F: Format> {
     gathered: usize,
     /// Whether a commit is on its way; for good, if it was broken off.
     is_committing: Arc<AtomicBool>,
+    /// If a source has several files.
+    namer: Option<Namer>,
+    /// Files that there are copies of, which the stored checkpoints name from the first commit on.
+    copied: Vec<PathBuf>,
+    /// Counts what is written to them.
+    clock: u64,
 }
 
 /// The files of one source.
@@ -76,6 +91,14 @@ pub(crate) struct Files<F: Format> {
 struct SourceFiles<E> {
     encoder: E,
     outputs: Vec<Output>,
+    /// Whether a batch was written since the last commit.
+    touched: bool,
+    /// Of several files: the start of the run, the number of the next one, and how many are finished.
+    start: String,
+    next: u64,
+    count: u64,
+    /// What the last commit has finished, and has no name yet.
+    finished: Vec<Finished>,
 }
 
 impl<F: Format> Files<F> {
@@ -90,6 +113,9 @@ impl<F: Format> Files<F> {
             spare: Spare::default(),
             gathered: 0,
             is_committing: Arc::default(),
+            namer: None,
+            copied: Vec::new(),
+            clock: 0,
         }
     }
 
@@ -100,7 +126,8 @@ impl<F: Format> Files<F> {
             ".gz" => ", gzip",
             _ => ", zstd",
         };
-        format!("{format}{compression}, a file for each source")
+        let files = if self.layout.is_parts() { "files in parts" } else { "a file for each source" };
+        format!("{format}{compression}, {files}")
     }
 
     pub(crate) fn checkpoints(&self) -> Arc<dyn CheckpointStore> {
@@ -118,6 +145,11 @@ impl<F: Format> Files<F> {
         format!(".{}{}", self.format.extension(), self.layout.compression.suffix())
     }
 
+    /// The folder of the files that are written to.
+    fn place(&self) -> PathBuf {
+        if self.namer.is_some() { self.dir.join(PARTIALS) } else { self.dir.clone() }
+    }
+
     pub(crate) async fn open(&mut self, opening: Opening<'_>) -> Result<SinkState> {
         let mut opened = self.open_all(&[opening]).await?;
         opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
@@ -126,6 +158,16 @@ impl<F: Format> Files<F> {
     pub(crate) async fn open_all(&mut self, openings: &[Opening<'_>]) -> Result<Vec<SinkState>> {
         let Some(first) = openings.first() else { return Ok(Vec::new()) };
         self.is_free_to_commit()?;
+        // Of a source that begins anew something may be on its way: it must not land behind the cut.
+        for opening in openings {
+            if let Some(files) = self.sources.get_mut(opening.source) {
+                files.settle().await?;
+            }
+        }
+        self.lease = Some(first.lease.clone());
+        if self.layout.is_parts() {
+            return self.open_in_parts(openings, first.started_at, first.lease).await;
+        }
         let mut wanted = Vec::with_capacity(openings.len());
         let mut encoders = Vec::with_capacity(openings.len());
         for opening in openings {
@@ -142,28 +184,60 @@ impl<F: Format> Files<F> {
             let known = known.map(|state| state.format).unwrap_or_default();
             encoders.push(self.format.encoder(opening.source, opening.label, &known)?);
             wanted.push(Wanted { source, before });
-            // Of a source that begins anew something may be on its way: it must not land behind the cut.
-            if let Some(files) = self.sources.get_mut(opening.source) {
-                files.settle().await?;
-            }
         }
         let (dir, started_at, lease) = (self.dir.clone(), first.started_at, first.lease.clone());
         let (ending, compression) = (self.ending(), self.layout.compression);
-        self.lease = Some(lease.clone());
         let outputs = self
             .work(move |fs| open_all(fs, &dir, &ending, compression, &wanted, started_at, &lease))
             .await
             .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))?;
         let mut states = Vec::with_capacity(outputs.len());
         for ((opening, output), encoder) in openings.iter().zip(outputs).zip(encoders) {
-            let files = SourceFiles { encoder, outputs: vec![output] };
-            states.push(files.state()?);
+            let files = SourceFiles::new(encoder, vec![output], Parts::begin(String::new()));
+            states.push(files.state(false)?);
+            self.sources.insert(opening.source.into(), files);
+        }
+        Ok(states)
+    }
+
+    async fn open_in_parts(
+        &mut self,
+        openings: &[Opening<'_>],
+        started_at: SystemTime,
+        lease: &Lease,
+    ) -> Result<Vec<SinkState>> {
+        let namer = self.layout.namer(&self.ending())?;
+        self.namer = Some(namer.clone());
+        let wanted = openings.iter().map(|opening| {
+            let before = match opening.committed {
+                Committed::Nothing => BeforeParts::Nothing,
+                Committed::Finished(state) => BeforeParts::Finished(state::read(state).ok()),
+                Committed::Unfinished(state) => BeforeParts::Unfinished(state::read(state)?),
+            };
+            Ok(WantedParts { source: opening.source.to_owned(), before })
+        });
+        let wanted = wanted.collect::<Result<Vec<WantedParts>>>()?;
+        let folder = Folder { dir: self.dir.clone(), namer, compression: self.layout.compression };
+        let lease = lease.clone();
+        let opened = self
+            .work(move |fs| open_parts(fs, &folder, &wanted, started_at, &lease))
+            .await
+            .unwrap_or_else(|error| Err(failed(&self.dir, "cannot be opened", error)))?;
+        let mut states = Vec::with_capacity(opened.len());
+        for (opening, OpenedParts { state, outputs, copied }) in openings.iter().zip(opened) {
+            self.copied.extend(copied);
+            let encoder = self.format.encoder(opening.source, opening.label, &state.format)?;
+            let files = SourceFiles::new(encoder, outputs, state);
+            states.push(files.state(true)?);
             self.sources.insert(opening.source.into(), files);
         }
         Ok(states)
     }
 
     pub(crate) async fn write(&mut self, source: &str, batch: &Batch) -> Result<()> {
+        if self.namer.is_some() && self.sources.contains_key(source) {
+            return self.write_parts(source, batch).await;
+        }
         let files = self.sources.get_mut(source);
         let files = files
             .ok_or_else(|| Error::new(ErrorKind::Sink, format!("the source {source} was not opened")))?;
@@ -180,7 +254,7 @@ impl<F: Format> Files<F> {
             let what = "a new file must begin, but there is one for each source";
             return Err(Error::new(ErrorKind::Sink, what));
         }
-        output.touched = true;
+        (output.touched, files.touched) = (true, true);
         self.gathered += output.buffer.len() - before;
         if output.buffer.len() < self.layout.buffer() && self.gathered < ALL_BUFFERS {
             return Ok(());
@@ -238,17 +312,31 @@ impl<F: Format> Files<F> {
     }
 
     pub(crate) fn emptied(&self, state: &SinkState) -> Option<SinkState> {
-        let state: Single = state::read(state).ok()?;
-        state::stored(&state.emptied()).ok()
+        if self.layout.is_parts() {
+            return state::stored(&state::read::<Parts>(state).ok()?.emptied()?).ok();
+        }
+        state::stored(&state::read::<Single>(state).ok()?.emptied()).ok()
     }
 
     pub(crate) fn location(&self, state: &SinkState) -> Option<String> {
+        if self.layout.is_parts() {
+            let state: Parts = state::read(state).ok()?;
+            return Some(match state.finished.as_slice() {
+                [only] if state.count == 1 => self.dir.join(&only.name).display().to_string(),
+                _ => self.dir.display().to_string(),
+            });
+        }
         let state: Single = state::read(state).ok()?;
         Some(self.dir.join(state.file.file).display().to_string())
     }
 }
 
 impl<E: Encoder> SourceFiles<E> {
+    fn new(encoder: E, outputs: Vec<Output>, state: Parts) -> Self {
+        let Parts { start, next, count, .. } = state;
+        Self { encoder, outputs, touched: false, start, next, count, finished: Vec::new() }
+    }
+
     /// Waits for all that is on its way.
     async fn settle(&mut self) -> Result<()> {
         let mut settled = Ok(());
@@ -259,7 +347,10 @@ impl<E: Encoder> SourceFiles<E> {
         settled
     }
 
-    fn state(&self) -> Result<SinkState> {
+    fn state(&self, is_parts: bool) -> Result<SinkState> {
+        if is_parts {
+            return self.parts();
+        }
         let unopened = || Error::new(ErrorKind::Sink, "the output was not opened");
         let file = self.outputs.first().ok_or_else(unopened)?.state();
         state::stored(&Single { file, format: self.encoder.state() })
@@ -268,8 +359,6 @@ impl<E: Encoder> SourceFiles<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::fs::Disk;
     use crate::page::Page;

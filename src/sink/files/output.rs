@@ -7,14 +7,45 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::compress::Compression;
+use super::layout::Key;
 use super::piece::{End, OutputFile, Piece, Written, broken_off};
 use super::spare::Spare;
-use super::state::FileState;
+use super::state::{FileState, PartState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{FsFile, Work};
 
 /// So many bytes at the end of the file are checked when a run goes on.
 pub(super) const TAIL: usize = 4096;
+
+/// What is known of a file that is one of several.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) number: u64,
+    pub(super) key: Key,
+    pub(super) rows: u64,
+    /// When its first page was fetched, in seconds since 1970.
+    pub(super) since: i64,
+    /// Whether nothing more is written to it.
+    pub(super) is_finished: bool,
+    /// When it was written to last, by a count of writes.
+    pub(super) used: u64,
+}
+
+impl Part {
+    pub(super) fn new(number: u64, key: Key, since: i64) -> Self {
+        Self { number, key, since, ..Self::default() }
+    }
+
+    pub(super) fn of(state: &PartState) -> Self {
+        let key = Key { folder: state.folder.clone(), date: state.date.clone() };
+        Self { rows: state.rows, ..Self::new(state.part, key, state.since) }
+    }
+
+    pub(super) fn state(&self, file: FileState) -> PartState {
+        let Key { folder, date } = self.key.clone();
+        PartState { file, part: self.number, rows: self.rows, since: self.since, folder, date }
+    }
+}
 
 /// One file.
 #[derive(Debug)]
@@ -33,6 +64,9 @@ pub(super) struct Output {
     pub(super) syncing: Option<Work<io::Result<()>>>,
     /// Bytes that no sync has been begun for.
     unsynced: u64,
+    /// Bytes of the piece that is on its way, as they will be read.
+    pub(super) on_its_way: usize,
+    pub(super) part: Part,
 }
 
 impl Output {
@@ -49,6 +83,8 @@ impl Output {
             writing: None,
             syncing: None,
             unsynced: 0,
+            on_its_way: 0,
+            part: Part::default(),
         }
     }
 
@@ -57,13 +93,18 @@ impl Output {
         self.end.length == 0 && self.buffer.is_empty() && self.writing.is_none()
     }
 
+    pub(super) fn is_compressed(&self) -> bool {
+        !self.compression.is_none()
+    }
+
     /// Takes what is buffered, for its way to the file. The last piece must have arrived.
     pub(super) fn piece(&mut self, spare: &Spare) -> Piece {
+        self.on_its_way = self.buffer.len();
         Piece {
             path: self.path.clone(),
             file: std::mem::replace(&mut self.file, OutputFile::Lost),
             from: self.end.length,
-            end: std::mem::take(&mut self.end),
+            end: self.end.clone(),
             compression: self.compression,
             bytes: std::mem::take(&mut self.buffer),
             spare: spare.clone(),
@@ -83,7 +124,7 @@ impl Output {
     /// Notes that a piece has arrived.
     pub(super) fn arrived(&mut self, piece: Piece) {
         self.unsynced += piece.end.length - piece.from;
-        (self.file, self.end) = (piece.file, piece.end);
+        (self.file, self.end, self.on_its_way) = (piece.file, piece.end, 0);
     }
 
     /// What is to be synced ahead of the commit, if that many bytes wait for it and no sync is on its way.

@@ -63,7 +63,11 @@ pub(super) fn replace(
     Ok(copied)
 }
 
-fn copy(fs: &dyn Fs, to: &Path, from: Option<(Box<dyn FsFile>, u64)>) -> io::Result<Box<dyn FsFile>> {
+pub(super) fn copy(
+    fs: &dyn Fs,
+    to: &Path,
+    from: Option<(Box<dyn FsFile>, u64)>,
+) -> io::Result<Box<dyn FsFile>> {
     let copy = fs.open(to, OpenMode::New)?;
     if let Some((from, length)) = from {
         let mut done = 0;

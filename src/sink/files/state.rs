@@ -41,6 +41,75 @@ impl Single {
     }
 }
 
+/// A source that has several files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Parts {
+    /// The start of the run, as it stands in the names.
+    pub(super) start: String,
+    /// The number of the next file.
+    pub(super) next: u64,
+    /// How many files were finished in this run.
+    #[serde(default)]
+    pub(super) count: u64,
+    /// Those that are not finished.
+    #[serde(default)]
+    pub(super) open: Vec<PartState>,
+    /// Those that this commit has finished: they get their names when it is stored.
+    #[serde(default)]
+    pub(super) finished: Vec<Finished>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(super) format: Value,
+}
+
+impl Parts {
+    /// Those of a run that begins.
+    pub(super) fn begin(start: String) -> Self {
+        Self { start, next: 1, count: 0, open: Vec::new(), finished: Vec::new(), format: Value::Null }
+    }
+
+    /// The same without what was written, unless some of it is finished: that may have been taken away by now.
+    pub(super) fn emptied(self) -> Option<Self> {
+        let Self { start, format, .. } = self;
+        (self.count == 0).then(|| Self { format, ..Self::begin(start) })
+    }
+}
+
+/// A file that is not finished.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PartState {
+    #[serde(flatten)]
+    pub(super) file: FileState,
+    pub(super) part: u64,
+    pub(super) rows: u64,
+    /// When its first page was fetched, in seconds since 1970.
+    pub(super) since: i64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) folder: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) date: String,
+}
+
+/// A file that is finished, and is given its name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Finished {
+    pub(super) partial: String,
+    /// In the output folder.
+    pub(super) name: String,
+    pub(super) length: u64,
+    pub(super) tail: String,
+}
+
+impl Finished {
+    /// Whether both names lie where they belong.
+    pub(super) fn is_inside(&self) -> bool {
+        let is_normal = |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
+        !self.name.is_empty()
+            && std::path::Path::new(&self.name).components().all(is_normal)
+            && !self.partial.is_empty()
+            && !self.partial.contains(['/', '\\'])
+    }
+}
+
 pub(super) fn read<T: DeserializeOwned>(state: &SinkState) -> Result<T> {
     serde_json::from_value(state.0.clone()).map_err(|error| {
         Error::new(ErrorKind::Checkpoint, "what the checkpoint says of the file cannot be read")
