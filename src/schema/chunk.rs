@@ -14,6 +14,7 @@ use crate::records::Batch;
 #[derive(Debug)]
 pub struct Chunk<'a> {
     pub(super) batch: &'a Batch,
+    pub(super) records: Range<usize>,
     pub(super) schema: &'a Schema,
     pub(super) added: Range<usize>,
     pub(super) cells: Vec<Cell<'a>>,
@@ -24,6 +25,11 @@ impl<'a> Chunk<'a> {
     /// The batch that the rows are of, for its page and position.
     pub fn batch(&self) -> &'a Batch {
         self.batch
+    }
+
+    /// Which records of the batch are in it, as rows or rejected.
+    pub fn records(&self) -> Range<usize> {
+        self.records.clone()
     }
 
     /// The columns of the rows.

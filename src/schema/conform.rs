@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -161,12 +162,7 @@ impl Conformer {
         if self.layout.is_some() {
             return Chunks { conformer: self, batches: [Cow::Borrowed(batch)].into(), at: 0 };
         }
-        if !batch.is_empty() {
-            self.held_bytes = self.held_bytes.saturating_add(batch.page().text().len());
-            self.held.push(batch.clone());
-        }
-        let records: usize = self.held.iter().map(Batch::len).sum();
-        if records < self.rules.sample_records && self.held_bytes < self.rules.sample_bytes {
+        if !self.hold(batch) {
             return Chunks { conformer: self, batches: VecDeque::new(), at: 0 };
         }
         self.settle()
@@ -175,6 +171,27 @@ impl Conformer {
     /// Ends the sample, if one is gathered, and gives the rows of what was held. Without a record there is no
     /// schema: then the sample goes on.
     pub fn settle(&mut self) -> Chunks<'_> {
+        let batches = self.end_sample().into_iter().map(Cow::Owned).collect();
+        Chunks { conformer: self, batches, at: 0 }
+    }
+
+    /// Adds a batch to the sample, and says whether that is complete.
+    pub(crate) fn hold(&mut self, batch: &Batch) -> bool {
+        if !batch.is_empty() {
+            self.held_bytes = self.held_bytes.saturating_add(batch.page().text().len());
+            self.held.push(batch.clone());
+        }
+        let records: usize = self.held.iter().map(Batch::len).sum();
+        records >= self.rules.sample_records || self.held_bytes >= self.rules.sample_bytes
+    }
+
+    /// How many bytes of pages are held.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Makes the schema of what is held, and hands that out.
+    pub(crate) fn end_sample(&mut self) -> Vec<Batch> {
         if self.layout.is_none() && !self.held.is_empty() {
             let mut sample = Sample::default();
             let most = self.rules.most_columns - 2;
@@ -187,8 +204,7 @@ impl Conformer {
             self.layout = Some(layout);
         }
         self.held_bytes = 0;
-        let batches = std::mem::take(&mut self.held).into_iter().map(Cow::Owned).collect();
-        Chunks { conformer: self, batches, at: 0 }
+        std::mem::take(&mut self.held)
     }
 
     /// What to keep of it, as it is now.
@@ -205,18 +221,27 @@ impl Conformer {
         Ok(SchemaState { schema, rejected: self.rejected, nulled: self.nulled })
     }
 
-    /// The rows of a batch from this record on, as many as one chunk takes.
-    fn chunk<'a>(&'a mut self, batch: &'a Batch, at: &mut usize) -> Result<Chunk<'a>> {
+    /// The rows of some records of a batch, as many as one chunk takes. If the schema has columns that were not told yet,
+    /// and `may_grow` says that they cannot be told now, there are none.
+    pub(crate) fn rows<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        records: Range<usize>,
+        may_grow: bool,
+    ) -> Result<Option<Chunk<'a>>> {
         let Some(layout) = &mut self.layout else {
             return Err(Error::new(ErrorKind::Sink, "there are rows without a schema"));
         };
         let mut rows = Rows::new(&self.source, &self.rules, &self.limits, batch);
         // Once is enough, unless there are new columns.
-        while let Some(wanted) = rows.conform(layout, *at)? {
+        while let Some(wanted) = rows.conform(layout, records.clone())? {
             wanted.add_to(layout, &self.limits);
         }
-        let Rows { mut cells, rejected, nulled, end, .. } = rows;
         let width = layout.len();
+        if self.told < width && !may_grow {
+            return Ok(None);
+        }
+        let Rows { mut cells, rejected, nulled, end, .. } = rows;
         let ours = layout.schema.columns.iter().position(|column| column.content == Content::Source);
         if let Some(index) = ours {
             for row in cells.chunks_exact_mut(width) {
@@ -226,8 +251,8 @@ impl Conformer {
         let added = std::mem::replace(&mut self.told, width)..width;
         self.rejected += rejected.len() as u64;
         self.nulled += nulled;
-        *at = end;
-        Ok(Chunk { batch, schema: &layout.schema, added, cells, rejected })
+        let records = records.start..end;
+        Ok(Some(Chunk { batch, records, schema: &layout.schema, added, cells, rejected }))
     }
 }
 
@@ -270,9 +295,11 @@ impl Chunks<'_> {
             self.batches.pop_front();
             self.at = 0;
         }
-        match self.batches.front() {
-            Some(batch) => self.conformer.chunk(batch, &mut self.at).map(Some),
-            None => Ok(None),
+        let Some(batch) = self.batches.front() else { return Ok(None) };
+        let chunk = self.conformer.rows(batch, self.at..batch.len(), true)?;
+        if let Some(chunk) = &chunk {
+            self.at = chunk.records.end;
         }
+        Ok(chunk)
     }
 }

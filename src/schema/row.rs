@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -92,15 +93,15 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Makes the rows from this record on, or tells the columns that must be there first.
-    pub(super) fn conform(&mut self, layout: &Layout, from: usize) -> Result<Option<Wanted>> {
+    /// Makes the rows of these records, as many as are made at once, or tells the columns that must be there first.
+    pub(super) fn conform(&mut self, layout: &Layout, records: Range<usize>) -> Result<Option<Wanted>> {
         let width = layout.len();
         self.cells.clear();
         self.rejected.clear();
         self.nulled = 0;
-        self.end = self.batch.len().min(from.saturating_add((CELLS / width.max(1)).max(1)));
-        self.cells.reserve((self.end - from) * width);
-        for index in from..self.end {
+        self.end = records.end.min(records.start.saturating_add((CELLS / width.max(1)).max(1)));
+        self.cells.reserve((self.end - records.start) * width);
+        for index in records.start..self.end {
             let record = self.batch.slice(index).unwrap_or_default();
             let (start, nulled) = (self.cells.len(), self.nulled);
             let Err(misfit) = self.row(layout, record) else { continue };

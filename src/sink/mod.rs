@@ -27,6 +27,8 @@
 #[cfg(feature = "bigquery")]
 mod bigquery;
 mod boxed;
+#[cfg(feature = "csv")]
+mod csv;
 mod files;
 mod jsonl;
 mod memory;
@@ -60,6 +62,9 @@ use serde::Serialize;
 #[cfg(feature = "bigquery")]
 #[cfg_attr(docsrs, doc(cfg(feature = "bigquery")))]
 pub use bigquery::BigQuery;
+#[cfg(feature = "csv")]
+#[cfg_attr(docsrs, doc(cfg(feature = "csv")))]
+pub use csv::Csv;
 pub use files::{Compression, Partition};
 pub use jsonl::Jsonl;
 pub use memory::Memory;
