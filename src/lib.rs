@@ -84,7 +84,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | *(none)* | everything above |
-//! | `csv` | pages in CSV ([`page::Format`]) |
+//! | `csv` | pages in CSV ([`page::Format`]), CSV files (`sink::Csv`) |
 //! | `xml` | pages in XML ([`page::Format`]) |
 //! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
 //! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |

@@ -21,7 +21,7 @@ use crate::schema::Rejected;
 /// A line has the record as a string, byte for byte what came, and says why and from where:
 ///
 /// ```json
-/// {"record":"{\"id\": 1e400}","reason":"it is no whole number of 64 bits","column":"id","position":"page 2","page":2,
+/// {"record":"{\"id\": 1e400}","reason":"it is no whole number of 64 bits","column":"id","position":"page number 2","page":2,
 ///  "__source":"invoices","__ingested_at":"2026-05-17T10:00:00Z"}
 /// ```
 ///

@@ -65,7 +65,7 @@ const ALL_BUFFERS: usize = 32 * 1024 * 1024;
 /// Files of one format.
 #[derive(Debug)]
 pub(crate) struct Files<F: Format> {
-    format: F,
+    pub(crate) format: F,
     pub(crate) layout: Layout,
     dir: PathBuf,
     fs: Arc<dyn Fs>,
@@ -227,7 +227,10 @@ impl<F: Format> Files<F> {
         for (opening, OpenedParts { state, outputs, copied }) in openings.iter().zip(opened) {
             self.copied.extend(copied);
             let encoder = self.format.encoder(opening.source, opening.label, &state.format)?;
-            let files = SourceFiles::new(encoder, outputs, state);
+            let mut files = SourceFiles::new(encoder, outputs, state);
+            // What was not settled has another state now, which the next commit has to give.
+            let is_unsettled = |state| !self.is_settled(state);
+            files.touched = matches!(opening.committed, Committed::Unfinished(state) if is_unsettled(state));
             states.push(files.state(true)?);
             self.sources.insert(opening.source.into(), files);
         }

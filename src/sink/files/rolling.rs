@@ -60,10 +60,15 @@ impl<F: Format> Files<F> {
                 from += taken;
                 output.part.rows += taken as u64;
                 (output.touched, output.part.used) = (true, self.clock);
-                output.part.is_finished |= from < to || output.is_at(limits);
+                let is_refused = from < to;
+                output.part.is_finished |= output.is_at(limits);
                 self.gathered += output.buffer.len() - before;
                 if output.buffer.len() >= self.layout.buffer() || self.gathered >= ALL_BUFFERS {
                     self.flush(source, index).await?;
+                }
+                if let Some(files) = self.sources.get_mut(source).filter(|_| is_refused) {
+                    // What asks for a new file, new columns say, asks for one in each folder.
+                    files.outputs.iter_mut().for_each(|output| output.part.is_finished = true);
                 }
             }
         }
