@@ -364,7 +364,8 @@ impl Place for Folder {
                     Some(other) => &row[other],
                     None => &row[id],
                 };
-                let id = serde_json::from_str(id).unwrap_or_else(|_| json!(id));
+                let text = || if id.is_empty() { Value::Null } else { json!(id) };
+                let id = serde_json::from_str(id).unwrap_or_else(|_| text());
                 records.push(json!({"id": id}).to_string());
             }
         }

@@ -186,6 +186,7 @@ impl Conformer {
     }
 
     /// How many bytes of pages are held.
+    #[cfg(feature = "csv")]
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
