@@ -9,18 +9,6 @@ use crate::page::walk::Plan;
 /// Stands for the name of the source in the name of a table.
 const SOURCE: &str = "{source}";
 
-/// A name as an SQL identifier: in double quotes, those in it doubled (ISO/IEC 9075-2, delimited identifier).
-///
-/// # Errors
-/// `Config` if it is empty or has a NUL in it, which no database takes.
-pub(super) fn quoted(name: &str) -> Result<String> {
-    if name.is_empty() || name.contains('\0') {
-        return Err(Error::config(format!("{name:?} cannot be the name of a table or a column"))
-            .advice("a name has one character at least, and no NUL"));
-    }
-    Ok(format!("\"{}\"", name.replace('"', "\"\"")))
-}
-
 /// Which table a source has, and by what its rows are told apart.
 #[derive(Debug, Clone)]
 pub(super) struct Tables {
@@ -138,13 +126,6 @@ mod tests {
         let mut out = Vec::new();
         Key::new(&names)?.unwrap().append(record.as_bytes(), &mut out)?;
         Ok(String::from_utf8(out).unwrap())
-    }
-
-    #[test]
-    fn no_name_leaves_its_quotes() {
-        assert_eq!(quoted(r#"a"; DROP TABLE users; --"#).unwrap(), r#""a""; DROP TABLE users; --""#);
-        assert_eq!(quoted("select").unwrap(), r#""select""#);
-        assert!(quoted("").is_err() && quoted("a\0b").is_err());
     }
 
     #[test]

@@ -9,7 +9,6 @@ use super::rows::{Row, Rows};
 use crate::checkpoint::SinkState;
 use crate::checkpoint::sqlite::Opened;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::sql::quoted;
 use crate::sink::{Committed, Opening};
 
 /// Says of each run when it began, where it writes, and how often it was opened.
@@ -303,5 +302,29 @@ impl Table {
         Err(Error::new(ErrorKind::Locked, "another run has opened the table since")
             .advice("this run must not go on; the other one has the data")
             .at(|context| context.source = Some(self.source.as_str().into())))
+    }
+}
+
+/// A name as an SQL identifier: in double quotes, those in it doubled (ISO/IEC 9075-2, delimited identifier).
+///
+/// # Errors
+/// `Config` if it is empty or has a NUL in it, which no database takes.
+fn quoted(name: &str) -> Result<String> {
+    if name.is_empty() || name.contains('\0') {
+        return Err(Error::config(format!("{name:?} cannot be the name of a table or a column"))
+            .advice("a name has one character at least, and no NUL"));
+    }
+    Ok(format!("\"{}\"", name.replace('"', "\"\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leaves_its_quotes() {
+        assert_eq!(quoted(r#"a"; DROP TABLE users; --"#).unwrap(), r#""a""; DROP TABLE users; --""#);
+        assert_eq!(quoted("select").unwrap(), r#""select""#);
+        assert!(quoted("").is_err() && quoted("a\0b").is_err());
     }
 }
