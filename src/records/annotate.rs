@@ -89,27 +89,35 @@ impl Annotator {
     /// Appends all records of a page as lines. The page is looked at as a whole, so that an ordinary record
     /// costs one copy.
     pub fn append_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
-        self.append_some(batch, 0..batch.len(), out);
+        self.render(batch.fetched_at());
+        let look = if batch.is_plain() { Look::default() } else { Look::at(batch.text()) };
+        out.reserve(batch.text().len() + batch.len() * self.suffix.len());
+        for record in batch.slices() {
+            self.push(record, look, out);
+        }
     }
 
     /// Appends some of the records of a page.
     pub(crate) fn append_some(&mut self, batch: &Batch, records: Range<usize>, out: &mut Vec<u8>) {
-        self.render(batch.fetched_at());
-        let is_whole = records.len() == batch.len();
-        let look = if batch.is_plain() || !is_whole { Look::default() } else { Look::at(batch.text()) };
-        if is_whole {
-            out.reserve(batch.text().len() + batch.len() * self.suffix.len());
+        if records.len() == batch.len() {
+            return self.append_batch(batch, out);
         }
+        self.render(batch.fetched_at());
         for record in batch.slices().skip(records.start).take(records.len()) {
-            let look = if is_whole || batch.is_plain() { look } else { Look::at(record) };
-            match record {
-                // Nearly all.
-                [b'{', .., last, b'}'] if look.is_plain() && *last > b' ' => {
-                    out.extend_from_slice(&record[..record.len() - 1]);
-                    out.extend_from_slice(&self.suffix);
-                }
-                _ => self.line(record, look, out),
+            let look = if batch.is_plain() { Look::default() } else { Look::at(record) };
+            self.push(record, look, out);
+        }
+    }
+
+    #[inline]
+    fn push(&self, record: &[u8], look: Look, out: &mut Vec<u8>) {
+        match record {
+            // Nearly all.
+            [b'{', .., last, b'}'] if look.is_plain() && *last > b' ' => {
+                out.extend_from_slice(&record[..record.len() - 1]);
+                out.extend_from_slice(&self.suffix);
             }
+            _ => self.line(record, look, out),
         }
     }
 
