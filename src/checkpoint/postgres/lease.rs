@@ -4,14 +4,16 @@
 //! on without a run that hangs, another raises the term, and holds the lock of that. As with folders, each look at the term is
 //! behind the step that it guards.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::session::{Connected, Session, value};
+use super::settings::Settings;
 use crate::checkpoint::{Hold, Lease, lock};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,12 +22,12 @@ const LINGERS: Duration = Duration::from_secs(3);
 /// No look takes longer.
 const LOOK: Duration = Duration::from_secs(120);
 
-/// A schema that is ours for a term.
+/// A schema that is ours for a term. The connection lives on a thread of its own, so that it can be asked from anywhere, and
+/// ends when this is dropped.
 #[derive(Debug)]
 struct SchemaLock {
-    session: Arc<Session>,
     term: i64,
-    runtime: Handle,
+    asked: UnboundedSender<Sender<Result<()>>>,
 }
 
 impl Hold for SchemaLock {
@@ -38,16 +40,40 @@ impl Hold for SchemaLock {
     }
 
     fn check(&self) -> Result<()> {
-        let (session, term) = (self.session.clone(), self.term);
-        let (told, heard) = std::sync::mpsc::channel();
-        self.runtime.spawn(async move {
-            let _ = told.send(look(&session, term).await);
-        });
-        heard.recv_timeout(LOOK).unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Checkpoint, "the lock in the database was not looked at")
-                .because(error))
-        })
+        let (told, heard) = channel();
+        let unseen = || Error::new(ErrorKind::Checkpoint, "the lock in the database was not looked at");
+        self.asked.send(told).map_err(|_| unseen())?;
+        heard.recv_timeout(LOOK).unwrap_or_else(|error| Err(unseen().because(error)))
     }
+}
+
+/// Takes the lock on a thread of its own, and holds it there.
+pub(super) async fn hold(settings: Settings, takes_over: bool) -> Result<Lease> {
+    let (taken, lease) = oneshot::channel();
+    let held = async move {
+        let session = Session::new(settings);
+        let term = if takes_over { take_over(&session).await } else { lock(&session).await };
+        let (asked, mut asks) = unbounded_channel();
+        let lock = term.map(|term| SchemaLock { term, asked });
+        let term = lock.as_ref().map_or(0, |lock| lock.term);
+        // Whoever wanted it may be gone; then so is the lock.
+        if taken.send(lock.map(Lease::new)).is_err() {
+            return;
+        }
+        while let Some(told) = asks.recv().await {
+            let told: Sender<Result<()>> = told;
+            let _ = told.send(look(&session, term).await);
+        }
+    };
+    let lost = |what: &'static str| Error::new(ErrorKind::Checkpoint, what);
+    std::thread::Builder::new()
+        .name("headwater-lock".into())
+        .spawn(move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(held),
+            Err(error) => tracing::error!(%error, "there is no thread for the lock"),
+        })
+        .map_err(|error| lost("there is no thread for the lock").because(error))?;
+    lease.await.map_err(|error| lost("the lock was lost").because(error))?
 }
 
 /// The two numbers of the lock of a term.
@@ -69,25 +95,26 @@ async fn try_lock(connection: &Connected, term: i64) -> Result<bool> {
     value(&row, 0)
 }
 
-/// Whether the term is still ours. A session that was lost has lost the lock: it is taken again, if nobody else has it.
+/// Whether the term is still ours. A session that was lost has lost the lock: it is taken again, if nobody else has it. The
+/// server may not have seen yet that the old one has ended.
 async fn look(session: &Session, term: i64) -> Result<()> {
-    let ours = session
-        .in_transaction(move |connection| {
-            Box::pin(async move {
-                let is_held = try_lock(connection, term).await?;
-                Ok(is_held && term_of(connection).await?.0 <= term)
+    let start = Instant::now();
+    loop {
+        let (is_held, newest) = session
+            .in_transaction(move |connection| {
+                Box::pin(async move { Ok((try_lock(connection, term).await?, term_of(connection).await?.0)) })
             })
-        })
-        .await?;
-    if ours {
-        return Ok(());
+            .await?;
+        if is_held && newest <= term {
+            return Ok(());
+        }
+        if newest > term || start.elapsed() >= LINGERS {
+            let what = format!("another run has taken {} over", session.settings.place());
+            return Err(Error::new(ErrorKind::Locked, what)
+                .advice("this run must not go on; the other one has the data"));
+        }
+        sleep(Duration::from_millis(50)).await;
     }
-    Err(Error::new(ErrorKind::Locked, format!("another run has taken {} over", session.settings.place()))
-        .advice("this run must not go on; the other one has the data"))
-}
-
-fn held(session: Arc<Session>, term: i64) -> Lease {
-    Lease::new(SchemaLock { session, term, runtime: Handle::current() })
 }
 
 fn busy(session: &Session, holder: &str) -> Error {
@@ -98,7 +125,7 @@ fn busy(session: &Session, holder: &str) -> Error {
 }
 
 /// Takes the lock that counts, or says who has it.
-pub(super) async fn lock(session: Arc<Session>) -> Result<Lease> {
+async fn lock(session: &Session) -> Result<i64> {
     let start = Instant::now();
     loop {
         let taken = session
@@ -118,16 +145,16 @@ pub(super) async fn lock(session: Arc<Session>) -> Result<Lease> {
             })
             .await?;
         match taken {
-            Ok(term) => return Ok(held(session, term)),
-            Err(holder) if start.elapsed() >= LINGERS => return Err(busy(&session, &holder)),
+            Ok(term) => return Ok(term),
+            Err(holder) if start.elapsed() >= LINGERS => return Err(busy(session, &holder)),
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
 /// Takes the lock of the next term if the one that counts is held.
-pub(super) async fn take_over(session: Arc<Session>) -> Result<Lease> {
-    match lock(session.clone()).await {
+async fn take_over(session: &Session) -> Result<i64> {
+    match lock(session).await {
         Err(error) if error.kind() == ErrorKind::Locked => {}
         free => return free,
     }
@@ -145,7 +172,7 @@ pub(super) async fn take_over(session: Arc<Session>) -> Result<Lease> {
         })
         .await?;
     // Whoever was quicker is a run in good health.
-    let term = raised.ok_or_else(|| busy(&session, "a run that has just taken it over"))?;
+    let term = raised.ok_or_else(|| busy(session, "a run that has just taken it over"))?;
     tracing::warn!(term, "took the checkpoints over from another run");
-    Ok(held(session, term))
+    Ok(term)
 }

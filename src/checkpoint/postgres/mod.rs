@@ -56,11 +56,6 @@ impl PostgresStore {
         Self { session }
     }
 
-    /// A session for a lease, which ends with it.
-    fn apart(&self) -> Arc<Session> {
-        Arc::new(Session::new(self.session.settings.clone()))
-    }
-
     /// Gives up on a connection that was lost behind so much time (default: 60 s). Until then it is made again, with pauses
     /// that grow.
     #[must_use]
@@ -84,11 +79,11 @@ pub(crate) async fn apart<T: Send + 'static>(
 
 impl CheckpointStore for PostgresStore {
     fn lock(&self) -> BoxFuture<'_, Result<Lease>> {
-        Box::pin(lease::lock(self.apart()))
+        Box::pin(lease::hold(self.session.settings.clone(), false))
     }
 
     fn take_over(&self) -> BoxFuture<'_, Result<Lease>> {
-        Box::pin(lease::take_over(self.apart()))
+        Box::pin(lease::hold(self.session.settings.clone(), true))
     }
 
     fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {

@@ -1,6 +1,6 @@
 //! How a server is reached: the connection string, TLS, time-outs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) statement: Duration,
     /// How long a lost connection is made again.
     pub(crate) retry: Duration,
+    /// Read once: the system has many root certificates.
+    pub(super) tls: Arc<OnceLock<rustls::ClientConfig>>,
 }
 
 /// The settings, read.
@@ -34,7 +36,13 @@ pub(super) struct Reachable {
 
 impl Settings {
     pub(crate) fn new(url: Secret) -> Self {
-        Self { url, schema: None, statement: Duration::from_secs(300), retry: Duration::from_secs(60) }
+        Self {
+            url,
+            schema: None,
+            statement: Duration::from_secs(300),
+            retry: Duration::from_secs(60),
+            tls: Arc::default(),
+        }
     }
 
     /// The host and the database, without who one is there.
@@ -103,32 +111,42 @@ impl Settings {
 
     pub(super) fn reachable(&self) -> Result<Reachable> {
         let (config, root) = self.read()?;
-        let unusable = |what: String| Error::config(what).advice("sslrootcert names a file in PEM");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unusable("TLS cannot be used".into()).because(error))?;
-        let client = match root {
-            None => builder
-                .with_platform_verifier()
-                .map_err(|error| {
-                    unusable("the system's root certificates cannot be used".into()).because(error)
-                })?
-                .with_no_client_auth(),
-            Some(path) => {
-                let unread = |error| unusable(format!("{path} cannot be read")).because(error);
-                let mut roots = rustls::RootCertStore::empty();
-                for certificate in CertificateDer::pem_file_iter(&path).map_err(unread)? {
-                    let certificate = certificate.map_err(unread)?;
-                    roots
-                        .add(certificate)
-                        .map_err(|error| unusable(format!("{path} is no root certificate")).because(error))?;
-                }
-                builder.with_root_certificates(roots).with_no_client_auth()
+        let client = match self.tls.get() {
+            Some(client) => client.clone(),
+            None => {
+                let client = client(&config, root.as_deref())?;
+                self.tls.get_or_init(|| client).clone()
             }
         };
         Ok(Reachable { config, tls: MakeRustlsConnect::new(client) })
     }
+}
+
+fn client(config: &tokio_postgres::Config, root: Option<&str>) -> Result<rustls::ClientConfig> {
+    let unusable = |what: String| Error::config(what).advice("sslrootcert names a file in PEM");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable("TLS cannot be used".into()).because(error))?;
+    let mut roots = rustls::RootCertStore::empty();
+    match root {
+        _ if config.get_ssl_mode() == SslMode::Disable => {}
+        None => {
+            let builder = builder.with_platform_verifier().map_err(|error| {
+                unusable("the system's root certificates cannot be used".into()).because(error)
+            })?;
+            return Ok(builder.with_no_client_auth());
+        }
+        Some(path) => {
+            let unread = |error| unusable(format!("{path} cannot be read")).because(error);
+            for certificate in CertificateDer::pem_file_iter(path).map_err(unread)? {
+                let certificate = certificate.map_err(unread)?;
+                let added = roots.add(certificate);
+                added.map_err(|error| unusable(format!("{path} is no root certificate")).because(error))?;
+            }
+        }
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

@@ -48,11 +48,11 @@ const BUFFER: usize = 16 * 1024 * 1024;
 /// | `__key` | `text` | the key, as JSON text (with one) |
 ///
 /// Without a [key](Self::key) rows are appended: each run adds its own. With one, the row of a key is replaced by what comes
-/// later, within a page too, and nothing is ever deleted.
+/// later, within a page too; a row whose record is no longer listed stays.
 ///
 /// Exactly once: the rows of a commit and the checkpoints are one transaction, and a connection that is lost while the server
-/// commits is made again to see what has become of it. Checkpoints in another store are exactly once as well. A source that
-/// begins anew (`restart_on_expiry`) has its appended rows deleted; those with a key stay, and are written again.
+/// commits is made again to see what has become of it. Checkpoints in another store are exactly once as well. Of a source that
+/// begins anew (`restart_on_expiry`) the rows that the run has written are deleted.
 ///
 /// ```no_run
 /// use headwater::{Pipeline, Secret, sink::Postgres};

@@ -182,9 +182,14 @@ async fn go_back(connection: &Connected, wanted: &Wanted, state: &State, path: &
     let there: Option<i64> = rows.first().map(|row| value(row, 0)).transpose()?;
     match there {
         Some(commits) if commits >= state.commits => {
-            if commits > state.commits && !wanted.has_key {
-                let sql = format!("DELETE FROM {path} WHERE __run = $1 AND __commit > $2");
-                let rows = connection.execute(&sql, &[&state.run, &state.commits]).await?;
+            // Of rows with a key, what is written again takes the place of what is there; if nothing was committed, or the
+            // source begins anew, none of them may stay.
+            if commits > state.commits && (!wanted.has_key || state.commits == 0) {
+                let sql = match wanted.has_key {
+                    true => format!("DELETE FROM {path} WHERE __run = $1"),
+                    false => format!("DELETE FROM {path} WHERE __run = $1 AND __commit > {}", state.commits),
+                };
+                let rows = connection.execute(&sql, &[&state.run]).await?;
                 tracing::info!(source = %wanted.source, rows, "deleted rows that were not committed");
             }
             Ok(())

@@ -46,11 +46,11 @@ const BUFFER: usize = 16 * 1024 * 1024;
 /// | `__key` | the key, as JSON text (with one) |
 ///
 /// Without a [key](Self::key) rows are appended: each run adds its own. With one, the row of a key is replaced by what comes
-/// later, within a page too, and nothing is ever deleted.
+/// later, within a page too; a row whose record is no longer listed stays.
 ///
 /// Exactly once: the rows of a commit and the checkpoints are one transaction, and the database keeps what it has committed (WAL,
-/// `synchronous = FULL`). Checkpoints in another store are exactly once as well. A source that begins anew
-/// (`restart_on_expiry`) has its appended rows deleted; those with a key stay, and are written again.
+/// `synchronous = FULL`). Checkpoints in another store are exactly once as well. Of a source that begins anew
+/// (`restart_on_expiry`) the rows that the run has written are deleted.
 ///
 /// ```no_run
 /// use headwater::{Pipeline, sink::Sqlite};

@@ -26,6 +26,9 @@ pub(super) struct State {
     /// The last row of the table when the run began, and the last one that the run has committed. Both are 0 where rows have keys.
     first: i64,
     last: i64,
+    /// Whether nothing of the run counts, whatever is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    emptied: bool,
 }
 
 impl State {
@@ -37,7 +40,7 @@ impl State {
 
     /// The state of the same run that has committed nothing.
     pub(super) fn emptied(self) -> Result<SinkState> {
-        Self { last: self.first, ..self }.written()
+        Self { last: self.first, emptied: true, ..self }.written()
     }
 
     fn written(&self) -> Result<SinkState> {
@@ -136,7 +139,7 @@ fn open(opened: &Opened<'_>, wanted: &Wanted) -> Result<Table> {
                 return Err(wanted.error(what).advice("finish it with the old `table`"));
             }
             go_back(opened, wanted, state)?;
-            state.clone()
+            State { emptied: false, ..state.clone() }
         }
         before => {
             if before.is_none() && !wanted.has_key {
@@ -148,7 +151,13 @@ fn open(opened: &Opened<'_>, wanted: &Wanted) -> Result<Table> {
             database
                 .execute(sql, params![wanted.source, wanted.name, wanted.started_at, first])
                 .map_err(failed("did not take the run"))?;
-            State { table: wanted.name.clone(), run: database.last_insert_rowid(), first, last: first }
+            State {
+                table: wanted.name.clone(),
+                run: database.last_insert_rowid(),
+                first,
+                last: first,
+                emptied: false,
+            }
         }
     };
     let sql = "UPDATE headwater_runs SET opened = opened + 1 WHERE run = ?1 AND source = ?2 RETURNING opened";
@@ -192,11 +201,16 @@ fn check_columns(opened: &Opened<'_>, wanted: &Wanted) -> Result<()> {
 /// Deletes what the run wrote behind the committed row. Behind the checkpoints of this database there is nothing; another
 /// store may lie behind, or the source begins anew.
 fn go_back(opened: &Opened<'_>, wanted: &Wanted, state: &State) -> Result<()> {
-    if wanted.has_key {
-        return Ok(());
-    }
     let name = quoted(&wanted.name)?;
     let failed = |error| opened.failed(ErrorKind::Sink, "did not delete what is not committed", error);
+    if wanted.has_key {
+        // What is written again takes the place of what is there.
+        if state.emptied {
+            let sql = format!("DELETE FROM {name} WHERE __run = ?1");
+            opened.connection.execute(&sql, [state.run]).map_err(failed)?;
+        }
+        return Ok(());
+    }
     let sql = format!("DELETE FROM {name} WHERE __row > ?1 AND __run = ?2");
     let deleted = opened.connection.execute(&sql, [state.last, state.run]).map_err(failed)?;
     if deleted > 0 {

@@ -1,0 +1,160 @@
+//! The sinks and the stores of databases are held to what every sink and every store promises.
+#![cfg(unix)]
+
+mod support;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use headwater::checkpoint::{CheckpointStore, PostgresStore, SqliteStore};
+use headwater::prelude::*;
+use headwater::sink::{Postgres, Sink, Sqlite};
+use headwater::testing::sink_suite::{self, Fidelity, Place};
+use headwater::testing::store_suite;
+use support::postgres::Postgres as Server;
+
+const KEY: Option<&str> = Some("id");
+
+struct InSqlite {
+    dir: tempfile::TempDir,
+    key: Option<&'static str>,
+}
+
+impl InSqlite {
+    fn new(key: Option<&'static str>) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), key }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("data.db")
+    }
+}
+
+impl Place for InSqlite {
+    fn sink(&self) -> Box<dyn Sink> {
+        Box::new(Sqlite::open(self.path()).key(self.key))
+    }
+
+    fn committed<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        let connection = rusqlite::Connection::open(self.path()).unwrap();
+        let mut query =
+            connection.prepare(&format!("SELECT record FROM \"{source}\" ORDER BY rowid")).unwrap();
+        let rows = query.query_map([], |row| row.get(0)).unwrap();
+        Box::pin(ready(Ok(rows.collect::<rusqlite::Result<_>>().unwrap())))
+    }
+
+    fn key(&self) -> Option<&'static str> {
+        self.key
+    }
+}
+
+#[tokio::test]
+async fn appended_rows_in_sqlite_hold_it() {
+    sink_suite::run(&InSqlite::new(None)).await;
+}
+
+/// The suite has records without an `id`, which a table with a key refuses.
+const WITHOUT_AN_ID: [&str; 1] = ["records_of_every_kind_are_kept"];
+
+async fn holds_all_but(place: &dyn Place, few: &[&str]) {
+    let broken = sink_suite::check(place).await;
+    let others: Vec<_> = broken.iter().filter(|broken| !few.contains(&broken.behaviour)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+#[tokio::test]
+async fn rows_by_key_in_sqlite_hold_it() {
+    holds_all_but(&InSqlite::new(KEY), &WITHOUT_AN_ID).await;
+}
+
+struct InPostgres<'a> {
+    server: &'a Server,
+    schema: &'a str,
+    key: Option<&'static str>,
+    as_json: bool,
+}
+
+impl Place for InPostgres<'_> {
+    fn sink(&self) -> Box<dyn Sink> {
+        let sink = Postgres::connect(self.server.url(None)).schema(self.schema).key(self.key);
+        Box::new(if self.as_json { sink.as_json() } else { sink })
+    }
+
+    fn committed<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        async move {
+            let order = if self.key.is_some() { "" } else { "ORDER BY __run, __commit, ctid" };
+            let sql = format!("SELECT record FROM {}.\"{source}\" {order}", self.schema);
+            Ok(self.server.rows(&sql).await)
+        }
+        .boxed()
+    }
+
+    fn fidelity(&self) -> Fidelity {
+        if self.as_json { Fidelity::Text } else { Fidelity::Values }
+    }
+
+    fn key(&self) -> Option<&'static str> {
+        self.key
+    }
+}
+
+#[tokio::test]
+async fn appended_rows_in_postgres_hold_it() {
+    let Some(server) = Server::start(false).await else { return };
+    sink_suite::run(&InPostgres { server: &server, schema: "json", key: None, as_json: true }).await;
+    // jsonb takes no \u0000: that is refused, as `tests/postgres.rs` sees.
+    let place = InPostgres { server: &server, schema: "jsonb", key: None, as_json: false };
+    holds_all_but(&place, &["records_of_every_kind_are_kept"]).await;
+}
+
+#[tokio::test]
+async fn rows_by_key_in_postgres_hold_it() {
+    let Some(server) = Server::start(false).await else { return };
+    let place = InPostgres { server: &server, schema: "keyed", key: KEY, as_json: true };
+    holds_all_but(&place, &WITHOUT_AN_ID).await;
+}
+
+struct SqliteCheckpoints(tempfile::TempDir);
+
+impl store_suite::Place for SqliteCheckpoints {
+    fn store(&self) -> Arc<dyn CheckpointStore> {
+        Arc::new(SqliteStore::open(self.0.path().join("checkpoints.db")))
+    }
+
+    fn spoil<'a>(&'a self, source: &'a str) -> Option<BoxFuture<'a, ()>> {
+        let connection = rusqlite::Connection::open(self.0.path().join("checkpoints.db")).unwrap();
+        let sql =
+            "UPDATE headwater_checkpoints SET checkpoint = replace(checkpoint, '1', '2') WHERE source = ?1";
+        connection.execute(sql, [source]).unwrap();
+        Some(Box::pin(ready(())))
+    }
+}
+
+#[tokio::test]
+async fn the_store_in_sqlite_holds_it() {
+    store_suite::run(&SqliteCheckpoints(tempfile::tempdir().unwrap())).await;
+}
+
+struct PostgresCheckpoints(Server);
+
+impl store_suite::Place for PostgresCheckpoints {
+    fn store(&self) -> Arc<dyn CheckpointStore> {
+        Arc::new(PostgresStore::connect(self.0.url(None)))
+    }
+
+    fn spoil<'a>(&'a self, source: &'a str) -> Option<BoxFuture<'a, ()>> {
+        let sql = format!(
+            "UPDATE headwater_checkpoints SET checkpoint = replace(checkpoint::text, '1', '2')::json \
+             WHERE source = '{source}'"
+        );
+        Some(async move { drop(self.0.rows(&sql).await) }.boxed())
+    }
+}
+
+#[tokio::test]
+async fn the_store_in_postgres_holds_it() {
+    let Some(server) = Server::start(false).await else { return };
+    store_suite::run(&PostgresCheckpoints(server)).await;
+}
