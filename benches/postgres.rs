@@ -50,7 +50,7 @@ impl Rows {
         let (mut chunks, mut records) = (Vec::new(), 0);
         let mut chunk = Vec::from(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
         for body in &pages {
-            let page = headwater::Page::new(body.clone(), 1, Position::Start, None)?;
+            let page = headwater::Page::new(body.clone(), 1, headwater::Position::Start, None)?;
             let batch = headwater::Batch::new(page, "data")?;
             for record in batch.slices() {
                 chunk.extend_from_slice(&5_u16.to_be_bytes());
