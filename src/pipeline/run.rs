@@ -16,11 +16,9 @@ use super::{Event, Pipeline};
 use crate::checkpoint::{CheckpointStore, Lease, MemoryStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::Batch;
-use crate::sink::Sink;
+use crate::sink::{COMMIT_EVERY, Sink};
 use crate::source::{Arrival, Merge, Shared, Source};
 
-/// How often is committed, unless the pipeline or the sink says otherwise.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_WAITS: Duration = Duration::from_secs(5);
 const WORTH_TELLING: Duration = Duration::from_secs(2);
 

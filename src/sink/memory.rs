@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::BoxFuture;
 
-use super::{Committed, Guarantee, Opening, Sink, SinkStates};
+use super::{Committed, Guarantee, Opening, Sink, SinkStates, unopened};
 use crate::checkpoint::{CheckpointStore, MemoryStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::{Annotator, Batch};
@@ -127,7 +127,7 @@ fn both<'a>(
     source: &str,
 ) -> Result<(&'a mut Output, &'a mut Opened)> {
     let (Some(output), Some(opened)) = (outputs.get_mut(source), opened.get_mut(source)) else {
-        return Err(Error::new(ErrorKind::Sink, format!("the source {source} was not opened")));
+        return Err(unopened(source));
     };
     if output.opened != opened.number {
         return Err(Error::new(ErrorKind::Locked, "another run has opened this memory since"));

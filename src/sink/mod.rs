@@ -86,8 +86,11 @@ pub use stdout::Stdout;
 pub use tee::Tee;
 
 use crate::checkpoint::{CheckpointStore, Lease, SinkState};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::records::Batch;
+
+/// How often is committed where neither the pipeline nor its sink has a wish.
+pub(crate) const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// A place for records.
 ///
@@ -287,4 +290,14 @@ pub enum Guarantee {
     ExactlyOnce,
     /// Each record is there, some of them twice.
     AtLeastOnce,
+}
+
+/// The state of the one output that was opened.
+fn only(mut opened: Vec<SinkState>) -> Result<SinkState> {
+    opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
+}
+
+/// What is written for a source must have been opened.
+fn unopened(source: &str) -> Error {
+    Error::new(ErrorKind::Sink, format!("the source {source} was not opened"))
 }

@@ -12,13 +12,10 @@ use std::time::Duration;
 use futures::future::{join_all, ready};
 use serde_json::Value;
 
-use super::{Committed, Committing, Guarantee, Opening, Sink, SinkStates};
+use super::{COMMIT_EVERY, Committed, Committing, Guarantee, Opening, Sink, SinkStates};
 use crate::checkpoint::{CheckpointStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::Batch;
-
-/// How often the pipeline commits where a sink has no wish.
-const USUAL: Duration = Duration::from_secs(1);
 
 /// The outputs of every source.
 #[derive(Debug, Default)]
@@ -126,7 +123,10 @@ impl Outputs {
     /// The shortest pace. One without a wish has the usual one.
     pub(super) fn commit_every(&self) -> Option<Duration> {
         let paces: Vec<Option<Duration>> = self.sinks.iter().map(Sink::commit_every).collect();
-        paces.iter().any(Option::is_some).then(|| paces.iter().map(|pace| pace.unwrap_or(USUAL)).min())?
+        paces
+            .iter()
+            .any(Option::is_some)
+            .then(|| paces.iter().map(|pace| pace.unwrap_or(COMMIT_EVERY)).min())?
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::outputs::Outputs;
-use super::{Committing, Guarantee, Opening, Sink, SinkStates};
+use super::{Committing, Guarantee, Opening, Sink, SinkStates, only};
 use crate::checkpoint::{CheckpointStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
@@ -248,10 +248,7 @@ impl Sink for Route {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(async move {
-            let mut opened = self.open_all(vec![opening]).await?;
-            opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the outputs were not opened"))
-        })
+        Box::pin(async move { only(self.open_all(vec![opening]).await?) })
     }
 
     fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {

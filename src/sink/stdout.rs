@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 
-use super::{Guarantee, Opening, Sink, SinkStates};
+use super::{Guarantee, Opening, Sink, SinkStates, unopened};
 use crate::checkpoint::SinkState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::{Annotator, Batch};
@@ -101,10 +101,7 @@ impl Sink for Stdout {
 
     fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let (annotator, touched) = self
-                .sources
-                .get_mut(source)
-                .ok_or_else(|| Error::new(ErrorKind::Sink, format!("the source {source} was not opened")))?;
+            let (annotator, touched) = self.sources.get_mut(source).ok_or_else(|| unopened(source))?;
             annotator.append_batch(batch, &mut self.buffer);
             *touched = true;
             if self.buffer.len() < BUFFER { Ok(()) } else { self.print().await }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::outputs::Outputs;
-use super::{Committing, Guarantee, Opening, Sink, SinkStates};
+use super::{Committing, Guarantee, Opening, Sink, SinkStates, only};
 use crate::checkpoint::{CheckpointStore, SinkState};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::records::Batch;
 
 /// Writes every record to each of its sinks, with one checkpoint, which advances when all of them are durable.
@@ -72,10 +72,7 @@ impl Sink for Tee {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(async move {
-            let mut opened = self.outputs.open_all(&[opening]).await?;
-            opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the outputs were not opened"))
-        })
+        Box::pin(async move { only(self.outputs.open_all(&[opening]).await?) })
     }
 
     fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {

@@ -16,7 +16,7 @@ use crate::records::Batch;
 use crate::schema::{Chunks, Conformer, Limits, SchemaState, Schemas};
 use crate::sink::rejected::{DeadLetters, LettersState};
 use crate::sink::spool::{Before, Spool, State, Taken, Wanted};
-use crate::sink::{Committed, Committing, Guarantee, Opening, Sink, SinkStates};
+use crate::sink::{Committed, Committing, Guarantee, Opening, Sink, SinkStates, only, unopened};
 
 /// "Maximum columns in a table", <https://cloud.google.com/bigquery/quotas#standard_tables>.
 const MOST_COLUMNS: usize = 10_000;
@@ -211,7 +211,7 @@ impl BigQuery {
     fn both(&mut self, source: &str) -> Result<(&mut Places, &mut Output)> {
         match (&mut self.opened, self.outputs.get_mut(source)) {
             (Some(opened), Some(output)) => Ok((&mut opened.to, output)),
-            _ => Err(Error::new(ErrorKind::Sink, format!("the source {source} was not opened"))),
+            _ => Err(unopened(source)),
         }
     }
 
@@ -268,10 +268,7 @@ impl Sink for BigQuery {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(async move {
-            let mut opened = self.open_outputs(&[opening]).await?;
-            opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
-        })
+        Box::pin(async move { only(self.open_outputs(&[opening]).await?) })
     }
 
     fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {

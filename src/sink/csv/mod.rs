@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{Compression, Files, Partition};
 use super::rejected::{DeadLetters, LettersState};
-use super::{Committed, Committing, Guarantee, Opening, Sink, SinkStates};
+use super::{Committed, Committing, Guarantee, Opening, Sink, SinkStates, only, unopened};
 use crate::checkpoint::{CheckpointStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs};
@@ -222,8 +222,7 @@ impl Csv {
     }
 
     async fn take(&mut self, source: &str, batch: &Batch) -> Result<()> {
-        let unopened = || Error::new(ErrorKind::Sink, format!("the source {source} was not opened"));
-        let conformer = &mut self.files.encoder(source).ok_or_else(unopened)?.conformer;
+        let conformer = &mut self.files.encoder(source).ok_or_else(|| unopened(source))?.conformer;
         if conformer.schema().is_some() {
             return self.write_rows(source, batch).await;
         }
@@ -308,10 +307,7 @@ impl Sink for Csv {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(async move {
-            let mut opened = self.open_outputs(&[opening]).await?;
-            opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
-        })
+        Box::pin(async move { only(self.open_outputs(&[opening]).await?) })
     }
 
     fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {

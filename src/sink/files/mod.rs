@@ -52,7 +52,7 @@ use parts::{BeforeParts, Folder, OpenedParts, WantedParts, open_parts};
 use spare::Spare;
 use state::{Finished, Parts, Single};
 
-use super::{Committed, Opening};
+use super::{Committed, Opening, only, unopened};
 use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Fs, Work, blocking};
@@ -151,8 +151,7 @@ impl<F: Format> Files<F> {
     }
 
     pub(crate) async fn open(&mut self, opening: Opening<'_>) -> Result<SinkState> {
-        let mut opened = self.open_all(&[opening]).await?;
-        opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
+        only(self.open_all(&[opening]).await?)
     }
 
     pub(crate) async fn open_all(&mut self, openings: &[Opening<'_>]) -> Result<Vec<SinkState>> {
@@ -242,8 +241,7 @@ impl<F: Format> Files<F> {
             return self.write_parts(source, batch).await;
         }
         let files = self.sources.get_mut(source);
-        let files = files
-            .ok_or_else(|| Error::new(ErrorKind::Sink, format!("the source {source} was not opened")))?;
+        let files = files.ok_or_else(|| unopened(source))?;
         let Some(output) = files.outputs.first_mut() else { return Ok(()) };
         if output.buffer.capacity() == 0 {
             output.buffer = self.spare.take();
@@ -354,8 +352,8 @@ impl<E: Encoder> SourceFiles<E> {
         if is_parts {
             return self.parts();
         }
-        let unopened = || Error::new(ErrorKind::Sink, "the output was not opened");
-        let file = self.outputs.first().ok_or_else(unopened)?.state();
+        let missing = || Error::new(ErrorKind::Sink, "the output has no file");
+        let file = self.outputs.first().ok_or_else(missing)?.state();
         state::stored(&Single { file, format: self.encoder.state() })
     }
 }

@@ -44,7 +44,7 @@ pub use stores::Gcs;
 #[cfg(feature = "s3")]
 pub use stores::S3;
 
-use super::{Committing, Compression, Guarantee, Opening, Sink, SinkStates};
+use super::{Committing, Compression, Guarantee, Opening, Sink, SinkStates, only};
 use crate::checkpoint::objects::{Log, release};
 use crate::checkpoint::{CheckpointStore, ObjectsStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
@@ -252,10 +252,7 @@ impl Sink for Objects {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(async move {
-            let mut opened = self.open_outputs(&[opening]).await?;
-            opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the output was not opened"))
-        })
+        Box::pin(async move { only(self.open_outputs(&[opening]).await?) })
     }
 
     fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {

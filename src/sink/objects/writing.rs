@@ -11,9 +11,9 @@ use super::output::Output;
 use super::{OWN, Objects};
 use crate::checkpoint::SinkState;
 use crate::checkpoint::objects::{CommittedObject, Entry, Log, hold};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::records::Batch;
-use crate::sink::{Committed, Committing, Opening};
+use crate::sink::{Committed, Committing, Opening, unopened};
 
 /// So many objects are completed at once.
 const COMPLETED_AT_ONCE: usize = 8;
@@ -99,7 +99,7 @@ impl Objects {
     pub(super) async fn take(&mut self, source: &str, batch: &Batch) -> Result<()> {
         let session = self.session().await?;
         let Some(output) = self.outputs.get_mut(source) else {
-            return Err(Error::new(ErrorKind::Sink, format!("the source {source} was not opened")));
+            return Err(unopened(source));
         };
         let before = output.gathered();
         output.write(batch, &self.uploads, session, self.compression).await?;

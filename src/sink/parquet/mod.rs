@@ -25,7 +25,7 @@ use serde_json::json;
 
 use super::rejected::DeadLetters;
 use super::spool::{self, Before, Spool, Taken, Wanted, failed};
-use super::{Committed, Committing, Guarantee, Opening, Sink, SinkStates};
+use super::{Committed, Committing, Guarantee, Opening, Sink, SinkStates, only, unopened};
 use crate::checkpoint::{CheckpointStore, FileStore, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Disk, Fs, blocking};
@@ -277,10 +277,6 @@ impl Parquet {
     }
 }
 
-fn unopened(source: &str) -> Error {
-    Error::new(ErrorKind::Sink, format!("the source {source} was not opened"))
-}
-
 impl Sink for Parquet {
     fn definition(&self) -> String {
         "parquet, files for each source".into()
@@ -295,10 +291,7 @@ impl Sink for Parquet {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(async move {
-            let mut opened = self.open_outputs(&[opening]).await?;
-            opened.pop().ok_or_else(|| unopened(opening.source))
-        })
+        Box::pin(async move { only(self.open_outputs(&[opening]).await?) })
     }
 
     fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {

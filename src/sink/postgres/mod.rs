@@ -24,10 +24,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::sql::{Key, Tables};
-use super::{Guarantee, Opening, Sink, SinkStates};
+use super::{Guarantee, Opening, Sink, SinkStates, only, unopened};
 use crate::checkpoint::postgres::{Copied, Fence, Session, Settings, Writes, apart};
 use crate::checkpoint::{CheckpointStore, Lease, PostgresStore, SinkState};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::records::Batch;
 use crate::request::Secret;
 use rows::{Constants, Rows};
@@ -288,10 +288,7 @@ impl Sink for Postgres {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(async move {
-            let mut opened = self.open_outputs(vec![opening]).await?;
-            opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the table was not opened"))
-        })
+        Box::pin(async move { only(self.open_outputs(vec![opening]).await?) })
     }
 
     fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {
@@ -300,8 +297,7 @@ impl Sink for Postgres {
 
     fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let unopened = || Error::new(ErrorKind::Sink, format!("the source {source} was not opened"));
-            let output = self.outputs.get_mut(source).ok_or_else(unopened)?;
+            let output = self.outputs.get_mut(source).ok_or_else(|| unopened(source))?;
             let before = output.rows.bytes();
             let state = &output.opened.state;
             let (run, commit, is_binary) = (state.run, state.commits + 1, self.is_binary);

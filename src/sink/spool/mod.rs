@@ -45,6 +45,7 @@ pub(crate) use state::{Sealed, State, source_of, stem_of};
 use crate::checkpoint::Lease;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Fs, Work, blocking, each};
+use crate::sink::unopened;
 
 /// Lines of a source are appended when so many bytes have gathered.
 const BUFFER: usize = 256 * 1024;
@@ -334,8 +335,4 @@ fn damaged(path: &Path, why: String) -> Error {
 
 fn broken_off() -> Error {
     Error::new(ErrorKind::Sink, "an earlier write was broken off")
-}
-
-fn unopened(source: &str) -> Error {
-    Error::new(ErrorKind::Sink, format!("the source {source} was not opened"))
 }

@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::BoxFuture;
 
 use super::sql::{Key, Tables};
-use super::{Guarantee, Opening, Sink, SinkStates};
+use super::{Guarantee, Opening, Sink, SinkStates, only, unopened};
 use crate::checkpoint::sqlite::{Database, Opened};
 use crate::checkpoint::{CheckpointStore, Lease, SinkState, SqliteStore};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::records::Batch;
 use rows::Rows;
 use table::{State, Table, Wanted};
@@ -211,10 +211,7 @@ impl Sink for Sqlite {
     }
 
     fn open<'a>(&'a mut self, opening: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
-        Box::pin(async move {
-            let mut opened = self.open_outputs(vec![opening]).await?;
-            opened.pop().ok_or_else(|| Error::new(ErrorKind::Sink, "the table was not opened"))
-        })
+        Box::pin(async move { only(self.open_outputs(vec![opening]).await?) })
     }
 
     fn open_all<'a>(&'a mut self, openings: Vec<Opening<'a>>) -> BoxFuture<'a, Result<Vec<SinkState>>> {
@@ -223,8 +220,7 @@ impl Sink for Sqlite {
 
     fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let unopened = || Error::new(ErrorKind::Sink, format!("the source {source} was not opened"));
-            let output = self.outputs.get_mut(source).ok_or_else(unopened)?;
+            let output = self.outputs.get_mut(source).ok_or_else(|| unopened(source))?;
             let before = output.rows.bytes();
             let taken = output.rows.push(batch, output.key.as_ref());
             output.touched = true;
@@ -265,6 +261,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::Hold;
+    use crate::error::{Error, ErrorKind};
     use crate::page::Page;
     use crate::request::Position;
     use crate::sink::Committed;
