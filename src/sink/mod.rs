@@ -178,7 +178,8 @@ pub trait Sink: fmt::Debug + Send {
     /// Begins a commit, which goes on behind while more is written.
     ///
     /// It takes in what was written until now. What it gives resolves when that is durable, with the state of each source that a
-    /// batch was written for since the last commit began: as it is now, whatever is written meanwhile. Until it has resolved
+    /// batch was written for since the last commit began: as it is now, whatever is written meanwhile. The state of any
+    /// other source is not stored, but for one that is finished and not [settled](Self::is_settled). Until it has resolved
     /// only [`write`](Self::write) and [`finish`](Self::finish) are called, and no second commit is begun. Work that goes on when it is dropped must
     /// hold a clone of the lease, as any does; a commit that was dropped, or has failed, leaves the sink unusable.
     ///

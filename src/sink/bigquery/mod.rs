@@ -231,7 +231,8 @@ impl BigQuery {
         self
     }
 
-    /// Loads a segment of the log when its first row came so long ago (default: 15 minutes, so about 100 times a day). At the
+    /// Loads a segment of the log when its first row came so long ago (default: 15 minutes, so about 100 times a day), at the
+    /// commit of the next page of its source. At the
     /// end of a source the rest is loaded, whatever its age. BigQuery takes 1,500 load jobs a day for each table, those that failed
     /// included.
     pub fn segment_age(mut self, age: Duration) -> Self {

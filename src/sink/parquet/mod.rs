@@ -122,7 +122,7 @@ impl Parquet {
         self
     }
 
-    /// Ends a file, at the commit that follows, when its first row has waited so long in this process (default: never).
+    /// Ends a file, at the commit of a page of its source, when its first row has waited so long in this process (default: never).
     #[must_use]
     pub fn roll_after(mut self, age: Duration) -> Self {
         self.limits.age = age;

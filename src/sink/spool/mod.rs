@@ -157,9 +157,11 @@ impl Spool {
         Ok(is_due)
     }
 
-    /// Those whose open segment has reached its age.
+    /// Those that were written to since the last commit began, and whose open segment has reached its age. Of the others no
+    /// state is stored with the next commit, so it must not be told of a segment that is sealed.
     pub(crate) fn aged(&self) -> Vec<Arc<str>> {
-        let has_aged = |log: &Log| log.since.is_some_and(|since| since.elapsed() >= self.limits.age);
+        let is_old = |log: &Log| log.since.is_some_and(|since| since.elapsed() >= self.limits.age);
+        let has_aged = |log: &Log| log.is_touched && is_old(log);
         self.logs.iter().filter(|(_, log)| has_aged(log)).map(|(source, _)| source.clone()).collect()
     }
 

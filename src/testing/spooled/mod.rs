@@ -148,6 +148,10 @@ fn worlds() -> Vec<World> {
         World::new(vec![vec![0, 0]], 4, 0),
     ];
     worlds.push(World { every: Duration::from_secs(60), ..World::new(vec![pages(14)], 1, 50) });
+    // A segment reaches its age while only the other source is written to.
+    let mut aging = World::new(vec![pages(7), pages(4)], 100, 0);
+    (aging.limits.age, aging.every) = (Duration::from_millis(100), Duration::from_millis(60));
+    worlds.push(aging);
     worlds
 }
 
