@@ -1,15 +1,13 @@
 //! What is on the disk, compared with what the servers hold.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures::FutureExt;
-use headwater::checkpoint::{Checkpoint, CheckpointStore, FileStore};
+use headwater::checkpoint::Checkpoint;
 use headwater::testing::{CrashFs, Image};
 
 use super::listing::Listing;
+use super::outputs::Output;
 use super::shapes::At;
 use super::world::World;
 
@@ -23,40 +21,42 @@ pub(crate) struct Times {
     pub(crate) in_order: bool,
 }
 
+/// Does what is looked at between two processes.
+pub(crate) fn at_rest<T>(look: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(look)
+}
+
 /// The checkpoints as a rerun would find them.
 pub(crate) fn checkpoints(world: &World, image: &Image) -> Result<Vec<Option<Checkpoint>>, String> {
-    let store = FileStore::on(Arc::new(CrashFs::from_image(image.clone())), format!("{OUT}/.headwater"));
+    let sink = world.output.sink(&CrashFs::from_image(image.clone()), 1);
+    let store = sink.checkpoints().expect("a store of its own");
     let load = |listing: &Listing| {
-        let loaded = store.load(&listing.name).now_or_never().expect("nothing blocks");
+        let loaded = at_rest(store.load(&listing.name));
         loaded.map_err(|error| format!("{}: {error}", listing.name))
     };
     world.listings.iter().map(load).collect()
 }
 
-/// Whether the file of a source holds, up to where it was committed, just the records of its first pages. Of a shaped
+/// Whether the output of a source holds, up to where it was committed, just the records of its first pages. Of a shaped
 /// source any of its records, each once, and all of them if it is finished: they are returned.
 pub(crate) fn check(
-    listing: &Listing,
+    (listing, output): (&Listing, &Output),
     image: &Image,
     checkpoint: &Checkpoint,
     times: Times,
     at: At,
 ) -> Result<BTreeSet<usize>, String> {
     let name = &listing.name;
-    let file = checkpoint.sink.0["file"].as_str().ok_or("the state of the sink names no file")?;
-    let length = checkpoint.sink.0["length"].as_u64().and_then(|length| usize::try_from(length).ok());
-    let length = length.ok_or("the state of the sink has no length")?;
-    let bytes = image.read(Path::new(OUT).join(file)).unwrap_or_default();
-    let committed = bytes.get(..length).ok_or(format!("{file} is shorter than was committed"))?;
-    if checkpoint.is_finished() && bytes.len() != length {
-        return Err(format!("{file} is finished, and has {} bytes too many", bytes.len() - length));
-    }
+    let read = output.committed(listing, image, checkpoint)?;
+    // What cannot be read yet is looked at when it can.
+    let committed = read.as_deref();
     if let Some(shape) = &listing.shape {
-        let rows = any_lines(listing, committed, times).map_err(|why| format!("{file}: {why}"))?;
+        let committed = committed.ok_or_else(|| format!("{name}: nobody can tell what is committed"))?;
+        let rows = any_lines(listing, committed, times).map_err(|why| format!("{name}: {why}"))?;
         if checkpoint.records != rows.len() as u64 {
             return Err(format!("{name}: {} records are told of {}", checkpoint.records, rows.len()));
         }
-        shape.check(listing, checkpoint, &rows, at).map_err(|why| format!("{file}: {why}"))?;
+        shape.check(listing, checkpoint, &rows, at).map_err(|why| format!("{name}: {why}"))?;
         return Ok(rows);
     }
     let pages = usize::try_from(checkpoint.mark.pages).map_err(|_| "too many pages")?;
@@ -71,13 +71,14 @@ pub(crate) fn check(
     if checkpoint.records != rows as u64 {
         return Err(format!("{name}: {} records are told of {rows} in {pages} pages", checkpoint.records));
     }
-    lines(listing, committed, rows, times).map_err(|why| format!("{file}: {why}"))?;
+    if let Some(committed) = committed {
+        lines(listing, committed, rows, times).map_err(|why| format!("{name}: {why}"))?;
+    }
     Ok(BTreeSet::new())
 }
 
 /// The rows whose lines these are, each at most once, byte for byte, but for the time.
-fn any_lines(listing: &Listing, bytes: &[u8], times: Times) -> Result<BTreeSet<usize>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+fn any_lines(listing: &Listing, text: &str, times: Times) -> Result<BTreeSet<usize>, String> {
     if !text.is_empty() && !text.ends_with('\n') {
         return Err("the last line is torn".to_owned());
     }
@@ -112,8 +113,7 @@ fn stamp(time: SystemTime) -> String {
 }
 
 /// Whether the lines are those of the first rows: each once, in order, byte for byte, but for the time.
-fn lines(listing: &Listing, bytes: &[u8], rows: usize, times: Times) -> Result<(), String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+fn lines(listing: &Listing, text: &str, rows: usize, times: Times) -> Result<(), String> {
     if !text.is_empty() && !text.ends_with('\n') {
         return Err("the last line is torn".to_owned());
     }

@@ -28,6 +28,8 @@ pub(crate) struct History {
     pub(crate) trace: Trace,
     pub(crate) tail: String,
     pub(crate) tally: Tally,
+    /// Whether the same seed must give the same trace.
+    pub(crate) is_deterministic: bool,
 }
 
 /// Lives through the world of a seed.
@@ -66,6 +68,7 @@ pub(crate) fn history(seed: u64, mutant: Option<Mutant>) -> History {
     state.trace.text().hash(&mut hasher);
     let tally = &mut state.tally;
     (tally.worlds, tally.virtual_time, tally.lines) = (1, now, lines);
+    tally.outputs.insert(world.output.name(), 1);
     tally.traces = hasher.finish();
     for listing in &world.listings {
         *tally.dialects.entry(listing.kind()).or_default() += 1;
@@ -75,6 +78,7 @@ pub(crate) fn history(seed: u64, mutant: Option<Mutant>) -> History {
         tail: state.trace.tail(60),
         trace: std::mem::take(&mut state.trace),
         tally: std::mem::take(&mut state.tally),
+        is_deterministic: world.output.is_deterministic(),
     }
 }
 
@@ -101,7 +105,8 @@ fn one_run(hub: &Hub, world: &Arc<World>, disk: &mut CrashFs, finished_files: &[
         let Some(rows) = look_at_the_disk(hub, world, &image, &found, finished_files, now) else {
             return false;
         };
-        if found.iter().all(|found| found.as_ref().is_some_and(Checkpoint::is_finished)) {
+        let settled = |found: &Checkpoint| found.is_finished() && world.output.is_settled(&found.sink);
+        if found.iter().all(|found| found.as_ref().is_some_and(settled)) {
             let mut state = hub.state();
             // What the files have, as was checked.
             state.tally.records += found.iter().flatten().map(|found| found.records).sum::<u64>();
@@ -163,7 +168,9 @@ fn look_at_the_disk(
     let mut rows = Vec::new();
     for ((number, listing), found) in world.listings.iter().enumerate().zip(found) {
         let at = state.at(number);
-        let checked = found.as_ref().map(|found| disk::check(listing, image, found, times(world, now), at));
+        let checked = found
+            .as_ref()
+            .map(|found| disk::check((listing, &world.output), image, found, times(world, now), at));
         rows.push(checked.unwrap_or(Ok(BTreeSet::new())).unwrap_or_else(|why| {
             state.oracle.violated(Invariant::ExactlyOnce, why);
             BTreeSet::new()
@@ -224,7 +231,7 @@ fn settle(hub: &Hub, disk: &mut CrashFs, changes: usize, orderly: bool) {
 }
 
 fn data_files(image: &Image) -> Vec<(String, Vec<u8>)> {
-    let is_data = |name: &str| name.ends_with(".jsonl");
+    let is_data = |name: &str| !name.contains("/.");
     let files = image.files().map(|(path, bytes)| (path.display().to_string(), bytes.to_vec()));
     files.filter(|(name, _)| is_data(name)).collect()
 }

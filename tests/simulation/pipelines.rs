@@ -1,20 +1,17 @@
 //! The pipeline of a world, as a program would put it together.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::{Stream, StreamExt};
 use headwater::page::Select;
 use headwater::paginate::{Consistency, LinkHeader};
-use headwater::sink::Jsonl;
 use headwater::testing::CrashFs;
 use headwater::{
     Limiter, Meter, Page, Paged, Pages, PagesExt, Pipeline, Request, RetryPolicy, Shutdown, Source,
     SourceBuilder,
 };
 
-use super::disk::OUT;
 use super::hub::Hub;
 use super::listing::Listing;
 use super::mutants::Mutant;
@@ -45,7 +42,7 @@ pub(crate) fn pipeline(hub: &Hub, world: &World, disk: &CrashFs, shutdown: &Shut
             built(listing, connection, limiter, retry, mutant)
         }
     });
-    let sink = Jsonl::on(Arc::new(disk.clone()), OUT).buffer(world.buffer);
+    let sink = world.output.sink(disk, world.buffer);
     let observer = hub.clone();
     let pipeline = Pipeline::new()
         .sources(sources)

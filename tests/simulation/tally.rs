@@ -24,6 +24,8 @@ pub(crate) struct Tally {
     /// How processes ended.
     pub(crate) ends: BTreeMap<&'static str, u64>,
     pub(crate) dialects: BTreeMap<&'static str, u64>,
+    /// What worlds write to.
+    pub(crate) outputs: BTreeMap<&'static str, u64>,
     /// The longest marks in bytes.
     marks: BTreeMap<&'static str, u64>,
     faults: BTreeMap<String, u64>,
@@ -72,6 +74,7 @@ impl Tally {
         self.traces = self.traces.wrapping_add(other.traces);
         merge(&mut self.ends, other.ends);
         merge(&mut self.dialects, other.dialects);
+        merge(&mut self.outputs, other.outputs);
         for (name, bytes) in other.marks {
             self.longest(name, bytes);
         }
@@ -105,6 +108,7 @@ impl fmt::Display for Tally {
         };
         table("how processes ended", self.ends.iter().map(|(name, count)| (*name, *count)).collect())?;
         table("dialects", self.dialects.iter().map(|(name, count)| (*name, *count)).collect())?;
+        table("outputs, in worlds", self.outputs.iter().map(|(name, count)| (*name, *count)).collect())?;
         table("longest marks, in bytes", self.marks.iter().map(|(name, bytes)| (*name, *bytes)).collect())?;
         table("faults", self.faults.iter().map(|(name, count)| (name.as_str(), *count)).collect())?;
         table("sources that gave up, by error", self.errors.iter().map(|(n, c)| (n.as_str(), *c)).collect())

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{BoxFuture, ready};
 use headwater::checkpoint::{Checkpoint, CheckpointStore, Lease, SinkState};
-use headwater::sink::{Committing, Guarantee, Jsonl, Opening, Sink, SinkStates};
+use headwater::sink::{Committing, Guarantee, Opening, Sink, SinkStates};
 use headwater::testing::CrashFs;
 use headwater::{Batch, Result};
 
@@ -14,7 +14,7 @@ use super::rewrites;
 
 #[derive(Debug)]
 pub(crate) struct WatchedSink {
-    inner: Jsonl,
+    inner: Box<dyn Sink>,
     hub: Hub,
     disk: CrashFs,
     /// As they were opened or committed last.
@@ -23,7 +23,7 @@ pub(crate) struct WatchedSink {
 }
 
 impl WatchedSink {
-    pub(crate) fn new(inner: Jsonl, hub: Hub, disk: CrashFs) -> Self {
+    pub(crate) fn new(inner: Box<dyn Sink>, hub: Hub, disk: CrashFs) -> Self {
         Self { inner, hub, disk, states: Arc::default(), writes: 0 }
     }
 
@@ -142,6 +142,10 @@ impl Sink for WatchedSink {
             self.hub.step().await;
             self.inner.close().await
         })
+    }
+
+    fn rejected(&self, state: &SinkState) -> u64 {
+        self.inner.rejected(state)
     }
 
     fn location(&self, state: &SinkState) -> Option<String> {

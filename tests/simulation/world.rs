@@ -6,6 +6,7 @@ use headwater::{Limiter, RetryPolicy};
 
 use super::faults::Fault;
 use super::listing::Listing;
+use super::outputs::Output;
 
 /// 2026-05-17T10:00:00Z, when every world begins.
 pub(crate) fn wall(time: Duration) -> SystemTime {
@@ -20,6 +21,7 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) apis: Vec<Api>,
     pub(crate) listings: Vec<Listing>,
+    pub(crate) output: Output,
     pub(crate) commit_every: Duration,
     pub(crate) fail_fast: bool,
     /// Whether somebody sets the clock between two processes, back and forth.
@@ -77,6 +79,7 @@ impl World {
             .collect();
         Self {
             seed,
+            output: Output::random(seed, &listings),
             apis,
             commit_every: Duration::from_millis(random.u64(1..4000)),
             fail_fast: random.u8(0..6) == 0,
