@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --features s3 --example objects [-- --to s3://bucket/prefix]
+//! cargo run --release --features objects,parquet --example objects -- --parquet
 //! ```
 //!
 //! Without an argument it writes into the folder `out/objects`: no network, no keys. `s3://bucket/prefix`,
@@ -34,12 +35,27 @@ struct Args {
     #[arg(long, default_value_t = 5_000)]
     commit_every: u64,
 
+    /// Makes Parquet objects with typed columns, in the place of JSON lines
+    #[arg(long)]
+    parquet: bool,
+
     /// Go on though another run holds the place: for one that hangs, or was killed just now
     #[arg(long)]
     take_over: bool,
 }
 
-fn sink(to: &str) -> Result<Objects> {
+fn sink(args: &Args) -> Result<Objects> {
+    let sink = place(&args.to)?;
+    if !args.parquet {
+        return Ok(sink);
+    }
+    #[cfg(feature = "parquet")]
+    return Ok(sink.parquet());
+    #[cfg(not(feature = "parquet"))]
+    Err(Error::new(ErrorKind::Config, "Parquet is not built in").advice("build with --features parquet"))
+}
+
+fn place(to: &str) -> Result<Objects> {
     match to.split_once("://") {
         #[cfg(feature = "s3")]
         Some(("s3", place)) => Objects::s3(place),
@@ -72,7 +88,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let progress = Progress::new(args.records);
     let mut pipeline = Pipeline::new()
         .sources([customers, issues])
-        .sink(sink(&args.to)?)
+        .sink(sink(&args)?)
         .commit_every(Duration::from_millis(args.commit_every))
         .observe(move |event| progress.show(event))
         .stop_on_signals();

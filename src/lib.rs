@@ -88,7 +88,7 @@
 //! | `xml` | pages in XML ([`page::Format`]) |
 //! | `jwt` | [`auth::JwtGrant`]: service accounts (RFC 7523) |
 //! | `sigv4` | [`auth::SigV4`]: AWS Signature Version 4 |
-//! | `parquet` | `sink::Parquet`: files with typed columns |
+//! | `parquet` | `sink::Parquet`: files with typed columns; `sink::Objects` as Parquet |
 //! | `postgres` | `sink::Postgres` and `checkpoint::PostgresStore`: tables and checkpoints in a PostgreSQL database |
 //! | `sqlite` | `sink::Sqlite` and `checkpoint::SqliteStore`: tables and checkpoints in an SQLite database |
 //! | `s3`, `gcs`, `azure` | `sink::Objects` and `checkpoint::ObjectsStore`: objects and checkpoints in S3, Google Cloud Storage, Azure |
@@ -158,6 +158,9 @@ struct BigQueryPage;
 #[cfg(all(doctest, feature = "parquet"))]
 #[doc = include_str!("../docs/sinks/parquet.md")]
 struct ParquetPage;
+#[cfg(all(doctest, feature = "s3", feature = "parquet"))]
+#[doc = include_str!("../docs/sinks/objects.md")]
+struct ObjectsPage;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../docs/sinks/sqlite.md")]
 struct SqlitePage;

@@ -45,81 +45,15 @@ async fn with_another_checkpoint_store_a_crash_leaves_each_record_once() {
     at_every_call(Fault::LosesAnswer, true, 1, sink, memory).await;
 }
 
-/// A run that stands still at a call while another takes over and pulls to the end, and then goes on.
-async fn frozen_at_every_call(fault: Fault) {
-    for at in 1.. {
-        let inner = memory();
-        let faulty = FaultyStore::new(inner.clone(), fault, at);
-        let frozen = tokio::spawn(run(sink(Arc::new(faulty.clone())), None));
-        tokio::select! {
-            () = faulty.is_frozen() => {}
-            () = async { while !frozen.is_finished() { tokio::task::yield_now().await } } => {
-                frozen.await.unwrap().unwrap();
-                assert!(at > 20, "only {at} calls were seen");
-                return;
-            }
-        }
-        let what = format!("{fault:?} at call {at}: {:?}", faulty.seen().last());
-        let first_entry = format!("{PREFIX}/_headwater/log/000000000001.json");
-        let has_begun = inner.head(&first_entry.into()).await.is_ok();
-        let second = run(sink(inner.clone()), None).await;
-        let second = second.unwrap_or_else(|error| panic!("{what}: {error}"));
-        let manifest = committed(inner.clone(), PREFIX).await.unwrap();
-        faulty.wake();
-        let woken = frozen.await.unwrap();
-        if !has_begun {
-            // It had not taken the lock: it is the next run.
-            woken.unwrap_or_else(|failure| panic!("{what}: {failure}"));
-            assert_consistent_runs(&inner, &what).await;
-            continue;
-        }
-        // It may have had nothing left to store.
-        if let Err(failure) = woken {
-            assert_eq!(failure.error.kind(), ErrorKind::Locked, "{what}: {failure}");
-        }
-        assert_eq!(committed(inner.clone(), PREFIX).await.unwrap(), manifest, "{what}");
-        let there = ids(&inner).await;
-        match there == whole() {
-            true => {}
-            // The frozen one had already finished, and this is the next run.
-            false => assert_eq!(
-                second.sources.iter().map(|source| source.resumed_records).sum::<u64>(),
-                0,
-                "{what}"
-            ),
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_freezes_at_any_call_and_wakes_changes_nothing_any_more() {
-    frozen_at_every_call(Fault::FreezesBefore).await;
-    frozen_at_every_call(Fault::FreezesBehind).await;
+    frozen_at_every_call(Fault::FreezesBefore, sink).await;
+    frozen_at_every_call(Fault::FreezesBehind, sink).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_writers_at_once_one_stops_and_nothing_is_there_twice() {
-    let seed =
-        std::env::var("HEADWATER_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    let mut stopped = 0;
-    for round in 0..40 {
-        let mut random = fastrand::Rng::with_seed(seed.wrapping_add(round));
-        let store = memory();
-        let pause = Duration::from_micros(random.u64(..20_000));
-        let later = async {
-            tokio::time::sleep(pause).await;
-            run(sink(store.clone()), None).await
-        };
-        let (first, second) = tokio::join!(run(sink(store.clone()), None), later);
-        for outcome in [first, second] {
-            if let Err(failure) = outcome {
-                assert_eq!(failure.error.kind(), ErrorKind::Locked, "seed {seed}, round {round}: {failure}");
-                stopped += 1;
-            }
-        }
-        assert_consistent_runs(&store, &format!("seed {seed}, round {round}")).await;
-    }
-    assert!(stopped > 5, "the two hardly met");
+    two_writers_at_once(40, sink).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

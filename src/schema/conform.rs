@@ -186,7 +186,7 @@ impl Conformer {
     }
 
     /// How many bytes of pages are held.
-    #[cfg(feature = "csv")]
+    #[cfg(any(feature = "csv", feature = "parquet"))]
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }

@@ -77,6 +77,27 @@ struct Letter<'a> {
     page: u64,
 }
 
+/// What is written of the records of a batch that were rejected.
+pub(super) fn letters(batch: &Batch, rejected: &[Rejected<'_>]) -> Result<Batch> {
+    let position = batch.page().position.to_string();
+    let letters: Vec<Letter<'_>> = rejected
+        .iter()
+        .map(|rejected| Letter {
+            // A record is a slice of a page, which is UTF-8.
+            record: std::str::from_utf8(rejected.record).unwrap_or_default(),
+            reason: &rejected.reason,
+            column: rejected.column.as_deref(),
+            position: &position,
+            page: batch.page().number,
+        })
+        .collect();
+    let unwritten = |error| Error::new(ErrorKind::Sink, "a rejected record cannot be written").because(error);
+    let lines = serde_json::to_vec(&letters).map_err(unwritten)?;
+    let mut page = Page::new(lines, batch.page().number, batch.page().position.clone(), None)?;
+    page.fetched_at = batch.fetched_at();
+    Batch::new(page, "")
+}
+
 fn locked<T>(states: &Mutex<T>) -> MutexGuard<'_, T> {
     states.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -137,24 +158,7 @@ impl DeadLetters {
         if rejected.is_empty() {
             return Ok(());
         }
-        let position = batch.page().position.to_string();
-        let letters: Vec<Letter<'_>> = rejected
-            .iter()
-            .map(|rejected| Letter {
-                // A record is a slice of a page, which is UTF-8.
-                record: std::str::from_utf8(rejected.record).unwrap_or_default(),
-                reason: &rejected.reason,
-                column: rejected.column.as_deref(),
-                position: &position,
-                page: batch.page().number,
-            })
-            .collect();
-        let unwritten =
-            |error| Error::new(ErrorKind::Sink, "a rejected record cannot be written").because(error);
-        let lines = serde_json::to_vec(&letters).map_err(unwritten)?;
-        let mut page = Page::new(lines, batch.page().number, batch.page().position.clone(), None)?;
-        page.fetched_at = batch.fetched_at();
-        self.files.write(source, &Batch::new(page, "")?).await?;
+        self.files.write(source, &letters(batch, rejected)?).await?;
         *self.counts.entry(source.into()).or_default() += rejected.len() as u64;
         self.touched = true;
         Ok(())

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use futures::TryStreamExt;
 use headwater::checkpoint::{CheckpointStore, MemoryStore, ObjectsStore};
 use headwater::prelude::*;
-use headwater::sink::objects::{CommittedObject, committed};
+use headwater::sink::objects::{CommittedObject, committed, rejected};
 use headwater::sink::{Compression, Objects};
 use headwater::testing::{Reply, Scripted};
 use headwater::{Report, RunError};
@@ -22,12 +22,13 @@ pub(crate) const PREFIX: &str = "team/github";
 /// Small enough that a page makes several of them.
 pub(crate) const PART: usize = 100;
 
-/// Pages of two records, one after the other.
+/// Pages of two records, one after the other. From the third page on they have a field more.
 pub(crate) fn source(name: &str, pages: u64) -> Source {
     let api = Scripted::from_fn(move |request, _| {
         let page = request.url().query_pairs().find(|(name, _)| name == "page");
         let page: u64 = page.map_or(1, |(_, number)| number.parse().unwrap());
-        let record = |id: u64| format!(r#"{{"id":{id},"text":"{}"}}"#, "x".repeat(60));
+        let late = if page > 2 { format!(r#","late":[{page}]"#) } else { String::new() };
+        let record = |id: u64| format!(r#"{{"id":{id},"text":"{}"{late}}}"#, "x".repeat(60));
         let records = format!("[{},{}]", record(2 * page), record(2 * page + 1));
         let body = format!(r#"{{"data":{records},"more":{}}}"#, page < pages);
         Reply::json(body).delay(Duration::from_millis(2))
@@ -74,18 +75,37 @@ pub(crate) async fn content(store: &Arc<dyn ObjectStore>, object: &CommittedObje
     text_of(&object.path, &bytes)
 }
 
-/// The ids of each source in what the manifest names, in order.
+/// What the manifest names: of each run the objects with rows, and behind them those with rejected records.
+pub(crate) async fn named(store: &Arc<dyn ObjectStore>) -> Vec<CommittedObject> {
+    let mut named = committed(store.clone(), PREFIX).await.unwrap();
+    for object in rejected(store.clone(), PREFIX).await.unwrap() {
+        assert!(object.path.starts_with(&format!("rejected/{}/", object.source)), "{object:?}");
+        named.push(object);
+    }
+    // Run by run.
+    named.sort_by(|one, other| one.folder.cmp(&other.folder));
+    named
+}
+
+/// The ids in an object, in order.
+pub(crate) async fn ids_of(store: &Arc<dyn ObjectStore>, object: &CommittedObject) -> Vec<u64> {
+    let text = content(store, object).await;
+    assert!(text.ends_with('\n'), "{object:?} ends in the middle of a line");
+    assert_eq!(text.lines().count() as u64, object.rows, "{object:?}");
+    let id = |line: &str| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["__source"], object.source.as_str(), "{object:?}");
+        let whole = record.get("record").map(|text| serde_json::from_str(text.as_str().unwrap()).unwrap());
+        whole.unwrap_or(record)["id"].as_u64().unwrap()
+    };
+    text.lines().map(id).collect()
+}
+
+/// The ids of each source in what the manifest names, in order; those of rejected records come last.
 pub(crate) async fn ids(store: &Arc<dyn ObjectStore>) -> BTreeMap<String, Vec<u64>> {
     let mut ids: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for object in committed(store.clone(), PREFIX).await.unwrap() {
-        let text = content(store, &object).await;
-        assert!(text.ends_with('\n'), "{object:?} ends in the middle of a line");
-        assert_eq!(text.lines().count() as u64, object.rows, "{object:?}");
-        for line in text.lines() {
-            let record: serde_json::Value = serde_json::from_str(line).unwrap();
-            assert_eq!(record["__source"], object.source.as_str(), "{object:?}");
-            ids.entry(object.source.clone()).or_default().push(record["id"].as_u64().unwrap());
-        }
+    for object in named(store).await {
+        ids.entry(object.source.clone()).or_default().extend(ids_of(store, &object).await);
     }
     ids
 }
@@ -97,8 +117,7 @@ pub(crate) fn whole() -> BTreeMap<String, Vec<u64>> {
 /// What lies below the sources' folders and is in no manifest.
 pub(crate) async fn leftovers(store: &Arc<dyn ObjectStore>) -> Vec<String> {
     let listed: Vec<_> = store.list(Some(&PREFIX.into())).try_collect().await.unwrap();
-    let known: Vec<String> =
-        committed(store.clone(), PREFIX).await.unwrap().into_iter().map(|o| o.path).collect();
+    let known: Vec<String> = named(store).await.into_iter().map(|object| object.path).collect();
     let below = |path: String| path.strip_prefix(&format!("{PREFIX}/")).unwrap().to_owned();
     let paths = listed.into_iter().map(|object| below(object.location.to_string()));
     paths.filter(|path| !path.starts_with("_headwater/") && !known.contains(path)).collect()
@@ -166,12 +185,9 @@ pub(crate) async fn at_every_call(
 /// In each run's folder each record is once, and they go on without a gap.
 pub(crate) async fn assert_consistent_runs(store: &Arc<dyn ObjectStore>, what: &str) {
     let mut by_folder: BTreeMap<(String, String), Vec<u64>> = BTreeMap::new();
-    for object in committed(store.clone(), PREFIX).await.unwrap() {
+    for object in named(store).await {
         let folder = by_folder.entry((object.source.clone(), object.folder.clone())).or_default();
-        for line in content(store, &object).await.lines() {
-            let record: serde_json::Value = serde_json::from_str(line).unwrap();
-            folder.push(record["id"].as_u64().unwrap());
-        }
+        folder.extend(ids_of(store, &object).await);
     }
     for (folder, ids) in by_folder {
         let expected: Vec<u64> = (2..2 + ids.len() as u64).collect();
@@ -187,13 +203,111 @@ pub(crate) async fn content_at(store: &Arc<dyn ObjectStore>, path: &str) -> Stri
 pub(crate) fn text_of(path: &str, bytes: &[u8]) -> String {
     let mut text = String::new();
     match path.rsplit_once('.').unwrap().1 {
-        "gz" => flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap(),
+        #[cfg(feature = "parquet")]
+        "parquet" => text = lines_of(bytes),
+        "gz" => drop(flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap()),
         #[cfg(feature = "zstd")]
-        "zst" => zstd::stream::read::Decoder::new(bytes).unwrap().read_to_string(&mut text).unwrap(),
-        _ => {
-            let mut bytes = bytes;
-            bytes.read_to_string(&mut text).unwrap()
-        }
-    };
+        "zst" => drop(zstd::stream::read::Decoder::new(bytes).unwrap().read_to_string(&mut text).unwrap()),
+        _ => text.push_str(std::str::from_utf8(bytes).unwrap()),
+    }
     text
+}
+
+/// Rows of Parquet as lines, without nulls.
+#[cfg(feature = "parquet")]
+pub(crate) fn lines_of(bytes: &[u8]) -> String {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+
+    let reader = SerializedFileReader::new(bytes::Bytes::copy_from_slice(bytes)).expect("a whole object");
+    let mut lines = String::new();
+    for row in reader.get_row_iter(None).expect("rows") {
+        let row = row.expect("a row");
+        let field = |(name, field): (&String, &Field)| {
+            let value = match field {
+                Field::Null => return None,
+                Field::Str(text) => text.clone().into(),
+                Field::Long(number) => (*number).into(),
+                Field::Bool(value) => (*value).into(),
+                other => other.to_string().into(),
+            };
+            Some((name.clone(), value))
+        };
+        let record: serde_json::Map<String, serde_json::Value> =
+            row.get_column_iter().filter_map(field).collect();
+        lines += &serde_json::to_string(&record).unwrap();
+        lines.push('\n');
+    }
+    lines
+}
+
+/// A run that stands still at a call while another takes over and pulls to the end, and then goes on.
+pub(crate) async fn frozen_at_every_call(fault: Fault, sink: impl Fn(Arc<dyn ObjectStore>) -> Objects) {
+    for at in 1.. {
+        let inner = memory();
+        let faulty = FaultyStore::new(inner.clone(), fault, at);
+        let frozen = tokio::spawn(run(sink(Arc::new(faulty.clone())), None));
+        tokio::select! {
+            () = faulty.is_frozen() => {}
+            () = async { while !frozen.is_finished() { tokio::task::yield_now().await } } => {
+                frozen.await.unwrap().unwrap();
+                assert!(at > 20, "only {at} calls were seen");
+                return;
+            }
+        }
+        let what = format!("{fault:?} at call {at}: {:?}", faulty.seen().last());
+        let first_entry = format!("{PREFIX}/_headwater/log/000000000001.json");
+        let has_begun = inner.head(&first_entry.into()).await.is_ok();
+        let second = run(sink(inner.clone()), None).await;
+        let second = second.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let manifest = committed(inner.clone(), PREFIX).await.unwrap();
+        faulty.wake();
+        let woken = frozen.await.unwrap();
+        if !has_begun {
+            // It had not taken the lock: it is the next run.
+            woken.unwrap_or_else(|failure| panic!("{what}: {failure}"));
+            assert_consistent_runs(&inner, &what).await;
+            continue;
+        }
+        // It may have had nothing left to store.
+        if let Err(failure) = woken {
+            assert_eq!(failure.error.kind(), ErrorKind::Locked, "{what}: {failure}");
+        }
+        assert_eq!(committed(inner.clone(), PREFIX).await.unwrap(), manifest, "{what}");
+        let there = ids(&inner).await;
+        match there == whole() {
+            true => {}
+            // The frozen one had already finished, and this is the next run.
+            false => assert_eq!(
+                second.sources.iter().map(|source| source.resumed_records).sum::<u64>(),
+                0,
+                "{what}"
+            ),
+        }
+    }
+}
+
+/// Two runs that begin at nearly the same time, again and again.
+pub(crate) async fn two_writers_at_once(rounds: u64, sink: impl Fn(Arc<dyn ObjectStore>) -> Objects) {
+    let seed =
+        std::env::var("HEADWATER_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    let mut stopped = 0;
+    for round in 0..rounds {
+        let mut random = fastrand::Rng::with_seed(seed.wrapping_add(round));
+        let store = memory();
+        let pause = Duration::from_micros(random.u64(..20_000));
+        let later = async {
+            tokio::time::sleep(pause).await;
+            run(sink(store.clone()), None).await
+        };
+        let (first, second) = tokio::join!(run(sink(store.clone()), None), later);
+        for outcome in [first, second] {
+            if let Err(failure) = outcome {
+                assert_eq!(failure.error.kind(), ErrorKind::Locked, "seed {seed}, round {round}: {failure}");
+                stopped += 1;
+            }
+        }
+        assert_consistent_runs(&store, &format!("seed {seed}, round {round}")).await;
+    }
+    assert!(stopped > rounds / 8, "the two hardly met");
 }

@@ -21,7 +21,7 @@ pub struct CommittedObject {
     pub source: String,
     /// The folder of the source's run: when that began, `20260517T100000Z`.
     pub folder: String,
-    /// Its place among the objects of that folder, from 0.
+    /// Its place among the objects of that folder, from 0; those with rejected records are counted with them.
     pub number: u64,
     /// Where it is, below the prefix.
     pub path: String,
@@ -31,6 +31,20 @@ pub struct CommittedObject {
     pub rows: u64,
     /// What the store says of its content, if it says anything.
     pub e_tag: Option<String>,
+}
+
+/// The objects of a commit, or all that count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Completed {
+    pub(crate) objects: Vec<CommittedObject>,
+    /// Those with the records that did not fit.
+    pub(crate) rejected: Vec<CommittedObject>,
+}
+
+impl Completed {
+    pub(crate) fn len(&self) -> usize {
+        self.objects.len() + self.rejected.len()
+    }
 }
 
 /// The objects of a folder from this number on do not count any more.
@@ -68,6 +82,9 @@ pub(crate) struct Entry {
     /// The objects that are committed with it.
     #[serde(default)]
     pub(crate) objects: Vec<CommittedObject>,
+    /// Those with rejected records. They are no part of `objects`, so that nobody takes them for rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rejected: Vec<CommittedObject>,
     /// Comes before the objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) discarded: Vec<Discarded>,
@@ -91,6 +108,8 @@ pub(crate) struct Change {
     pub(crate) discarded: Vec<Discarded>,
     #[serde(default)]
     pub(crate) objects: Vec<CommittedObject>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rejected: Vec<CommittedObject>,
 }
 
 /// All that the entries up to a number come to, so that they need not be read again.
@@ -127,6 +146,12 @@ impl Entry {
     pub(crate) fn new(number: u64, writer: &str) -> Self {
         let written_at = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
         Self { format: FORMAT, number, writer: writer.to_owned(), written_at, ..Self::default() }
+    }
+
+    /// Has these objects count.
+    pub(crate) fn add(&mut self, completed: &Completed) {
+        self.objects.clone_from(&completed.objects);
+        self.rejected.clone_from(&completed.rejected);
     }
 
     /// Adds a checkpoint.
@@ -201,17 +226,21 @@ impl View {
                 output.next = output.next.min(discarded.from);
             }
         }
-        for object in &entry.objects {
-            let at = OutputAt { folder: object.folder.clone(), next: object.number + 1 };
+        for object in entry.objects.iter().chain(&entry.rejected) {
+            let known = self.outputs.get(&object.source).filter(|known| known.folder == object.folder);
+            let next = known.map_or(0, |known| known.next).max(object.number + 1);
+            let at = OutputAt { folder: object.folder.clone(), next };
             self.outputs.insert(object.source.clone(), at);
         }
         if entry.holder.is_some() {
             self.holder = entry.holder;
         }
         self.number = entry.number;
-        self.changed_objects += entry.objects.len() + entry.discarded.len();
-        if !entry.objects.is_empty() || !entry.discarded.is_empty() {
-            self.changes.push(Change { discarded: entry.discarded, objects: entry.objects });
+        let Entry { discarded, objects, rejected, .. } = entry;
+        let changed = discarded.len() + objects.len() + rejected.len();
+        self.changed_objects += changed;
+        if changed > 0 {
+            self.changes.push(Change { discarded, objects, rejected });
         }
         Ok(())
     }
@@ -249,15 +278,18 @@ impl View {
 }
 
 /// The objects that count behind these changes, in the order in which they were committed.
-pub(crate) fn committed(changes: impl IntoIterator<Item = Change>) -> Vec<CommittedObject> {
-    let mut objects: Vec<CommittedObject> = Vec::new();
+pub(crate) fn committed(changes: impl IntoIterator<Item = Change>) -> Completed {
+    let mut all = Completed::default();
     for change in changes {
         for gone in &change.discarded {
-            objects.retain(|object| {
+            let stays = |object: &CommittedObject| {
                 object.source != gone.source || object.folder != gone.folder || object.number < gone.from
-            });
+            };
+            all.objects.retain(stays);
+            all.rejected.retain(stays);
         }
-        objects.extend(change.objects);
+        all.objects.extend(change.objects);
+        all.rejected.extend(change.rejected);
     }
-    objects
+    all
 }

@@ -17,7 +17,7 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
 
-use super::entry::{Change, CommittedObject, Entry, Holder, View, committed, read_entry, read_fold};
+use super::entry::{Change, Completed, Entry, Holder, View, committed, read_entry, read_fold};
 use crate::error::{Error, ErrorKind, Result};
 
 /// No call takes longer, whatever the store's own limits are.
@@ -43,7 +43,7 @@ struct Session {
     /// As whom we append.
     holder: Option<Holder>,
     /// Objects that are whole, and count with the next checkpoints.
-    waiting: Vec<CommittedObject>,
+    waiting: Completed,
 }
 
 /// Why nothing was appended.
@@ -104,22 +104,24 @@ impl Log {
     pub(crate) fn set_holder(&self, holder: Option<Holder>) {
         let mut session = self.session();
         session.holder = holder;
-        session.waiting.clear();
+        session.waiting = Completed::default();
     }
 
     /// Has these objects count with the next checkpoints that are stored.
-    pub(crate) fn wait_for_checkpoints(&self, objects: Vec<CommittedObject>) {
-        self.session().waiting.extend(objects);
+    pub(crate) fn wait_for_checkpoints(&self, completed: Completed) {
+        let waiting = &mut self.session().waiting;
+        waiting.objects.extend(completed.objects);
+        waiting.rejected.extend(completed.rejected);
     }
 
-    pub(crate) fn waiting(&self) -> Vec<CommittedObject> {
+    pub(crate) fn waiting(&self) -> Completed {
         self.session().waiting.clone()
     }
 
-    pub(crate) fn counted(&self, objects: usize) {
-        let mut session = self.session();
-        let objects = objects.min(session.waiting.len());
-        session.waiting.drain(..objects);
+    pub(crate) fn counted(&self, completed: &Completed) {
+        let waiting = &mut self.session().waiting;
+        waiting.objects.drain(..completed.objects.len().min(waiting.objects.len()));
+        waiting.rejected.drain(..completed.rejected.len().min(waiting.rejected.len()));
     }
 
     /// Reads what is new, and does something with what the log says then.
@@ -222,7 +224,7 @@ impl Log {
     }
 
     /// All objects that count.
-    pub(crate) async fn committed(&self) -> Result<Vec<CommittedObject>> {
+    pub(crate) async fn committed(&self) -> Result<Completed> {
         let mut changes: Vec<Vec<Change>> = Vec::new();
         let tail = {
             let mut view = None;

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use object_store::ObjectStore;
 
 pub use entry::CommittedObject;
-pub(crate) use entry::{Discarded, Entry, OutputAt};
+pub(crate) use entry::{Completed, Discarded, Entry, OutputAt};
 pub(crate) use lease::{hold, release};
 pub(crate) use log::{Log, cause, timed};
 
@@ -76,7 +76,7 @@ impl ObjectsStore {
             return Err(self.log.overtaken());
         }
         let waiting = self.log.waiting();
-        if checkpoints.is_empty() && waiting.is_empty() {
+        if checkpoints.is_empty() && waiting.len() == 0 {
             return Ok(());
         }
         let writer =
@@ -94,11 +94,11 @@ impl ObjectsStore {
                     Error::new(ErrorKind::Checkpoint, "the checkpoint cannot be written").because(why)
                 })?;
             }
-            entry.objects.clone_from(&waiting);
+            entry.add(&waiting);
             Ok(())
         });
         appended.await?;
-        self.log.counted(waiting.len());
+        self.log.counted(&waiting);
         Ok(())
     }
 }

@@ -6,18 +6,45 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::records::{Annotator, Batch};
 use crate::sink::files::{Compression, Stream};
 
-/// Turns the batches of one object into its bytes.
+/// Turns records into the bytes of one object.
 ///
 /// What is ready may be taken away and uploaded before the object is whole.
 pub(super) trait Encode: fmt::Debug + Send {
-    /// Takes the records of a page.
-    fn append(&mut self, batch: &Batch) -> Result<()>;
-
     /// What is ready to be uploaded.
     fn ready(&mut self) -> &mut Vec<u8>;
 
+    /// How many bytes are in memory that are not ready yet, where it matters.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// Ends the object, and gives what has not been taken away.
     fn finish(self: Box<Self>) -> Result<Vec<u8>>;
+}
+
+/// What is left of an object that is ended.
+impl Encode for Vec<u8> {
+    fn ready(&mut self) -> &mut Vec<u8> {
+        self
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<u8>> {
+        Ok(*self)
+    }
+}
+
+impl Encode for Box<dyn Encode> {
+    fn ready(&mut self) -> &mut Vec<u8> {
+        (**self).ready()
+    }
+
+    fn held(&self) -> usize {
+        (**self).held()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<u8>> {
+        (*self).finish()
+    }
 }
 
 /// Annotated lines.
@@ -38,6 +65,12 @@ impl Lines {
         let into = Stream::new(compression).map_err(uncompressed)?;
         Ok(Self { annotator: Annotator::new(label), lines: Vec::new(), into })
     }
+
+    /// Takes the records of a page.
+    pub(super) fn append(&mut self, batch: &Batch) -> Result<()> {
+        self.annotator.append_batch(batch, &mut self.lines);
+        self.into.take(&mut self.lines).map_err(uncompressed)
+    }
 }
 
 fn uncompressed(error: std::io::Error) -> Error {
@@ -45,11 +78,6 @@ fn uncompressed(error: std::io::Error) -> Error {
 }
 
 impl Encode for Lines {
-    fn append(&mut self, batch: &Batch) -> Result<()> {
-        self.annotator.append_batch(batch, &mut self.lines);
-        self.into.take(&mut self.lines).map_err(uncompressed)
-    }
-
     fn ready(&mut self) -> &mut Vec<u8> {
         self.into.out()
     }

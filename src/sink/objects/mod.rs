@@ -1,10 +1,11 @@
-//! JSON lines as objects: in S3 and what speaks it, in Google Cloud Storage, in Azure, in a folder.
+//! JSON lines, or Parquet, as objects: in S3 and what speaks it, in Google Cloud Storage, in Azure, in a folder.
 //!
 //! Objects cannot be appended to, and are there for everybody as soon as they are put. So what counts is what the
 //! **manifest** names, and that is the log of the prefix, which the [checkpoints](crate::checkpoint::ObjectsStore) stand in
 //! as well:
 //!
-//! - *write*: lines are gathered, compressed, and from 8 MiB on uploaded in parts while more come. No disk is needed.
+//! - *write*: lines are gathered, compressed, and from 8 MiB on uploaded in parts while more come, or rows, which row group by row
+//!   group become the bytes of Parquet. No disk is needed.
 //! - *commit*: the object of each source is completed. Its name is its own: the source, the start of the run, its number
 //!   among the objects of that run, and the number of the log entry by which this run has locked the prefix. So nobody ever
 //!   overwrites what another has put.
@@ -19,8 +20,11 @@
 //! is in the manifest once when the next run goes on.
 
 mod encode;
+mod object;
 mod opening;
 mod output;
+#[cfg(feature = "parquet")]
+mod rows;
 mod stores;
 mod writing;
 
@@ -30,10 +34,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use object::Uploads;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use opening::State;
-use output::{Output, Uploads};
+use output::Output;
 use tokio::sync::Semaphore;
 
 pub use crate::checkpoint::objects::CommittedObject;
@@ -69,6 +74,8 @@ const OWN: &str = "_headwater";
 /// crash at any instant, then a rerun, leaves each record in one of those objects once. What else lies below the prefix
 /// does not count. The checkpoints are kept with the manifest, unless the pipeline is given another store.
 ///
+/// With the feature `parquet` they may be Parquet objects with typed columns instead (`Objects::parquet`).
+///
 /// Each commit makes an object of each source that has new records. It is made every 60 s, unless the pipeline is told
 /// otherwise, and before that when 64 MiB have [gathered](Self::memory) or an object has [256 MiB](Self::object_size).
 ///
@@ -82,6 +89,9 @@ pub struct Objects {
     store: ObjectsStore,
     uploads: Uploads,
     compression: Compression,
+    /// Where objects have columns.
+    #[cfg(feature = "parquet")]
+    tables: Option<rows::Tables>,
     outputs: BTreeMap<Arc<str>, Output>,
     /// The entry by which this run holds the log.
     session: Option<u64>,
@@ -109,6 +119,8 @@ impl Objects {
             store,
             uploads,
             compression: Compression::gzip(),
+            #[cfg(feature = "parquet")]
+            tables: None,
             outputs: BTreeMap::new(),
             session: None,
             has_checkpoints: AtomicBool::new(false),
@@ -226,11 +238,26 @@ impl Objects {
 /// # Errors
 /// `Checkpoint` if the manifest cannot be read or trusted.
 pub async fn committed(store: Arc<dyn ObjectStore>, prefix: impl AsRef<str>) -> Result<Vec<CommittedObject>> {
-    Log::new(store, prefix.as_ref(), prefix.as_ref().to_owned()).committed().await
+    let log = Log::new(store, prefix.as_ref(), prefix.as_ref().to_owned());
+    Ok(log.committed().await?.objects)
+}
+
+/// The objects below a prefix that have records which did not fit, in the order in which they were committed. Each line of one has
+/// the record as a string, the reason and its position ([`DeadLetters`](crate::sink::DeadLetters)).
+///
+/// # Errors
+/// As for [`committed`].
+pub async fn rejected(store: Arc<dyn ObjectStore>, prefix: impl AsRef<str>) -> Result<Vec<CommittedObject>> {
+    let log = Log::new(store, prefix.as_ref(), prefix.as_ref().to_owned());
+    Ok(log.committed().await?.rejected)
 }
 
 impl Sink for Objects {
     fn definition(&self) -> String {
+        #[cfg(feature = "parquet")]
+        if self.tables.is_some() {
+            return "objects, Parquet".into();
+        }
         "objects, JSON lines".into()
     }
 
@@ -268,24 +295,22 @@ impl Sink for Objects {
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
-        Box::pin(async { self.begin()?.await })
+        Box::pin(async { self.begin().await?.await })
     }
 
     fn begin_commit(&mut self) -> BoxFuture<'_, Result<Committing>> {
-        Box::pin(async { self.begin() })
+        Box::pin(self.begin())
     }
 
     fn emptied(&self, state: &SinkState) -> Option<SinkState> {
         let state = State::read(state).ok()?;
-        State { objects: 0, ..state }.json().ok()
+        State { objects: 0, rejected: 0, ..state }.json().ok()
     }
 
     fn close(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
             for output in std::mem::take(&mut self.outputs).into_values() {
-                if let Some(object) = output.object {
-                    object.abort().await;
-                }
+                output.abort().await;
             }
             self.weigh();
             // Here and not when the lease is dropped, for there nothing can be waited for.
@@ -299,5 +324,9 @@ impl Sink for Objects {
     fn location(&self, state: &SinkState) -> Option<String> {
         let state = State::read(state).ok()?;
         Some(format!("{}/{}/{}/", self.log().place.trim_end_matches('/'), state.source, state.folder))
+    }
+
+    fn rejected(&self, state: &SinkState) -> u64 {
+        State::read(state).map_or(0, |state| state.rejected)
     }
 }

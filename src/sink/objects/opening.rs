@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::SinkState;
 use crate::checkpoint::objects::{Discarded, Log, OutputAt, cause, timed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::SchemaState;
 use crate::sink::{Committed, Opening};
 
+/// The folder of the objects with rejected records.
+pub(super) const REJECTED: &str = "rejected";
 /// So many folders are looked through at once.
 const AT_ONCE: usize = 8;
 
@@ -21,11 +24,29 @@ const AT_ONCE: usize = 8;
 pub(super) struct State {
     pub(super) source: String,
     pub(super) folder: String,
-    /// How many objects of it were committed.
+    /// How many objects of it were committed, with those of rejected records.
     pub(super) objects: u64,
+    /// How many records of the run were rejected.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) rejected: u64,
+    /// The columns, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) schema: Option<SchemaState>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl State {
+    /// Where objects of this source are.
+    pub(super) fn place(&self, is_rejected: bool) -> String {
+        match is_rejected {
+            true => format!("{REJECTED}/{}", self.source),
+            false => self.source.clone(),
+        }
+    }
+
     pub(super) fn read(state: &SinkState) -> Result<Self> {
         serde_json::from_value(state.0.clone()).map_err(|error| {
             Error::new(ErrorKind::Checkpoint, "what the checkpoint says of the objects cannot be read")
@@ -58,8 +79,11 @@ pub(super) fn place(opening: &Opening<'_>, known: Option<&OutputAt>, place: &str
         Committed::Nothing if known.is_some() => Err(of(unknown(place, source))),
         Committed::Nothing | Committed::Finished(_) => {
             let folder = next_folder(opening.started_at, known.map(|known| known.folder.as_str()));
+            // The columns go on, of whatever run.
+            let last = opening.committed.state().and_then(|state| State::read(state).ok());
+            let schema = last.and_then(|last| last.schema);
             Ok(Place {
-                state: State { source: source.to_owned(), folder, objects: 0 },
+                state: State { source: source.to_owned(), folder, objects: 0, rejected: 0, schema },
                 discarded: None,
                 has_leftovers: false,
             })
@@ -132,9 +156,9 @@ fn number_of(path: &Path) -> Option<u64> {
     number.parse().ok()
 }
 
-/// Whether there is any object of a source.
-pub(super) async fn has_any(log: &Log, source: &str) -> Result<bool> {
-    let folder = log.path(source);
+/// Whether there is any object in a folder.
+pub(super) async fn has_any(log: &Log, folder: &str) -> Result<bool> {
+    let folder = log.path(folder);
     let mut listed = log.store.list(Some(&folder));
     let first = timed(async { listed.next().await.transpose() }).await;
     let first = first.map_err(|error| {
@@ -144,13 +168,13 @@ pub(super) async fn has_any(log: &Log, source: &str) -> Result<bool> {
 }
 
 /// Removes the objects of these folders from a number on. They are in no manifest, so it does not matter if one stays.
-pub(super) async fn remove_leftovers(log: &Log, folders: Vec<State>) {
-    let remove = |state: State| async move {
-        let folder = log.path(&format!("{}/{}", state.source, state.folder));
+pub(super) async fn remove_leftovers(log: &Log, folders: Vec<(String, u64)>) {
+    let remove = |(folder, from): (String, u64)| async move {
+        let folder = log.path(&folder);
         let removed = async {
             let mut listed = log.store.list(Some(&folder));
             while let Some(object) = listed.try_next().await? {
-                if number_of(&object.location).is_some_and(|number| number >= state.objects) {
+                if number_of(&object.location).is_some_and(|number| number >= from) {
                     log.store.delete(&object.location).await?;
                 }
             }

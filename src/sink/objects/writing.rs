@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::{BoxFuture, ready};
+use futures::{StreamExt, TryFutureExt, TryStreamExt, stream};
 
-use super::opening::{Place, State, has_any, place, remove_leftovers, unknown};
+use super::opening::{Place, REJECTED, State, has_any, place, remove_leftovers, unknown};
 use super::output::Output;
 use super::{OWN, Objects};
 use crate::checkpoint::SinkState;
-use crate::checkpoint::objects::{CommittedObject, Entry, Log, hold};
+use crate::checkpoint::objects::{CommittedObject, Completed, Entry, Log, hold};
 use crate::error::{Error, Result};
 use crate::records::Batch;
 use crate::sink::{Committed, Committing, Opening, unopened};
 
 /// So many objects are completed at once.
 const COMPLETED_AT_ONCE: usize = 8;
+
+/// An object that is completed, and whether it has rejected records.
+type Completing = BoxFuture<'static, Result<(bool, CommittedObject)>>;
 
 impl Objects {
     pub(super) fn log(&self) -> &Arc<Log> {
@@ -44,47 +48,73 @@ impl Objects {
             if opening.source == OWN {
                 return Err(Error::config(format!("a source cannot be called {OWN} here: the manifest is")));
             }
-            if let Some(object) = self.outputs.remove(opening.source).and_then(|output| output.object) {
-                object.abort().await;
+            if opening.source == REJECTED && self.has_rejected() {
+                let what = format!("a source cannot be called {REJECTED} here: records that do not fit are");
+                return Err(Error::config(what));
+            }
+            if let Some(output) = self.outputs.remove(opening.source) {
+                output.abort().await;
             }
         }
-        self.session().await?;
+        let session = self.session().await?;
         let log = self.log().clone();
         let places = log.look(|view| {
             let find = |opening: &Opening<'_>| place(opening, view.outputs.get(opening.source), &log.place);
             openings.iter().map(find).collect::<Result<Vec<Place>>>()
         });
         let places = places.await??;
+        let mut outputs = Vec::with_capacity(places.len());
         for (opening, place) in openings.iter().zip(&places) {
             let is_first = matches!(opening.committed, Committed::Nothing) && !place.has_leftovers;
-            if is_first && has_any(&log, opening.source).await? {
-                return Err(unknown(&log.place, opening.source));
+            for folder in self.folders(&place.state).filter(|_| is_first) {
+                if has_any(&log, &folder).await? {
+                    return Err(unknown(&log.place, opening.source));
+                }
             }
+            outputs.push(Output {
+                label: opening.label.to_owned(),
+                state: place.state.clone(),
+                session,
+                compression: self.compression,
+                log: log.clone(),
+                touched: false,
+                lines: None,
+                ended: Vec::new(),
+                #[cfg(feature = "parquet")]
+                table: self.tables.as_ref().map(|tables| tables.table(opening, &place.state)).transpose()?,
+            });
         }
         let discarded: Vec<_> = places.iter().filter_map(|place| place.discarded.clone()).collect();
         if !discarded.is_empty() {
             append(&log, |entry| entry.discarded.clone_from(&discarded)).await?;
         }
         let mut leftovers = Vec::new();
-        let mut states = Vec::with_capacity(places.len());
-        for (opening, place) in openings.iter().zip(places) {
-            if place.has_leftovers {
-                leftovers.push(place.state.clone());
-            }
-            states.push(place.state.json()?);
-            let output = Output {
-                source: opening.source.into(),
-                label: opening.label.to_owned(),
-                folder: place.state.folder,
-                number: place.state.objects,
-                touched: false,
-                object: None,
-            };
+        for state in places.iter().filter(|place| place.has_leftovers).map(|place| &place.state) {
+            let of_run = |folder: String| (format!("{folder}/{}", state.folder), state.objects);
+            leftovers.extend(self.folders(state).map(of_run));
+        }
+        let mut states = Vec::with_capacity(outputs.len());
+        for (opening, mut output) in openings.iter().zip(outputs) {
+            states.push(output.told()?);
             self.outputs.insert(opening.source.into(), output);
         }
         self.weigh();
         remove_leftovers(&log, leftovers).await;
         Ok(states)
+    }
+
+    /// Whether records can be rejected.
+    fn has_rejected(&self) -> bool {
+        #[cfg(feature = "parquet")]
+        return self.tables.is_some();
+        #[cfg(not(feature = "parquet"))]
+        false
+    }
+
+    /// Where there may be objects of a source.
+    fn folders(&self, state: &State) -> impl Iterator<Item = String> + use<> {
+        let rejected = self.has_rejected().then(|| state.place(true));
+        [state.place(false)].into_iter().chain(rejected)
     }
 
     /// Counts what is in memory anew.
@@ -97,48 +127,58 @@ impl Objects {
     }
 
     pub(super) async fn take(&mut self, source: &str, batch: &Batch) -> Result<()> {
-        let session = self.session().await?;
-        let Some(output) = self.outputs.get_mut(source) else {
+        let Some((name, mut output)) = self.outputs.remove_entry(source) else {
             return Err(unopened(source));
         };
         let before = output.gathered();
-        output.write(batch, &self.uploads, session, self.compression).await?;
+        let (mut output, written) = output.write(batch, &self.uploads).await?;
         self.gathered = (self.gathered + output.gathered()).saturating_sub(before);
         self.is_large |= output.size() >= self.object_size;
-        Ok(())
+        self.outputs.insert(name, output);
+        written
     }
 
-    pub(super) fn begin(&mut self) -> Result<Committing> {
-        let mut states = Vec::new();
+    pub(super) async fn begin(&mut self) -> Result<Committing> {
+        let touched = self.outputs.iter().filter(|(_, output)| output.touched);
+        let touched: Vec<Arc<str>> = touched.map(|(source, _)| source.clone()).collect();
+        let mut states = Vec::with_capacity(touched.len());
         let mut objects = Vec::new();
-        for output in self.outputs.values_mut().filter(|output| output.touched) {
-            output.touched = false;
-            if let Some(object) = output.object.take() {
-                objects.push((object, output.source.clone(), output.folder.clone(), output.number));
-                output.number += 1;
+        for source in touched {
+            let Some(output) = self.outputs.remove(&source) else { continue };
+            let (mut output, settled) = output.settle(&self.uploads).await?;
+            let told = settled.and_then(|()| output.told());
+            if told.is_ok() {
+                output.touched = false;
+                let folder = output.state.folder.clone();
+                for object in output.objects() {
+                    let (is_rejected, uploads) = (object.place.is_rejected, self.uploads.clone());
+                    let complete = object.complete(source.clone(), folder.clone(), uploads);
+                    objects
+                        .push(Box::pin(complete.map_ok(move |object| (is_rejected, object))) as Completing);
+                }
             }
-            let state = State {
-                source: output.source.to_string(),
-                folder: output.folder.clone(),
-                objects: output.number,
-            };
-            states.push((output.source.clone(), state.json()?));
+            self.outputs.insert(source.clone(), output);
+            states.push((source, told?));
         }
         self.weigh();
         let log = self.log().clone();
         let has_checkpoints = self.has_checkpoints.load(Ordering::Acquire);
         Ok(Box::pin(async move {
-            let complete = objects.into_iter().map(|(object, source, folder, number)| {
-                let log = log.clone();
-                async move { object.complete(source, folder, number, &log).await }
-            });
             // In their order.
-            let completed = stream::iter(complete).buffered(COMPLETED_AT_ONCE);
-            let completed: Vec<CommittedObject> = completed.try_collect().await?;
+            let done = stream::iter(objects).buffered(COMPLETED_AT_ONCE);
+            let mut completed = Completed::default();
+            let sorted = done.try_for_each(|(is_rejected, object)| {
+                match is_rejected {
+                    true => completed.rejected.push(object),
+                    false => completed.objects.push(object),
+                }
+                ready(Ok::<_, Error>(()))
+            });
+            sorted.await?;
             if has_checkpoints {
                 log.wait_for_checkpoints(completed);
-            } else if !completed.is_empty() {
-                append(&log, |entry| entry.objects.clone_from(&completed)).await?;
+            } else if completed.len() > 0 {
+                append(&log, |entry| entry.add(&completed)).await?;
             }
             Ok(states)
         }))

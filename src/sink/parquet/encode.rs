@@ -97,6 +97,18 @@ impl<W: Write + Send> Encoder<W> {
         Ok(())
     }
 
+    /// How much it holds in memory, about.
+    #[cfg(feature = "objects")]
+    pub(crate) fn held(&self) -> usize {
+        self.bytes + self.writer.memory_size().max(self.writer.in_progress_size())
+    }
+
+    /// What it writes to. What stands there may be taken away while it goes on.
+    #[cfg(feature = "objects")]
+    pub(crate) fn written(&mut self) -> &mut W {
+        self.writer.inner_mut()
+    }
+
     /// Ends the file, and gives what it was written to.
     pub(crate) fn finish(mut self) -> Result<W, ParquetError> {
         self.pass_on()?;

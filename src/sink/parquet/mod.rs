@@ -17,7 +17,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use convert::{Converter, Known};
-use encode::Encoding;
+#[cfg(feature = "objects")]
+pub(super) use encode::Encoder;
+pub(super) use encode::Encoding;
 use futures::future::{BoxFuture, try_join};
 use opening::{State, look, tell};
 use parquet::basic::ZstdLevel;
