@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use headwater::prelude::*;
+use headwater::schema::Schemas;
 use headwater::sink::Sqlite;
 use headwater::testing::{Faults, MockApi, Paging, Resource};
 use progress::Progress;
@@ -37,6 +38,10 @@ struct Args {
     /// How often is committed, in milliseconds
     #[arg(long, default_value_t = 100)]
     commit_every: u64,
+
+    /// Give the tables a column for each field
+    #[arg(long)]
+    typed: bool,
 
     /// Go on though another run holds the database: for one that hangs
     #[arg(long)]
@@ -62,10 +67,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .paginate(Cursor::last_record("id").into_query("starting_after").until_false("has_more"));
     let events = source("events").paginate(Offset::new(100).until_total("total"));
 
+    let mut sink = Sqlite::open(&args.output).key_of("customers", ["id"]);
+    if args.typed {
+        sink = sink.schemas(Schemas::inferred());
+    }
     let progress = Progress::new(args.records);
     let mut pipeline = Pipeline::new()
         .sources([customers.build()?, events.build()?])
-        .sink(Sqlite::open(&args.output).key_of("customers", ["id"]))
+        .sink(sink)
         .commit_every(Duration::from_millis(args.commit_every))
         .observe(move |event| progress.show(event))
         .stop_on_signals();
@@ -76,7 +85,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let database = rusqlite::Connection::open(&args.output)?;
     for table in ["customers", "events"] {
-        let sql = format!("SELECT count(*), min(record ->> 'id'), max(record ->> 'id') FROM {table}");
+        let id = if args.typed { "id" } else { "record ->> 'id'" };
+        let sql = format!("SELECT count(*), min({id}), max({id}) FROM {table}");
         let (rows, first, last): (i64, String, String) =
             database.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         println!("{table}: {rows} rows, from {first} to {last}");

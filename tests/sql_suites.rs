@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use headwater::checkpoint::{CheckpointStore, PostgresStore, SqliteStore};
 use headwater::prelude::*;
+use headwater::schema::Schemas;
 use headwater::sink::{Postgres, Sink, Sqlite};
 use headwater::testing::sink_suite::{self, Fidelity, Place};
 use headwater::testing::store_suite;
@@ -20,11 +21,16 @@ const KEY: Option<&str> = Some("id");
 struct InSqlite {
     dir: tempfile::TempDir,
     key: Option<&'static str>,
+    is_typed: bool,
 }
 
 impl InSqlite {
     fn new(key: Option<&'static str>) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), key }
+        Self { dir: tempfile::tempdir().unwrap(), key, is_typed: false }
+    }
+
+    fn typed(key: Option<&'static str>) -> Self {
+        Self { is_typed: true, ..Self::new(key) }
     }
 
     fn path(&self) -> PathBuf {
@@ -34,15 +40,24 @@ impl InSqlite {
 
 impl Place for InSqlite {
     fn sink(&self) -> Box<dyn Sink> {
-        Box::new(Sqlite::open(self.path()).key(self.key))
+        let sink = Sqlite::open(self.path()).key(self.key);
+        Box::new(if self.is_typed { sink.schemas(Schemas::inferred()) } else { sink })
     }
 
     fn committed<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
         let connection = rusqlite::Connection::open(self.path()).unwrap();
+        let record = if self.is_typed { ids_of(&connection, source) } else { "record".into() };
+        if record.is_empty() {
+            return Box::pin(ready(Ok(Vec::new())));
+        }
         let mut query =
-            connection.prepare(&format!("SELECT record FROM \"{source}\" ORDER BY rowid")).unwrap();
+            connection.prepare(&format!("SELECT {record} FROM \"{source}\" ORDER BY rowid")).unwrap();
         let rows = query.query_map([], |row| row.get(0)).unwrap();
         Box::pin(ready(Ok(rows.collect::<rusqlite::Result<_>>().unwrap())))
+    }
+
+    fn fidelity(&self) -> Fidelity {
+        if self.is_typed { Fidelity::Columns } else { Fidelity::Text }
     }
 
     fn key(&self) -> Option<&'static str> {
@@ -50,9 +65,27 @@ impl Place for InSqlite {
     }
 }
 
+/// What gives a record with the `id` that is in a column, or in the one for what does not fit it; nothing if there is no table.
+fn ids_of(connection: &rusqlite::Connection, table: &str) -> String {
+    let sql = "SELECT name FROM pragma_table_info(?1) WHERE name LIKE 'id%'";
+    let mut names = connection.prepare(sql).unwrap();
+    let names: rusqlite::Result<Vec<String>> = names.query_map([table], |row| row.get(0)).unwrap().collect();
+    match &names.unwrap()[..] {
+        [] if connection.prepare(&format!("SELECT __run FROM \"{table}\"")).is_err() => String::new(),
+        [] => "'{}'".into(),
+        names => format!("json_object('id', coalesce({}, NULL))", names.join(", ")),
+    }
+}
+
 #[tokio::test]
 async fn appended_rows_in_sqlite_hold_it() {
     sink_suite::run(&InSqlite::new(None)).await;
+}
+
+#[tokio::test]
+async fn typed_rows_in_sqlite_hold_it() {
+    sink_suite::run(&InSqlite::typed(None)).await;
+    holds_all_but(&InSqlite::typed(KEY), &WITHOUT_AN_ID).await;
 }
 
 /// The suite has records without an `id`, which a table with a key refuses.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::column::ColumnType;
-use super::{number, time};
+use super::rules::Limits;
+use super::{jsonb, number, time};
 
 /// A value of a row, borrowed from its record where it can be.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,15 +59,19 @@ impl fmt::Display for Cell<'_> {
 }
 
 /// Puts a value, as it stands in its record, into the type of a column; or says why it does not fit.
-pub(super) fn cell(column_type: ColumnType, raw: &str, nul: bool) -> Result<Cell<'_>, &'static str> {
+pub(super) fn cell<'a>(
+    column_type: ColumnType,
+    raw: &'a str,
+    limits: &Limits,
+) -> Result<Cell<'a>, &'static str> {
     let first = raw.as_bytes().first().copied().unwrap_or(b'n');
     if first == b'n' {
         return Ok(Cell::Null);
     }
     let is_number = matches!(first, b'-' | b'0'..=b'9');
     match column_type {
-        ColumnType::Json if !nul && has_nul_escape(raw) => Err("it has a character U+0000"),
-        ColumnType::Json => Ok(Cell::Json(raw)),
+        ColumnType::Json if !limits.nul && has_nul_escape(raw) => Err("it has a character U+0000"),
+        ColumnType::Json => jsonb::misfit(raw, limits.json).map_or(Ok(Cell::Json(raw)), Err),
         ColumnType::Bool => match raw {
             "true" => Ok(Cell::Bool(true)),
             "false" => Ok(Cell::Bool(false)),
@@ -90,7 +95,7 @@ pub(super) fn cell(column_type: ColumnType, raw: &str, nul: bool) -> Result<Cell
         }
         ColumnType::Int64 | ColumnType::Float64 | ColumnType::Decimal { .. } => Err("it is no number"),
         ColumnType::Text if first == b'"' => match string(raw) {
-            Some(text) if !nul && text.contains('\0') => Err("it has a character U+0000"),
+            Some(text) if !limits.nul && text.contains('\0') => Err("it has a character U+0000"),
             text => text.map(Cell::Text).ok_or("it is no Unicode: a surrogate stands alone"),
         },
         ColumnType::Text if is_number || matches!(first, b't' | b'f') => Ok(Cell::Text(Cow::Borrowed(raw))),
@@ -141,7 +146,9 @@ mod tests {
     #[test]
     fn a_value_fits_its_column_whole_or_not_at_all() {
         use ColumnType::*;
-        let fits = |column_type, raw: &str| cell(column_type, raw, true).map(|cell| cell.to_string()).ok();
+        let fits = |column_type, raw: &str| {
+            cell(column_type, raw, &Limits::default()).map(|cell| cell.to_string()).ok()
+        };
         let decimal = Decimal { precision: 6, scale: 2 };
         for (column_type, raw, expected) in [
             (Bool, "true", Some("true")),
@@ -168,15 +175,19 @@ mod tests {
         ] {
             assert_eq!(fits(column_type, raw).as_deref(), expected, "{raw} as {column_type}");
         }
-        assert!(matches!(cell(Text, "\"plain\"", true), Ok(Cell::Text(Cow::Borrowed("plain")))));
+        assert!(matches!(
+            cell(Text, "\"plain\"", &Limits::default()),
+            Ok(Cell::Text(Cow::Borrowed("plain")))
+        ));
     }
 
     #[test]
     fn where_no_text_may_have_a_nul_it_is_found() {
-        assert!(cell(ColumnType::Text, r#""a\u0000""#, true).is_ok());
-        assert!(cell(ColumnType::Text, r#""a\u0000""#, false).is_err());
-        assert!(cell(ColumnType::Json, r#"["a\u0000"]"#, false).is_err());
-        assert!(cell(ColumnType::Json, r#"["a\\u0000"]"#, false).is_ok());
+        let without = Limits::default().without_nul();
+        assert!(cell(ColumnType::Text, r#""a\u0000""#, &Limits::default()).is_ok());
+        assert!(cell(ColumnType::Text, r#""a\u0000""#, &without).is_err());
+        assert!(cell(ColumnType::Json, r#"["a\u0000"]"#, &without).is_err());
+        assert!(cell(ColumnType::Json, r#"["a\\u0000"]"#, &without).is_ok());
         assert_eq!(as_text(r#""a\u0000""#, false).to_string(), r#""a\u0000""#);
         assert_eq!(as_text(r#""\ud800""#, true).to_string(), r#""\ud800""#);
         assert_eq!(as_text(r#""a\tb""#, false).to_string(), "a\tb");

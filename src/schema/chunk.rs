@@ -53,6 +53,12 @@ impl<'a> Chunk<'a> {
         self.cells.chunks_exact(self.schema.len().max(1))
     }
 
+    /// The place of each row's record among those of the batch, from 0.
+    pub fn places(&self) -> impl Iterator<Item = usize> {
+        let mut rejected = self.rejected.iter().map(|rejected| rejected.index).peekable();
+        self.records().filter(move |place| rejected.next_if_eq(place).is_none())
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.cells.len() / self.schema.len().max(1)

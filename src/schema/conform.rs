@@ -74,6 +74,12 @@ pub struct SchemaState {
 }
 
 impl SchemaState {
+    /// Of columns that are kept elsewhere.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn new(schema: Option<Schema>, rejected: u64, nulled: u64) -> Self {
+        Self { schema, rejected, nulled }
+    }
+
     /// The columns that the rows written until then have; `None` if there were none.
     pub fn schema(&self) -> Option<&Schema> {
         self.schema.as_ref()
@@ -186,7 +192,7 @@ impl Conformer {
     }
 
     /// How many bytes of pages are held.
-    #[cfg(any(feature = "csv", feature = "parquet"))]
+    #[cfg(any(feature = "csv", feature = "parquet", feature = "postgres"))]
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }

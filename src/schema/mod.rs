@@ -22,6 +22,7 @@ mod column;
 mod conform;
 mod fields;
 mod infer;
+mod jsonb;
 mod layout;
 mod names;
 mod number;

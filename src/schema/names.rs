@@ -33,7 +33,8 @@ impl Names {
         if name.is_empty() || (limits.plain_names && name.starts_with(|c: char| c.is_ascii_digit())) {
             name.insert(0, '_');
         }
-        if [SOURCE, INGESTED_AT].iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+        let mut ours = [SOURCE, INGESTED_AT].iter().chain(limits.reserved);
+        if ours.any(|ours| name.eq_ignore_ascii_case(ours)) {
             name.push_str("_original");
         }
         name.push_str(suffix);

@@ -144,7 +144,7 @@ impl<'a> Rows<'a> {
                 continue;
             }
             if let Some(raw) = self.values[index] {
-                match cell(column.column_type, raw, self.limits.nul) {
+                match cell(column.column_type, raw, self.limits) {
                     Ok(cell) => self.cells[start + index] = cell,
                     Err(reason) => {
                         if let Some((place, text)) = self.misfit(layout, index, raw, reason)? {
@@ -160,6 +160,9 @@ impl<'a> Rows<'a> {
             if column.required && self.cells[start + index].is_null() {
                 return Err(Misfit::new(&column.name, "it is required, and the record has nothing for it"));
             }
+        }
+        if let Some(reason) = self.limits.row.and_then(|limit| limit(&self.cells[start..])) {
+            return Err(Misfit { about: None, reason: reason.into() });
         }
         Ok(())
     }

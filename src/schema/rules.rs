@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Schema;
+use super::jsonb::Nesting;
+use super::{Cell, Schema};
 
 /// What happens to a record that does not fit the schema: it has a field without a column, a value that its column does
 /// not hold, or nothing for a required column.
@@ -157,12 +158,26 @@ pub struct Limits {
     pub(super) columns: usize,
     pub(super) name: usize,
     pub(super) plain_names: bool,
+    pub(super) reserved: &'static [&'static str],
     pub(super) nul: bool,
+    pub(super) json: Nesting,
+    pub(super) row: Option<RowLimit>,
 }
+
+/// Says why a row, whose values fit their columns, does not fit the table.
+pub(crate) type RowLimit = fn(&[Cell<'_>]) -> Option<&'static str>;
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { columns: usize::MAX, name: 128, plain_names: false, nul: true }
+        Self {
+            columns: usize::MAX,
+            name: 128,
+            plain_names: false,
+            reserved: &[],
+            nul: true,
+            json: Nesting::default(),
+            row: None,
+        }
     }
 }
 
@@ -182,6 +197,33 @@ impl Limits {
     /// Allows ASCII letters, digits and `_` alone in names, and no digit at their beginning; all else becomes `_`.
     pub fn plain_names(mut self) -> Self {
         self.plain_names = true;
+        self
+    }
+
+    /// Says that the sink has columns of these names itself, in any case of their letters: a field of such a name is the
+    /// column `{name}_original`.
+    pub fn reserved(mut self, names: &'static [&'static str]) -> Self {
+        self.reserved = names;
+        self
+    }
+
+    /// Says that JSON text may have arrays and objects so many levels deep: a value that has more does not fit.
+    pub fn json_depth(mut self, levels: usize) -> Self {
+        self.json.depth = levels;
+        self
+    }
+
+    /// Says that JSON text becomes a `jsonb` of PostgreSQL: a value with U+0000, with half a surrogate pair, or with a number beyond the
+    /// digits of `numeric` does not fit.
+    pub fn jsonb(mut self) -> Self {
+        self.json.is_jsonb = true;
+        self
+    }
+
+    /// Says that a row must be one that this has nothing against.
+    #[allow(dead_code, reason = "rows of most tables have no bound")]
+    pub(crate) fn rows(mut self, limit: RowLimit) -> Self {
+        self.row = Some(limit);
         self
     }
 

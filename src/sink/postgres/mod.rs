@@ -271,7 +271,7 @@ impl Output {
 
 impl Sink for Postgres {
     fn definition(&self) -> String {
-        self.tables.definition("postgres")
+        self.tables.definition("postgres", false)
     }
 
     fn guarantee(&self) -> Guarantee {

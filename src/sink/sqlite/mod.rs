@@ -12,8 +12,12 @@
 //! With another store the rows are committed by themselves. Appended rows are numbered upwards and carry their run, so
 //! what was committed behind the last checkpoint is known, and deleted by the next open; of rows with a key it is written again.
 
+mod columns;
+mod pending;
 mod rows;
+mod state;
 mod table;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,13 +32,16 @@ use crate::checkpoint::sqlite::{Database, Opened};
 use crate::checkpoint::{CheckpointStore, Lease, SinkState, SqliteStore};
 use crate::error::Result;
 use crate::records::Batch;
-use rows::Rows;
-use table::{State, Table, Wanted};
+use crate::schema::Schemas;
+use pending::Pending;
+use state::State;
+use table::{Table, Wanted};
+use typed::Pages;
 
 /// See [`Sqlite::buffer`].
 const BUFFER: usize = 16 * 1024 * 1024;
 
-/// Rows in an SQLite database: a table for each source, with the record as JSON text.
+/// Rows in an SQLite database: a table for each source, with the record as JSON text, or with [typed columns](Self::schemas).
 ///
 /// | column | |
 /// |---|---|
@@ -60,6 +67,7 @@ const BUFFER: usize = 16 * 1024 * 1024;
 pub struct Sqlite {
     database: Database,
     tables: Tables,
+    schemas: Option<Schemas>,
     outputs: BTreeMap<Arc<str>, Output>,
     /// Goes along with every piece of work.
     lease: Option<Lease>,
@@ -74,8 +82,8 @@ pub struct Sqlite {
 #[derive(Debug)]
 struct Output {
     table: Table,
-    key: Option<Key>,
-    rows: Rows,
+    key: Option<Arc<Key>>,
+    pending: Pending,
     touched: bool,
 }
 
@@ -85,6 +93,7 @@ impl Sqlite {
         Self {
             database: Database::new(path),
             tables: Tables::default(),
+            schemas: None,
             outputs: BTreeMap::new(),
             lease: None,
             gathered: 0,
@@ -120,6 +129,32 @@ impl Sqlite {
         self
     }
 
+    /// Gives the tables the columns of these schemas in the place of `record`: declared, or inferred over the first records. New fields
+    /// become new columns, in the transaction of the first rows that have them, unless the
+    /// [contract](crate::schema::Contract) says otherwise.
+    ///
+    /// | type | column |
+    /// |---|---|
+    /// | `Bool` | `BOOLEAN`: 0, 1 |
+    /// | `Int64` | `INTEGER` |
+    /// | `Float64` | `REAL` |
+    /// | `Decimal` | `TEXT`: its digits, for SQLite would make a double of it |
+    /// | `Timestamp`, `Date` | `TEXT`: `2026-05-17T10:00:00Z`, `2026-05-17` |
+    /// | `Text`, `Json` | `TEXT` |
+    ///
+    /// A record that does not fit is a row of the table `headwater_rejected`, as it came and with the reason, in the same transaction. A
+    /// table is made when its columns are known: a source without records has none, unless they are declared.
+    ///
+    /// ```no_run
+    /// use headwater::{schema::Schemas, sink::Sqlite};
+    /// let sink = Sqlite::open("data.db").schemas(Schemas::inferred()).key(["id"]);
+    /// ```
+    #[must_use]
+    pub fn schemas(mut self, schemas: Schemas) -> Self {
+        self.schemas = Some(schemas);
+        self
+    }
+
     /// Commits when so many bytes of rows have gathered (default: 16 MiB), though it is not yet time.
     #[must_use]
     pub fn buffer(mut self, bytes: usize) -> Self {
@@ -134,14 +169,16 @@ impl Sqlite {
         let mut keys = Vec::with_capacity(openings.len());
         for opening in &openings {
             let key = self.tables.key_of(opening.source)?;
-            wanted.push(Wanted::new(opening, self.tables.name_of(opening.source), key.is_some())?);
-            keys.push(key);
+            let pages = self.schemas.as_ref().map(|schemas| Pages::new(schemas, opening)).transpose()?;
+            let name = self.tables.name_of(opening.source);
+            wanted.push(Wanted::new(opening, name, key.is_some(), pages)?);
+            keys.push(key.map(Arc::new));
         }
         self.lease = Some(lease.clone());
         let held = lease.clone();
         let open = move |opened: &Opened<'_>| {
             let tables = opened.begin(|opened| {
-                let tables = table::open_all(opened, &wanted)?;
+                let tables = table::open_all(opened, wanted)?;
                 held.check()?;
                 Ok(tables)
             })?;
@@ -150,12 +187,12 @@ impl Sqlite {
         };
         let tables = self.database.work(Some(lease), open).await?;
         let mut states = Vec::with_capacity(tables.len());
-        for ((opening, table), key) in openings.iter().zip(tables).zip(keys) {
+        for ((opening, (table, pages)), key) in openings.iter().zip(tables).zip(keys) {
             states.push(table.state()?);
-            let output = Output { table, key, rows: Rows::default(), touched: false };
+            let output = Output { table, key, pending: Pending::new(pages), touched: false };
             let before = self.outputs.insert(opening.source.into(), output);
             // Of a source that begins anew.
-            self.gathered -= before.map_or(0, |output| output.rows.bytes());
+            self.gathered -= before.map_or(0, |output| output.pending.bytes());
         }
         Ok(states)
     }
@@ -164,16 +201,18 @@ impl Sqlite {
         let mut touched = Vec::new();
         for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
             output.touched = false;
-            touched.push((source.clone(), output.table.clone(), std::mem::take(&mut output.rows)));
+            let pending = std::mem::replace(&mut output.pending, Pending::new(None));
+            touched.push((source.clone(), output.table.clone(), output.key.clone(), pending));
         }
         self.gathered = 0;
         let leaves_open = *self.is_ended_by_store.get_mut();
         let insert = move |opened: &Opened<'_>| {
             let inserted = opened.begin(|opened| {
-                for (_, table, rows) in &mut touched {
-                    table.insert(opened, rows)?;
+                for (source, table, key, pending) in &mut touched {
+                    let inserted = pending.insert(opened, table, key.as_deref());
+                    inserted.map_err(|error| error.at(|context| context.source = Some(source.clone())))?;
                 }
-                Ok(touched.into_iter().map(|(source, table, _)| (source, table)).collect::<Vec<_>>())
+                Ok(touched)
             })?;
             if !leaves_open {
                 opened.end()?;
@@ -182,10 +221,10 @@ impl Sqlite {
         };
         let inserted = self.database.work(self.lease.clone(), insert).await?;
         let mut states = Vec::with_capacity(inserted.len());
-        for (source, table) in inserted {
+        for (source, table, _, pending) in inserted {
             states.push((source.clone(), table.state()?));
             if let Some(output) = self.outputs.get_mut(&source) {
-                output.table = table;
+                (output.table, output.pending) = (table, pending);
             }
         }
         Ok(states)
@@ -194,7 +233,7 @@ impl Sqlite {
 
 impl Sink for Sqlite {
     fn definition(&self) -> String {
-        self.tables.definition("sqlite")
+        self.tables.definition("sqlite", self.schemas.is_some())
     }
 
     fn guarantee(&self) -> Guarantee {
@@ -221,10 +260,10 @@ impl Sink for Sqlite {
     fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let output = self.outputs.get_mut(source).ok_or_else(|| unopened(source))?;
-            let before = output.rows.bytes();
-            let taken = output.rows.push(batch, output.key.as_ref());
+            let before = output.pending.bytes();
+            let taken = output.pending.push(batch, output.key.as_deref());
             output.touched = true;
-            self.gathered += output.rows.bytes() - before;
+            self.gathered += output.pending.bytes() - before;
             taken.map_err(|error| error.at(|context| context.source = Some(source.into())))
         })
     }
@@ -252,6 +291,10 @@ impl Sink for Sqlite {
     fn location(&self, state: &SinkState) -> Option<String> {
         let state = State::read(state).ok()?;
         Some(format!("{}, table {}", self.database.path().display(), state.table))
+    }
+
+    fn rejected(&self, state: &SinkState) -> u64 {
+        State::read(state).ok().and_then(|state| state.typed).map_or(0, |typed| typed.counts.rejected)
     }
 }
 

@@ -55,15 +55,20 @@ impl Rows {
     pub(super) fn pages(&self) -> impl Iterator<Item = (String, impl Iterator<Item = Row<'_>>)> {
         let mut first = 0;
         self.pages.iter().map(move |(end, at)| {
-            let at: DateTime<Utc> = (*at).into();
             let rows = std::mem::replace(&mut first, *end)..*end;
             let row = |index| Row {
                 record: part(&self.text, &self.ends, index).unwrap_or_default(),
                 key: part(&self.keys, &self.key_ends, index),
             };
-            (at.format("%Y-%m-%dT%H:%M:%SZ").to_string(), rows.map(row))
+            (self::at(*at), rows.map(row))
         })
     }
+}
+
+/// A point in time as it stands in the rows.
+pub(super) fn at(time: SystemTime) -> String {
+    let time: DateTime<Utc> = time.into();
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// The part of this index, of those that end where is told.

@@ -3,12 +3,15 @@
 use chrono::{DateTime, Utc};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, params};
-use serde::{Deserialize, Serialize};
 
+use super::columns;
 use super::rows::{Row, Rows};
+use super::state::{State, TypedState};
+use super::typed::{self, Pages};
 use crate::checkpoint::SinkState;
 use crate::checkpoint::sqlite::Opened;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::sql::typed::go_on;
 use crate::sink::{Committed, Opening};
 
 /// Says of each run when it began, where it writes, and how often it was opened.
@@ -18,38 +21,6 @@ const RUNS: &str = "CREATE TABLE IF NOT EXISTS headwater_runs (\
 const RUNS_BY_SOURCE: &str =
     "CREATE INDEX IF NOT EXISTS headwater_runs_by_source ON headwater_runs (source, run)";
 
-/// What the checkpoint keeps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct State {
-    pub(super) table: String,
-    run: i64,
-    /// The last row of the table when the run began, and the last one that the run has committed. Both are 0 where rows have keys.
-    first: i64,
-    last: i64,
-    /// Whether nothing of the run counts, whatever is there.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    emptied: bool,
-}
-
-impl State {
-    pub(super) fn read(state: &SinkState) -> Result<Self> {
-        serde_json::from_value(state.0.clone()).map_err(|error| {
-            Error::new(ErrorKind::Checkpoint, "the state is not one of an SQLite table").because(error)
-        })
-    }
-
-    /// The state of the same run that has committed nothing.
-    pub(super) fn emptied(self) -> Result<SinkState> {
-        Self { last: self.first, emptied: true, ..self }.written()
-    }
-
-    fn written(&self) -> Result<SinkState> {
-        serde_json::to_value(self)
-            .map(SinkState)
-            .map_err(|error| Error::new(ErrorKind::Sink, "the state cannot be written").because(error))
-    }
-}
-
 /// A table that is to be opened.
 #[derive(Debug)]
 pub(super) struct Wanted {
@@ -57,13 +28,20 @@ pub(super) struct Wanted {
     label: String,
     name: String,
     has_key: bool,
+    /// Makes the rows, if they are typed.
+    pages: Option<Pages>,
     started_at: String,
     before: Option<State>,
     is_new_run: bool,
 }
 
 impl Wanted {
-    pub(super) fn new(opening: &Opening<'_>, name: String, has_key: bool) -> Result<Self> {
+    pub(super) fn new(
+        opening: &Opening<'_>,
+        name: String,
+        has_key: bool,
+        pages: Option<Pages>,
+    ) -> Result<Self> {
         let own = name.to_ascii_lowercase();
         if own.starts_with("headwater_") || own.starts_with("sqlite_") {
             return Err(Error::config(format!("the table {name:?} would have a name that is taken"))
@@ -81,6 +59,7 @@ impl Wanted {
             label: opening.label.to_owned(),
             name,
             has_key,
+            pages,
             started_at: at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
             before,
             is_new_run,
@@ -105,28 +84,33 @@ pub(super) struct Table {
 }
 
 /// Opens tables, in the transaction that is open.
-pub(super) fn open_all(opened: &Opened<'_>, wanted: &[Wanted]) -> Result<Vec<Table>> {
+pub(super) fn open_all(opened: &Opened<'_>, wanted: Vec<Wanted>) -> Result<Vec<(Table, Option<Pages>)>> {
     let made = opened.connection.execute_batch(&format!("{RUNS}; {RUNS_BY_SOURCE}"));
     made.map_err(|error| opened.failed(ErrorKind::Sink, "takes no table for the runs", error))?;
-    wanted
-        .iter()
-        .map(|wanted| {
-            open(opened, wanted)
-                .map_err(|error| error.at(|context| context.source = Some(wanted.source.as_str().into())))
-        })
-        .collect()
+    if wanted.iter().any(|wanted| wanted.pages.is_some()) {
+        typed::make(opened)?;
+    }
+    let mut tables = Vec::with_capacity(wanted.len());
+    for mut wanted in wanted {
+        let mut pages = wanted.pages.take();
+        let table = open(opened, &wanted, pages.as_mut());
+        let of = |error: Error| error.at(|context| context.source = Some(wanted.source.as_str().into()));
+        tables.push((table.map_err(of)?, pages));
+    }
+    Ok(tables)
 }
 
-fn open(opened: &Opened<'_>, wanted: &Wanted) -> Result<Table> {
+fn open(opened: &Opened<'_>, wanted: &Wanted, pages: Option<&mut Pages>) -> Result<Table> {
     let database = opened.connection;
     let failed = |what: &'static str| move |error| opened.failed(ErrorKind::Sink, what, error);
     let name = quoted(&wanted.name)?;
-    let keyed = if wanted.has_key { KEYED } else { NUMBERED };
-    database
-        .execute_batch(&format!("CREATE TABLE IF NOT EXISTS {name} ({keyed})"))
-        .map_err(failed("did not make the table"))?;
-    check_columns(opened, wanted)?;
-    let last = || match wanted.has_key {
+    let is_typed = pages.is_some();
+    match pages {
+        None => columns::make(opened, &wanted.name, wanted.has_key)?,
+        Some(pages) => open_columns(opened, wanted, pages)?,
+    }
+    let is_there = columns::is_there(opened, &wanted.name)?;
+    let last = || match wanted.has_key || !is_there {
         true => Ok(0),
         false => database
             .query_row(&format!("SELECT coalesce(max(__row), 0) FROM {name}"), [], |row| row.get(0))
@@ -138,11 +122,11 @@ fn open(opened: &Opened<'_>, wanted: &Wanted) -> Result<Table> {
                 let what = format!("the run was begun in the table {:?}, not {:?}", state.table, wanted.name);
                 return Err(wanted.error(what).advice("finish it with the old `table`"));
             }
-            go_back(opened, wanted, state)?;
+            go_back(opened, wanted, state, is_there)?;
             State { emptied: false, ..state.clone() }
         }
         before => {
-            if before.is_none() && !wanted.has_key {
+            if before.is_none() && !wanted.has_key && is_there {
                 refuse_rows_of_nobody(opened, wanted)?;
             }
             let first: i64 = last()?;
@@ -157,6 +141,7 @@ fn open(opened: &Opened<'_>, wanted: &Wanted) -> Result<Table> {
                 first,
                 last: first,
                 emptied: false,
+                typed: is_typed.then(TypedState::default),
             }
         }
     };
@@ -173,36 +158,17 @@ fn open(opened: &Opened<'_>, wanted: &Wanted) -> Result<Table> {
     Ok(Table { state, source, label, has_key: wanted.has_key, opened: number })
 }
 
-const NUMBERED: &str = "__row INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL, \
-    __source TEXT NOT NULL, __ingested_at TEXT NOT NULL, __run INTEGER NOT NULL";
-const KEYED: &str = "__key TEXT NOT NULL, record TEXT NOT NULL, __source TEXT NOT NULL, \
-    __ingested_at TEXT NOT NULL, __run INTEGER NOT NULL, PRIMARY KEY (__source, __key)";
-
-/// Refuses a table that was not made like this: of another mode, or not by us.
-fn check_columns(opened: &Opened<'_>, wanted: &Wanted) -> Result<()> {
-    let failed = |error| opened.failed(ErrorKind::Sink, "does not say what columns the table has", error);
-    let mut columns =
-        opened.connection.prepare("SELECT name, pk FROM pragma_table_info(?1)").map_err(failed)?;
-    let columns = columns.query_map([&wanted.name], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
-    let columns: Vec<(String, i64)> = columns.collect::<rusqlite::Result<_>>().map_err(failed)?;
-    let own = if wanted.has_key { [("__source", 1), ("__key", 2)] } else { [("__row", 1), ("__source", 0)] };
-    let plain = [("record", 0), ("__ingested_at", 0), ("__run", 0)];
-    let is_there =
-        |(name, pk): &(&str, i64)| columns.iter().any(|column| (&*column.0, column.1) == (*name, *pk));
-    if own.iter().chain(&plain).all(is_there) {
-        return Ok(());
-    }
-    let mode = if wanted.has_key { "a key" } else { "appended rows" };
-    let what = format!("the table {:?} is there, and was not made for {mode}", wanted.name);
-    Err(Error::new(ErrorKind::Sink, what)
-        .advice("give the sink another `table`, or rename the one that is there"))
-}
-
 /// Deletes what the run wrote behind the committed row. Behind the checkpoints of this database there is nothing; another
 /// store may lie behind, or the source begins anew.
-fn go_back(opened: &Opened<'_>, wanted: &Wanted, state: &State) -> Result<()> {
+fn go_back(opened: &Opened<'_>, wanted: &Wanted, state: &State, is_there: bool) -> Result<()> {
     let name = quoted(&wanted.name)?;
     let failed = |error| opened.failed(ErrorKind::Sink, "did not delete what is not committed", error);
+    if let Some(typed) = &state.typed {
+        typed::go_back(opened, state.run, typed)?;
+    }
+    if !is_there && state.last == state.first {
+        return Ok(());
+    }
     if wanted.has_key {
         // What is written again takes the place of what is there.
         if state.emptied {
@@ -210,6 +176,13 @@ fn go_back(opened: &Opened<'_>, wanted: &Wanted, state: &State) -> Result<()> {
             opened.connection.execute(&sql, [state.run]).map_err(failed)?;
         }
         return Ok(());
+    }
+    let gone = || {
+        let what = format!("the last committed row, {}, is not in the table {:?}", state.last, wanted.name);
+        wanted.error(what).advice("restore the database that belongs to the checkpoints")
+    };
+    if !is_there {
+        return Err(gone());
     }
     let sql = format!("DELETE FROM {name} WHERE __row > ?1 AND __run = ?2");
     let deleted = opened.connection.execute(&sql, [state.last, state.run]).map_err(failed)?;
@@ -222,11 +195,26 @@ fn go_back(opened: &Opened<'_>, wanted: &Wanted, state: &State) -> Result<()> {
     let sql = format!("SELECT EXISTS (SELECT 1 FROM {name} WHERE __row = ?1 AND __run = ?2)");
     let is_there: bool =
         opened.connection.query_row(&sql, [state.last, state.run], |row| row.get(0)).map_err(failed)?;
-    if is_there {
-        return Ok(());
+    if is_there { Ok(()) } else { Err(gone()) }
+}
+
+/// Goes on with the columns that the table has. One that is not there is made when its columns are known.
+fn open_columns(opened: &Opened<'_>, wanted: &Wanted, pages: &mut Pages) -> Result<()> {
+    let (source, name) = (&wanted.source, &wanted.name);
+    // Those of a table that someone has deleted do not count.
+    let kept = match columns::is_there(opened, name)? {
+        true => typed::kept_columns(opened, source, name)?,
+        false => None,
+    };
+    let state = wanted.before.as_ref().filter(|_| !wanted.is_new_run);
+    let counts = state.and_then(|state| state.typed).map(|typed| typed.counts);
+    go_on(&mut pages.conformer, kept.as_deref(), counts)?;
+    match pages.conformer.schema() {
+        Some(schema) => typed::add_columns(opened, source, name, wanted.has_key, schema),
+        // Whatever columns it has: it must be one of ours.
+        None if columns::is_there(opened, name)? => columns::grow(opened, name, wanted.has_key, &[]),
+        None => Ok(()),
     }
-    let what = format!("the last committed row, {}, is not in the table {:?}", state.last, wanted.name);
-    Err(wanted.error(what).advice("restore the database that belongs to the checkpoints"))
 }
 
 /// Refuses to begin from zero where rows of the source are there and no checkpoint knows them.
@@ -249,7 +237,7 @@ fn refuse_rows_of_nobody(opened: &Opened<'_>, wanted: &Wanted) -> Result<()> {
 }
 
 /// Text that is known to be valid.
-struct Text<'a>(&'a [u8]);
+pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
 impl ToSql for Text<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -260,6 +248,31 @@ impl ToSql for Text<'_> {
 impl Table {
     pub(super) fn state(&self) -> Result<SinkState> {
         self.state.written()
+    }
+
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.state.table
+    }
+
+    pub(super) fn run(&self) -> i64 {
+        self.state.run
+    }
+
+    pub(super) fn typed_mut(&mut self) -> &mut TypedState {
+        self.state.typed.get_or_insert_default()
+    }
+
+    /// Remembers the last row that was inserted.
+    pub(super) fn wrote_up_to(&mut self, row: i64) {
+        self.state.last = row;
     }
 
     /// Puts rows into the transaction that is open.
@@ -302,7 +315,7 @@ impl Table {
     }
 
     /// Refuses to write for a run that another has gone on with, or past.
-    fn check_opened(&self, opened: &Opened<'_>) -> Result<()> {
+    pub(super) fn check_opened(&self, opened: &Opened<'_>) -> Result<()> {
         let sql = "SELECT opened FROM headwater_runs WHERE run = \
             (SELECT max(run) FROM headwater_runs WHERE source = ?1) AND run = ?2";
         let number: Option<i64> = opened
@@ -323,7 +336,7 @@ impl Table {
 ///
 /// # Errors
 /// `Config` if it is empty or has a NUL in it, which no database takes.
-fn quoted(name: &str) -> Result<String> {
+pub(super) fn quoted(name: &str) -> Result<String> {
     if name.is_empty() || name.contains('\0') {
         return Err(Error::config(format!("{name:?} cannot be the name of a table or a column"))
             .advice("a name has one character at least, and no NUL"));

@@ -1,5 +1,7 @@
 //! What tables of all databases have in common: their names, and the keys of their rows.
 
+pub(super) mod typed;
+
 use std::collections::BTreeMap;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -44,14 +46,15 @@ impl Tables {
     }
 
     /// What must not change while a run goes on.
-    pub(super) fn definition(&self, database: &str) -> String {
+    pub(super) fn definition(&self, database: &str, is_typed: bool) -> String {
         let mode = |key: &[String]| match key {
             [] => "append".to_owned(),
             key => format!("upsert by {key:?}"),
         };
         let of = |(source, key): (&String, &Vec<String>)| format!(", {source:?}: {}", mode(key));
         let keys: String = self.keys.iter().map(of).collect();
-        format!("{database}, {}{keys}", mode(&self.key))
+        let typed = if is_typed { ", typed" } else { "" };
+        format!("{database}{typed}, {}{keys}", mode(&self.key))
     }
 }
 
