@@ -14,7 +14,7 @@ use headwater::Shutdown;
 use headwater::error::ErrorKind;
 use headwater::pipeline::Event;
 use headwater::prelude::*;
-use headwater::sink::{Compression, Jsonl, Partition};
+use headwater::sink::{Compression, Jsonl, Partition, Tee};
 use headwater::testing::{Reply, Resource, Scripted};
 use headwater::transport::{Response, Transport};
 use serde_json::json;
@@ -231,6 +231,36 @@ async fn folders_are_those_of_hive_and_nothing_leaves_them() {
         assert!(parts[1].starts_with("date=20") && parts[1].len() == "date=2026-05-17".len(), "{file}");
         assert!(parts.len() == 5 && parts[4].ends_with(".jsonl.gz"), "{file}");
     }
+}
+
+#[tokio::test]
+async fn files_that_no_checkpoint_knows_are_found_in_whichever_folders_they_are() {
+    let sinks: [fn(&Path) -> Jsonl; 5] = [
+        |dir| Jsonl::dir(dir).partition_by(Partition::field("at.country")),
+        |dir| Jsonl::dir(dir).partition_by(Partition::date()).partition_by(Partition::source()),
+        |dir| Jsonl::dir(dir).names("{date}/{source}-{start}-{part}"),
+        |dir| Jsonl::dir(dir).names("lists/{start}/{source}_{part}"),
+        |dir| Jsonl::dir(dir).compress(Compression::gzip()).roll_at_rows(7),
+    ];
+    for (number, sink) in sinks.iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let pull = |name: &str| Pipeline::new().source(source(name, 2)).sink(sink(dir.path())).run();
+        pull("items").await.unwrap();
+        let before = files(dir.path());
+        std::fs::remove_dir_all(dir.path().join(".headwater")).unwrap();
+        let failure = pull("items").await.unwrap_err();
+        assert_eq!(failure.error.kind(), ErrorKind::Checkpoint, "{number}");
+        assert_eq!(files(dir.path()), before, "{number}");
+        pull("item").await.unwrap_or_else(|failure| panic!("{number}: another source: {failure}"));
+    }
+}
+
+#[tokio::test]
+async fn two_sinks_with_one_folder_are_told_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = Tee::new(Jsonl::dir(dir.path()), Jsonl::dir(dir.path()));
+    let failure = Pipeline::new().source(source("items", 2)).sink(both).run().await.unwrap_err();
+    assert!(failure.to_string().contains("give each its own"), "{failure}");
 }
 
 #[tokio::test]

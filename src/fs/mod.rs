@@ -97,6 +97,23 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// What to do about a failure that is none of the program's.
+pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Some(
+            "it was made while the run went on, and is never overwritten; if two sinks write into one folder, give each its own",
+        ),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("make room, and run it again: it goes on from the last commit")
+        }
+        // EMFILE; the kind has no stable name.
+        _ if cfg!(unix) && error.raw_os_error() == Some(24) => Some(
+            "raise the limit of open files (`ulimit -n`), or write to fewer folders and outputs at a time",
+        ),
+        _ => None,
+    }
+}
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::compress::Compression;
+use super::finals::Shape;
 use super::partition::Partition;
 use super::template::{Named, Template};
 use crate::error::Result;
@@ -132,12 +133,18 @@ impl Namer {
         Some((front.rsplit_once('_')?.0, term.parse().ok()?))
     }
 
-    /// Whether a name in the output folder is one that was given for this source, as far as that can be told.
-    pub(super) fn is_of(&self, source: &str, name: &str) -> bool {
-        match self.partitions.first() {
-            Some(first) => first.is_by_source() && name == first.folder(source, "", b""),
-            None => self.template.is_of(source, name),
+    /// The shapes of the paths that files of this source are given in the output folder.
+    pub(super) fn shapes(&self, source: &str) -> Vec<Shape> {
+        let mut shapes: Vec<Shape> = self
+            .partitions
+            .iter()
+            .map(|partition| partition.shape(source))
+            .chain(self.template.shapes(source))
+            .collect();
+        if let Some(file) = shapes.pop() {
+            shapes.push(file.and(&self.ending));
         }
+        shapes
     }
 }
 

@@ -18,6 +18,7 @@
 
 mod commit;
 mod compress;
+mod finals;
 mod format;
 mod layout;
 mod naming;

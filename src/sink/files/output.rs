@@ -12,7 +12,7 @@ use super::piece::{End, OutputFile, Piece, Written, broken_off};
 use super::spare::Spare;
 use super::state::{FileState, PartState};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{FsFile, Work};
+use crate::fs::{FsFile, Work, advice};
 
 /// So many bytes at the end of the file are checked when a run goes on.
 pub(super) const TAIL: usize = 4096;
@@ -163,5 +163,10 @@ pub(super) fn hash(bytes: &[u8]) -> String {
 }
 
 pub(super) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
-    Error::new(ErrorKind::Sink, format!("{} {what}", path.display())).because(error)
+    let failed = Error::new(ErrorKind::Sink, format!("{} {what}", path.display()));
+    match advice(&error) {
+        Some(advice) => failed.advice(advice),
+        None => failed,
+    }
+    .because(error)
 }

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::finals::Shape;
+
 /// Where records go that have no such value, as Hive has it.
 const DEFAULT: &str = "__HIVE_DEFAULT_PARTITION__";
 /// A file system allows 255 bytes for a folder with its `name=`.
@@ -88,8 +90,19 @@ impl Partition {
         };
         let value = value.filter(|value| !value.is_empty()).map(|value| escaped(&value));
         let value = value.filter(|value| value.len() <= LONGEST).unwrap_or_else(|| DEFAULT.to_owned());
-        let name: String = escaped(&self.name).chars().take(64).collect();
-        format!("{name}={value}")
+        format!("{}={value}", self.shown_name())
+    }
+
+    fn shown_name(&self) -> String {
+        escaped(&self.name).chars().take(64).collect()
+    }
+
+    /// What its folders are called, as far as the source says.
+    pub(super) fn shape(&self, source: &str) -> Shape {
+        match self.by {
+            By::Source => Shape::default().and(&self.folder(source, "", b"")),
+            _ => Shape::of_values(&self.shown_name()),
+        }
     }
 }
 

@@ -5,12 +5,13 @@
 //! of this term; whatever that run writes when it wakes goes into files that nobody takes up.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
 use super::compress::Compression;
+use super::finals::has_any;
 use super::layout::Namer;
 use super::naming::{PARTIALS, name_all, remove};
 use super::opening::{check, damaged};
@@ -61,12 +62,7 @@ pub(super) fn open_parts(
     let partials = dir.join(PARTIALS);
     fs.create_dir_all(&partials)
         .map_err(|error| failed(&partials, "cannot be used as the output folder", error))?;
-    let list = |dir: &Path| fs.names(dir).map_err(|error| failed(dir, "cannot be listed", error));
-    let names = list(&partials)?;
-    let finals = match wanted.iter().any(|one| matches!(one.before, BeforeParts::Nothing)) {
-        true => list(dir)?,
-        false => Vec::new(),
-    };
+    let names = fs.names(&partials).map_err(|error| failed(&partials, "cannot be listed", error))?;
     let mut opened = Vec::with_capacity(wanted.len());
     for one in wanted {
         let of = |error: Error| error.at(|context| context.source = Some(one.source.as_str().into()));
@@ -77,7 +73,8 @@ pub(super) fn open_parts(
             .collect();
         let state = match &one.before {
             BeforeParts::Nothing => {
-                if !own.is_empty() || finals.iter().any(|name| folder.namer.is_of(&one.source, name)) {
+                let has_finals = || has_any(fs, dir, &folder.namer.shapes(&one.source));
+                if !own.is_empty() || has_finals().map_err(|error| failed(dir, "cannot be listed", error))? {
                     let what = format!(
                         "{} has files of this source, but no checkpoint that knows them",
                         dir.display()

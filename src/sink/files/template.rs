@@ -1,7 +1,6 @@
 //! The names of finished files.
 
-use chrono::NaiveDate;
-
+use super::finals::Shape;
 use crate::error::{Error, Result};
 
 /// What stands for the parts of a name.
@@ -66,20 +65,9 @@ impl Template {
             .replace("{date}", named.date)
     }
 
-    /// Whether a name in the output folder is one that was given for this source, as far as that can be told.
-    pub(super) fn is_of(&self, source: &str, name: &str) -> bool {
-        let (first, is_folder) = match self.0.split_once('/') {
-            Some((first, _)) => (first, true),
-            None => (self.0.as_str(), false),
-        };
-        if first == "{source}" && is_folder {
-            return name == source;
-        }
-        let Some(rest) = first.strip_prefix("{source}") else { return false };
-        let Some(rest) = rest.split_once("{start}") else { return false };
-        let start = name.strip_prefix(source).and_then(|name| name.strip_prefix(rest.0)).unwrap_or_default();
-        let day = start.get(..8).and_then(|day| NaiveDate::parse_from_str(day, "%Y%m%d").ok());
-        day.is_some() && start[8..].starts_with('T')
+    /// The shapes of the folders that it names, and of the file, for a source.
+    pub(super) fn shapes(&self, source: &str) -> Vec<Shape> {
+        self.0.split('/').map(|part| Shape::of_template(part, source)).collect()
     }
 }
 
@@ -107,16 +95,5 @@ mod tests {
             assert!(Template::new(text, false).is_err(), "{text}");
         }
         assert!(Template::new("{start}_{part}", true).is_ok());
-    }
-
-    #[test]
-    fn a_name_is_told_from_those_of_a_source_with_a_longer_name() {
-        let template = Template::new("{source}_{start}_{part}", false).unwrap();
-        let named = Named { source: "a", start: "20260517T100000Z", part: 7, date: "" };
-        assert_eq!(template.name(named), "a_20260517T100000Z_00007");
-        assert!(template.is_of("a", "a_20260517T100000Z_00007.jsonl"));
-        assert!(!template.is_of("a", "a_b_20260517T100000Z_00007.jsonl"));
-        let folders = Template::new("{source}/{date}/{start}-{part}", false).unwrap();
-        assert!(folders.is_of("a", "a") && !folders.is_of("a", "a_b"));
     }
 }

@@ -44,7 +44,7 @@ pub(crate) use state::{Sealed, State, source_of, stem_of};
 
 use crate::checkpoint::Lease;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Fs, Work, blocking, each};
+use crate::fs::{Fs, Work, advice, blocking, each};
 use crate::sink::unopened;
 
 /// Lines of a source are appended when so many bytes have gathered.
@@ -326,7 +326,12 @@ fn of(source: &Arc<str>, error: Error) -> Error {
 }
 
 pub(crate) fn failed(path: &Path, what: &str, error: io::Error) -> Error {
-    Error::new(ErrorKind::Sink, format!("{} {what}", path.display())).because(error)
+    let failed = Error::new(ErrorKind::Sink, format!("{} {what}", path.display()));
+    match advice(&error) {
+        Some(advice) => failed.advice(advice),
+        None => failed,
+    }
+    .because(error)
 }
 
 fn damaged(path: &Path, why: String) -> Error {
