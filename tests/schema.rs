@@ -235,6 +235,14 @@ fn odd_records_have_their_rows() {
 }
 
 #[test]
+fn keys_that_are_no_unicode_are_fields_of_their_own() {
+    let records = [r#"{"\ud800":1,"\udc00":2,"\uD800":3}"#];
+    let table = table(&Schemas::inferred(), &[batch(&records)]).unwrap();
+    assert_eq!(table.columns(), ["\u{fffd}d800 int64", "\u{fffd}dc00 int64"]);
+    assert_eq!(table.rows(), [["3", "2"]]);
+}
+
+#[test]
 fn a_record_with_more_columns_than_a_table_may_have_is_rejected() {
     let wide: Vec<String> = (0..20).map(|index| format!("\"f{index}\":{index}")).collect();
     let wide = format!("{{{}}}", wide.join(","));

@@ -99,6 +99,26 @@ fn what_is_masked_can_be_joined_and_not_read() {
 }
 
 #[test]
+fn what_nobody_is_to_see_is_not_seen_however_deep_it_is() {
+    for depth in [1, 32, 33, 40] {
+        let record =
+            format!(r#"{{"a":{}{{"mail":"secret"}}{},"id":1}}"#, "[".repeat(depth), "]".repeat(depth));
+        for transform in [
+            Transform::new().mask(["a.mail"], &Secret::new("key")),
+            Transform::new().redact(["a.mail"]),
+            Transform::new().drop_fields(["a.mail"]),
+            Transform::new().keep(["id", "a.name"]),
+        ] {
+            let seen = applied(transform.clone(), &record);
+            assert!(
+                !seen.contains("secret") && seen.ends_with(r#""id":1}"#),
+                "{depth}: {transform:?}: {seen}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_is_no_object_goes_through_and_what_is_deep_does_no_harm() {
     let all = Transform::new().keep(["a"]).drop_fields(["b"]).rename("a", "c").flatten("_").redact(["c"]);
     for record in ["7", "null", "\"a\"", "[{\"a\":1,\"b\":2}]"] {

@@ -155,11 +155,11 @@ fn string_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// The first value at a path of keys, from the record down.
+/// The value at a path of keys, from the record down. Of a key that comes twice the last one counts, as nearly everywhere.
 pub(crate) fn value_at<'a>(record: &'a [u8], path: &[String]) -> Option<&'a [u8]> {
     path.iter().try_fold(record, |value, name| {
         let is_it = |field: &Field<'_>| field.name().is_some_and(|found| found == *name);
-        fields(value).find(is_it).map(|field| field.value)
+        fields(value).filter(is_it).last().map(|field| field.value)
     })
 }
 
@@ -199,7 +199,7 @@ mod tests {
     fn a_path_leads_to_its_value() {
         let at = |path: &[&str]| {
             let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
-            value_at(br#"{"x":{"b":1},"a":{"b":{"\u0063":[7]}}}"#, &path)
+            value_at(br#"{"x":{"b":1},"a":8,"a":{"b":{"c":9,"\u0063":[7]}}}"#, &path)
         };
         assert_eq!(at(&["a", "b", "c"]), Some(&b"[7]"[..]));
         assert_eq!(at(&["a", "c"]), None);

@@ -94,7 +94,8 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// A key as text. One that is no Unicode has U+FFFD in the place of what is none.
+/// A key as text. One that is no Unicode has U+FFFD in the place of what is none, and its digits, for another such key is
+/// another field.
 pub(super) fn unescaped(key: &str) -> Cow<'_, str> {
     if !key.contains('\\') {
         return Cow::Borrowed(key);
@@ -117,10 +118,11 @@ fn lossy(key: &str) -> String {
             // Two escapes that are no pair are taken one by one.
             (*length < 12 || decoded.chars().count() == 1).then_some((decoded, *length))
         };
-        let step = lengths
-            .iter()
-            .find_map(escape)
-            .unwrap_or_else(|| ('\u{fffd}'.into(), lengths[lengths.len() - 1]));
+        let step = lengths.iter().find_map(escape).unwrap_or_else(|| {
+            let length = lengths[lengths.len() - 1];
+            let digits = rest.get(at + 2..at + length).unwrap_or_default();
+            (format!("\u{fffd}{}", digits.to_ascii_lowercase()), length)
+        });
         text.push_str(&step.0);
         rest = rest.get(at + step.1..).unwrap_or_default();
     }
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!(unescaped("plain"), "plain");
         assert_eq!(unescaped("caf\\u00e9\\n"), "café\n");
         assert_eq!(unescaped("\\ud83d\\ude00"), "😀");
-        assert_eq!(unescaped("a\\ud800b\\n\\ud83d\\ude00"), "a\u{fffd}b\n😀");
-        assert_eq!(unescaped("\\udc00\\ud800"), "\u{fffd}\u{fffd}");
+        assert_eq!(unescaped("a\\ud800b\\n\\ud83d\\ude00"), "a\u{fffd}d800b\n😀");
+        assert_eq!(unescaped("\\udc00\\ud800"), "\u{fffd}dc00\u{fffd}d800");
     }
 }

@@ -13,6 +13,6 @@ impl Step for Drop {
     }
 
     fn apply(&self, record: &[u8], out: &mut Vec<u8>) -> Result<Outcome> {
-        Ok(Outcome::of(edit(record, &self.0, out, &|_, _| true)))
+        Ok(Outcome::of(edit(record, &self.0, out, &|_, _| true, &|_, out| out.extend_from_slice(b"[]"))))
     }
 }

@@ -44,11 +44,15 @@ impl Mask {
             return as_it_is(field.text, out);
         }
         append_key(field.key, out);
+        self.value(field.value, out);
+        true
+    }
+
+    fn value(&self, value: &[u8], out: &mut Vec<u8>) {
         match &self.key {
-            Some(key) => key.append(field.value, out),
+            Some(key) => key.append(value, out),
             None => out.extend_from_slice(b"\"***\""),
         }
-        true
     }
 }
 
@@ -58,6 +62,8 @@ impl Step for Mask {
     }
 
     fn apply(&self, record: &[u8], out: &mut Vec<u8>) -> Result<Outcome> {
-        Ok(Outcome::of(edit(record, &self.tree, out, &|field, out| self.field(field, out))))
+        let at_end = |field: &Field<'_>, out: &mut Vec<u8>| self.field(field, out);
+        let too_deep = |value: &[u8], out: &mut Vec<u8>| self.value(value, out);
+        Ok(Outcome::of(edit(record, &self.tree, out, &at_end, &too_deep)))
     }
 }

@@ -97,20 +97,25 @@ impl<'o> Rebuilt<'o> {
 
 /// Appends a value in which the fields at the ends of a tree are written by a closure; `false`, and nothing appended, if
 /// nothing changes. The closure says whether it has written another field than there was; what it does not write is dropped.
+/// An array that is too deep to be gone into may have such fields, and nobody is to see them: the other closure writes what
+/// takes its place.
 pub(super) fn edit(
     value: &[u8],
     tree: &Tree,
     out: &mut Vec<u8>,
     at_end: &dyn Fn(&Field<'_>, &mut Vec<u8>) -> bool,
+    too_deep: &dyn Fn(&[u8], &mut Vec<u8>),
 ) -> bool {
-    edit_at(value, tree, out, at_end, 0)
+    edit_at(value, tree, out, (at_end, too_deep), 0)
 }
+
+type Edits<'a> = (&'a dyn Fn(&Field<'_>, &mut Vec<u8>) -> bool, &'a dyn Fn(&[u8], &mut Vec<u8>));
 
 fn edit_at(
     value: &[u8],
     tree: &Tree,
     out: &mut Vec<u8>,
-    at_end: &dyn Fn(&Field<'_>, &mut Vec<u8>) -> bool,
+    (at_end, too_deep): Edits<'_>,
     depth: usize,
 ) -> bool {
     match value.first() {
@@ -121,7 +126,7 @@ fn edit_at(
                     Some(behind) if behind.is_end => at_end(&field, out),
                     Some(behind) => or_as_it_is(field.text, out, |out| {
                         append_key(field.key, out);
-                        edit_at(field.value, behind, out, at_end, depth)
+                        edit_at(field.value, behind, out, (at_end, too_deep), depth)
                     }),
                     None => as_it_is(field.text, out),
                 });
@@ -131,9 +136,15 @@ fn edit_at(
         Some(b'[') if depth < DEEPEST => {
             let mut array = Rebuilt::begin(out, b'[');
             for item in items(value) {
-                array.part(|out| or_as_it_is(item, out, |out| edit_at(item, tree, out, at_end, depth + 1)));
+                array.part(|out| {
+                    or_as_it_is(item, out, |out| edit_at(item, tree, out, (at_end, too_deep), depth + 1))
+                });
             }
             array.end(b']')
+        }
+        Some(b'[') => {
+            too_deep(value, out);
+            true
         }
         _ => false,
     }
