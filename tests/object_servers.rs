@@ -10,6 +10,8 @@ mod object_world;
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +33,9 @@ const AZURITE_ACCOUNT: &str = "devstoreaccount1";
 /// The key that every azurite has.
 const AZURITE_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+const S3_KEY_ID: &str = "AKIDEXAMPLE";
+const S3_SECRET: &str = "Secret+Secret/Secret+Secret/Secret+Secre";
 
 /// A bucket of a server that was started for it.
 struct Bucket {
@@ -58,7 +63,7 @@ impl Bucket {
         S3::new("bucket/team/github")
             .endpoint(server.url(""))
             .region("us-east-1")
-            .access_key("AKIDEXAMPLE", "Secret+Secret/Secret+Secret/Secret+Secre")
+            .access_key(S3_KEY_ID, S3_SECRET)
     }
 
     async fn azure() -> Option<Self> {
@@ -139,6 +144,9 @@ async fn every_other_call(bucket: &Bucket) {
     at_every_call(Fault::LosesAnswer, false, 7, gzipped, &places).await;
     at_every_call(Fault::Repeats, false, 7, gzipped, &places).await;
     at_every_call(Fault::DiesBehind, true, 7, gzipped, &places).await;
+    let columns = |store| columns(store).part_size(8 * 1024 * 1024).silence(Duration::from_secs(5));
+    at_every_call(Fault::DiesBehind, false, 5, columns, &places).await;
+    at_every_call(Fault::LosesAnswer, false, 9, columns, &places).await;
 }
 
 fn gzipped(store: Arc<dyn ObjectStore>) -> Objects {
@@ -168,6 +176,126 @@ async fn large_objects_come_in_parts(bucket: &Bucket) {
     assert!(objects[0].bytes > 16_000_000);
     let text = content(&store, &objects[0]).await;
     assert_eq!(text.lines().count() as u64, pages);
+}
+
+/// The same in columns: row groups go up while more rows come.
+async fn large_objects_with_columns_come_in_parts(bucket: &Bucket) {
+    const MIB: usize = 1024 * 1024;
+    let store = bucket.places()();
+    let pages = 8;
+    let api = headwater::testing::Scripted::from_fn(move |request, _| {
+        let page = request.url().query_pairs().find(|(name, _)| name == "page");
+        let page: u64 = page.map_or(1, |(_, number)| number.parse().unwrap());
+        // Does not compress well.
+        let mut random = fastrand::Rng::with_seed(page);
+        let mut record = |row: u64| {
+            let text: String = (0..4_000).map(|_| random.alphanumeric()).collect();
+            format!(r#"{{"id":{},"text":"{text}"}}"#, 1_000 * page + row)
+        };
+        let records: Vec<String> = (0..600).map(&mut record).collect();
+        headwater::testing::Reply::json(format!(
+            r#"{{"data":[{}],"more":{}}}"#,
+            records.join(","),
+            page < pages
+        ))
+    });
+    let source = Source::get("large", "https://api.example.com/items")
+        .records("data")
+        .paginate(PageNumber::new().until_false("more"))
+        .transport(api)
+        .build()
+        .unwrap();
+    let sink = Objects::on(store.clone(), PREFIX).row_group_bytes(4 * MIB).part_size(5 * MIB);
+    Pipeline::new().source(source).sink(sink).run().await.unwrap();
+    let objects = committed(store.clone(), PREFIX).await.unwrap();
+    assert_eq!((objects.len(), objects[0].rows), (1, 600 * pages));
+    assert!(objects[0].bytes > 11_000_000, "{:?}", objects[0]);
+    // S3 says of how many parts an object is.
+    let e_tag = objects[0].e_tag.clone().unwrap();
+    let is_s3 = store.to_string().contains("S3");
+    assert!(!is_s3 || e_tag.trim_matches('"').ends_with("-3"), "{e_tag}");
+    let expected: Vec<u64> =
+        (1..=pages).flat_map(|page| (0..600).map(move |row| 1_000 * page + row)).collect();
+    assert_eq!(ids_of(&store, &objects[0]).await, expected);
+}
+
+/// A Python that has pyarrow and DuckDB. Where there is none, the test is to be skipped, and this says so.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("HEADWATER_PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
+    let found = Command::new(&python).args(["-c", "import pyarrow, duckdb"]).output();
+    if found.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    let what = "pyarrow or duckdb is not installed (`pip install pyarrow duckdb`, or set HEADWATER_PYTHON)";
+    assert!(std::env::var_os("HEADWATER_REQUIRE_SERVERS").is_none(), "{what}");
+    let _ = writeln!(std::io::stderr(), "\nSKIPPED: {what}");
+    None
+}
+
+/// How the page on objects says that the manifest is read.
+fn reader_of_the_manifest() -> &'static str {
+    let page = include_str!("../docs/sinks/objects.md");
+    let (_, behind) = page.split_once("```python\n").expect("a reader in Python");
+    behind.split_once("```").expect("its end").0
+}
+
+/// Reads the manifest and all that it names with pyarrow, and DuckDB, from the server.
+const READ_BACK: &str = r#"
+import os, sys, tempfile, duckdb, pyarrow as pa, pyarrow.fs, pyarrow.parquet as pq
+kind, host, place, prefix, account, key = sys.argv[1:]
+if kind == "s3":
+    server = pa.fs.S3FileSystem(access_key=account, secret_key=key, endpoint_override=host, scheme="http", region="us-east-1")
+else:
+    server = pa.fs.AzureFileSystem(account, account_key=key, blob_storage_authority=host, blob_storage_scheme="http")
+
+def read(path):
+    try:
+        with server.open_input_file(f"{place}/{path}") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+objects = committed(read, prefix)
+tables = [pq.read_table(server.open_input_file(f"{place}/{prefix}/{o['path']}")) for o in objects]
+rows = sorted([row["__source"], row["id"], row.get("late")] for table in tables for row in table.to_pylist())
+assert [t.num_rows for t in tables] == [o["rows"] for o in objects], objects
+with tempfile.TemporaryDirectory() as dir:
+    for number, o in enumerate(objects):
+        with open(f"{dir}/{number}.parquet", "wb") as file:
+            file.write(read(f"{prefix}/{o['path']}"))
+    by_duckdb = duckdb.sql(f"""SELECT __source, id, late FROM read_parquet('{dir}/*.parquet', union_by_name = true)
+        ORDER BY ALL""").fetchall()
+assert [list(row) for row in by_duckdb] == rows, by_duckdb
+print(json.dumps(rows))
+"#;
+
+async fn others_read_what_the_manifest_names(bucket: &Bucket) {
+    let columns = |store| columns(store).part_size(8 * 1024 * 1024).silence(Duration::from_secs(5));
+    run(columns(bucket.store.clone()), None).await.unwrap();
+    // As a crash leaves it: in no manifest.
+    let stray = format!("{PREFIX}/a/19700101T000000Z/000099-1.parquet");
+    bucket.store.put(&stray.into(), "half an object".into()).await.unwrap();
+    assert_eq!(ids(&bucket.store).await, whole());
+    let Some(python) = python() else { return };
+    let [kind, place, account, key] = match bucket.store.to_string().contains("S3") {
+        true => ["s3", "bucket", S3_KEY_ID, S3_SECRET],
+        false => ["azure", "container", AZURITE_ACCOUNT, AZURITE_KEY],
+    };
+    let url = bucket.server.url("");
+    let host = url.trim_start_matches("http://");
+    let script = format!("{}\n{READ_BACK}", reader_of_the_manifest());
+    let mut command = Command::new(python);
+    command.args(["-c", &script, kind, host, place, PREFIX, account, key]);
+    let read = tokio::task::spawn_blocking(move || command.output().expect("python can be started"));
+    let read = read.await.unwrap();
+    let said = String::from_utf8_lossy(&read.stdout);
+    assert!(read.status.success(), "{said}\n{}", String::from_utf8_lossy(&read.stderr));
+    let rows: Vec<(String, u64, Option<String>)> = serde_json::from_str(&said).unwrap();
+    let late = |id: u64| (id >= 6).then(|| format!("[{}]", id / 2));
+    let of_a = (2..2 * PAGES + 2).map(|id| ("a".to_owned(), id, late(id)));
+    // The others of this source are rejected.
+    let of_b = (2..6).map(|id| ("b".to_owned(), id, None));
+    assert_eq!(rows, of_a.chain(of_b).collect::<Vec<_>>());
 }
 
 async fn two_writers(bucket: &Bucket) {
@@ -201,6 +329,20 @@ async fn azure_honours_conditional_puts_and_takes_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parquet_in_s3_comes_in_parts_and_is_read_by_others() {
+    let Some(bucket) = Bucket::s3().await else { return };
+    large_objects_with_columns_come_in_parts(&bucket).await;
+    others_read_what_the_manifest_names(&bucket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet_in_azure_comes_in_parts_and_is_read_by_others() {
+    let Some(bucket) = Bucket::azure().await else { return };
+    large_objects_with_columns_come_in_parts(&bucket).await;
+    others_read_what_the_manifest_names(&bucket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn in_s3_a_crash_leaves_each_record_once() {
     let Some(bucket) = Bucket::s3().await else { return };
     every_other_call(&bucket).await;
@@ -222,25 +364,33 @@ async fn of_two_writers_in_s3_or_azure_one_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_leaves_each_record_in_s3_once() {
     let Some(bucket) = Bucket::s3().await else { return };
+    for format in [&[][..], &["--parquet"]] {
+        kill_in_the_middle(&bucket, format).await;
+    }
+}
+
+async fn kill_in_the_middle(bucket: &Bucket, format: &[&str]) {
     let seed =
         std::env::var("HEADWATER_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("HEADWATER_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let records = 3_000;
+    let prefix = format!("killed{}", format.concat());
     let process = || {
         let mut command = example("objects");
         command
-            .args(["--to", "s3://bucket/killed", "--take-over", "--commit-every", "20"])
+            .args(["--to", &format!("s3://bucket/{prefix}"), "--take-over", "--commit-every", "20"])
+            .args(format)
             .args(["--records", &records.to_string()])
             .env("AWS_ENDPOINT_URL", bucket.server.url(""))
             .env("AWS_ALLOW_HTTP", "true")
             .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-            .env("AWS_SECRET_ACCESS_KEY", "Secret+Secret/Secret+Secret/Secret+Secre");
+            .env("AWS_ACCESS_KEY_ID", S3_KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", S3_SECRET);
         command
     };
     let (mut kills, mut finished) = (0, 0);
-    while kills < 10 {
+    while kills < 8 {
         let mut child = process().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         tokio::time::sleep(Duration::from_millis(random.u64(20..1_500))).await;
         child.kill().await.unwrap();
@@ -250,12 +400,12 @@ async fn a_process_that_is_killed_leaves_each_record_in_s3_once() {
         }
     }
     succeeded(&support::run(&mut process()).await);
-    let objects = committed(bucket.store.clone(), "killed").await.unwrap();
+    let objects = committed(bucket.store.clone(), &prefix).await.unwrap();
     for name in ["customers", "issues"] {
         let expected: Vec<String> = headwater::testing::Resource::new(name, records).ids().collect();
         let mut folders: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for object in objects.iter().filter(|object| object.source == name) {
-            let text = content_at(&bucket.store, &format!("killed/{}", object.path)).await;
+            let text = content_at(&bucket.store, &format!("{prefix}/{}", object.path)).await;
             let ids = text.lines().map(|line| {
                 let record: serde_json::Value = serde_json::from_str(line).unwrap();
                 record["id"].as_str().map_or_else(|| record["id"].to_string(), str::to_owned)

@@ -20,13 +20,6 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use object_world::*;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-/// One source has columns that grow, and of the other all is rejected from its third page on.
-fn columns(store: Arc<dyn ObjectStore>) -> Objects {
-    let schema = Schema::builder().required("id", ColumnType::Int64).column("text", ColumnType::Text);
-    let schemas = Schemas::inferred().declare("b", schema.build().unwrap());
-    sink(store).schemas(schemas.contract_of("b", Contract::Reject))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_or_behind_any_call_leaves_each_record_once() {
     at_every_call(Fault::DiesBefore, false, 1, columns, memory).await;

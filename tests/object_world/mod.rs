@@ -51,6 +51,16 @@ pub(crate) fn sink(store: Arc<dyn ObjectStore>) -> Objects {
         .silence(Duration::from_millis(300))
 }
 
+/// One source has columns that grow, and of the other all is rejected from its third page on.
+#[cfg(feature = "parquet")]
+pub(crate) fn columns(store: Arc<dyn ObjectStore>) -> Objects {
+    use headwater::schema::{ColumnType, Contract, Schema, Schemas};
+
+    let schema = Schema::builder().required("id", ColumnType::Int64).column("text", ColumnType::Text);
+    let schemas = Schemas::inferred().declare("b", schema.build().unwrap());
+    sink(store).schemas(schemas.contract_of("b", Contract::Reject))
+}
+
 pub(crate) fn pipeline(sink: Objects, checkpoints: Option<&MemoryStore>) -> Pipeline {
     let sources = [source("a", PAGES), source("b", PAGES)];
     let pipeline = Pipeline::new().sources(sources).sink(sink).commit_every(Duration::from_millis(1));
