@@ -2,13 +2,14 @@
 
 mod broken_sinks;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use broken_sinks::{FAULTS, Fault, Shelf};
 use futures::future::{BoxFuture, ready};
 use headwater::prelude::*;
-use headwater::sink::{Jsonl, Memory, Sink};
+use headwater::sink::{Compression, Jsonl, Memory, Sink};
 use headwater::testing::sink_suite::{self, Place};
 use headwater::testing::{CrashFs, Image};
 
@@ -103,6 +104,67 @@ impl Place for PowerLoss {
 #[tokio::test]
 async fn json_lines_hold_it_when_power_is_lost() {
     sink_suite::run(&PowerLoss::new()).await;
+}
+
+/// One file of all sources, on such a disk.
+struct Shared(PowerLoss, Compression, u64);
+
+impl Place for Shared {
+    fn sink(&self) -> Box<dyn Sink> {
+        let disk = Arc::new(self.0.disk.lock().unwrap().clone());
+        let sink = Jsonl::on(disk, "/out").buffer(64);
+        Box::new(sink.one_file().compress(self.1).roll_at_bytes(self.2))
+    }
+
+    fn committed<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        let image: Image = self.0.disk.lock().unwrap().image();
+        let finished = image.files().filter(|(path, _)| !path.to_string_lossy().contains("/."));
+        let mut finished: Vec<(&Path, &[u8])> = finished.collect();
+        finished.sort();
+        let lines = finished.iter().flat_map(|(path, bytes)| lines_of(&read(path, bytes), source));
+        Box::pin(ready(Ok(lines.collect())))
+    }
+
+    fn crash(&self) {
+        self.0.crash();
+    }
+}
+
+/// Whatever its compression.
+fn read(path: &Path, bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("gz") => flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut text).map(drop).unwrap(),
+        #[cfg(feature = "zstd")]
+        Some("zst") => text = zstd::decode_all(bytes).unwrap(),
+        _ => text = bytes.to_vec(),
+    }
+    text
+}
+
+/// The lines of a source among those of all.
+fn lines_of(text: &[u8], source: &str) -> Vec<String> {
+    let of_it = |line: &&str| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["__source"] == source
+    };
+    std::str::from_utf8(text).unwrap().lines().filter(of_it).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn one_file_of_all_sources_holds_it() {
+    sink_suite::run(&Shared(PowerLoss::new(), Compression::none(), u64::MAX)).await;
+}
+
+#[tokio::test]
+async fn zipped_files_of_all_sources_hold_it() {
+    sink_suite::run(&Shared(PowerLoss::new(), Compression::gzip(), 500)).await;
+}
+
+#[cfg(feature = "zstd")]
+#[tokio::test]
+async fn files_of_all_sources_in_zstd_hold_it() {
+    sink_suite::run(&Shared(PowerLoss::new(), Compression::zstd(), 5000)).await;
 }
 
 #[tokio::test]

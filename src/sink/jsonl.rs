@@ -126,6 +126,25 @@ impl Jsonl {
         self
     }
 
+    /// Writes the records of all sources into the same files, `{dir}/all_{run start}_{part}.jsonl`: one, unless it rolls or is
+    /// partitioned. For many small sources: a commit syncs one file, whatever the number of sources.
+    ///
+    /// The files are called by [`names`](Self::names) without `{source}`, and get their names when all sources of the run are
+    /// finished; see [`roll_at_bytes`](Self::roll_at_bytes). Which bytes are whose is in `{dir}/.partial` until then, so a crash
+    /// between the checkpoints of two sources costs neither of them a record: the next run copies the file without those
+    /// that came behind the checkpoint of their source. A source that comes or goes from run to run is no matter. One with
+    /// [`restart_on_expiry`](crate::source::SourceBuilder::restart_on_expiry) cannot begin anew, for its records stand between those of
+    /// others: it fails.
+    ///
+    /// ```
+    /// let sink = headwater::sink::Jsonl::dir("out").one_file();
+    /// ```
+    #[must_use]
+    pub fn one_file(mut self) -> Self {
+        self.files.layout.is_shared = true;
+        self
+    }
+
     /// Compresses the files.
     #[must_use]
     pub fn compress(mut self, compression: Compression) -> Self {

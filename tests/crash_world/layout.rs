@@ -19,10 +19,15 @@ pub(crate) enum Layout {
     Rolling,
     /// Compressed, in folders by a field, with fewer files open than there are folders.
     Folders,
+    /// One file for all sources.
+    Shared,
+    /// The same, compressed, and a new one for every third record.
+    SharedRolling,
 }
 
 impl Layout {
-    pub(crate) const ALL: [Self; 4] = [Self::Single, Self::Gzip, Self::Rolling, Self::Folders];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Single, Self::Gzip, Self::Rolling, Self::Folders, Self::Shared, Self::SharedRolling];
 
     pub(super) fn sink(self, fs: Arc<dyn Fs>, dir: &str) -> Jsonl {
         let sink = Jsonl::on(fs, dir);
@@ -36,11 +41,21 @@ impl Layout {
                 .partition_by(Partition::field("id"))
                 .names("{start}/{part}")
                 .most_open_files(2),
+            Self::Shared => sink.one_file(),
+            Self::SharedRolling => sink.one_file().compress(Compression::gzip()).roll_at_rows(3),
         }
     }
 
     pub(super) fn is_parts(self) -> bool {
-        matches!(self, Self::Rolling | Self::Folders)
+        !matches!(self, Self::Single | Self::Gzip)
+    }
+
+    fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::SharedRolling)
+    }
+
+    fn rolls(self) -> bool {
+        matches!(self, Self::Rolling | Self::SharedRolling)
     }
 
     pub(super) fn keeps_order(self) -> bool {
@@ -55,6 +70,7 @@ impl Layout {
         source: &str,
     ) -> Result<Vec<(PathBuf, Vec<u8>)>, String> {
         let mut runs: BTreeMap<String, Vec<(String, PathBuf, Vec<u8>)>> = BTreeMap::new();
+        let owner = if self.is_shared() { "all" } else { source };
         for (path, bytes) in image.files() {
             let inside = path.strip_prefix(dir).map_err(|_| "a file outside")?.to_string_lossy().into_owned();
             if inside.starts_with(".headwater/") {
@@ -63,7 +79,7 @@ impl Layout {
             if inside.starts_with('.') {
                 // A run that was overtaken may leave a copy, or an unfinished file.
                 let was_taken_over = image.read(Path::new(dir).join(".headwater/lock.1")).is_some();
-                if !was_taken_over && inside.contains(&format!("{source}_")) && self != Self::Single {
+                if !was_taken_over && inside.contains(&format!("{owner}_")) && self != Self::Single {
                     return Err(format!("{inside} was left"));
                 }
                 continue;
@@ -74,8 +90,8 @@ impl Layout {
                     let (folder, name) = rest.rsplit_once('/').ok_or("no folder")?;
                     (folder.rsplit_once('/').ok_or("no folder")?.1.to_owned(), name.to_owned())
                 }
-                Self::Single | Self::Gzip | Self::Rolling => {
-                    let Some(rest) = inside.strip_prefix(&format!("{source}_")) else { continue };
+                _ => {
+                    let Some(rest) = inside.strip_prefix(&format!("{owner}_")) else { continue };
                     let (start, part) = rest.split_once(['_', '.']).ok_or("no ending")?;
                     (start.to_owned(), part.to_owned())
                 }
@@ -84,9 +100,10 @@ impl Layout {
                 true => unzipped(path, bytes)?,
                 false => bytes.to_vec(),
             };
-            if self == Self::Rolling && text.iter().filter(|byte| **byte == b'\n').count() > 3 {
+            if self.rolls() && text.iter().filter(|byte| **byte == b'\n').count() > 3 {
                 return Err(format!("{inside} has not rolled"));
             }
+            let text = if self.is_shared() { of_source(&text, source) } else { text };
             runs.entry(start).or_default().push((part, path.to_owned(), text));
         }
         let texts = runs.into_values().map(|mut files| {
@@ -94,8 +111,24 @@ impl Layout {
             let path = files[0].1.clone();
             (path, files.into_iter().flat_map(|(_, _, text)| text).collect())
         });
-        Ok(texts.collect())
+        let mut texts: Vec<(PathBuf, Vec<u8>)> = texts.collect();
+        if self.is_shared() && texts.len() > 1 {
+            // A run that went on without a source which was finished before.
+            texts.retain(|(_, text)| !text.is_empty());
+        }
+        Ok(texts)
     }
+}
+
+/// The lines of one source.
+fn of_source(text: &[u8], source: &str) -> Vec<u8> {
+    let own = format!("\"__source\":\"{source}\"");
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines
+        .filter(|line| line.windows(own.len()).any(|part| part == own.as_bytes()))
+        .flatten()
+        .copied()
+        .collect()
 }
 
 fn unzipped(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, String> {

@@ -48,6 +48,9 @@ impl<F: Format> Files<F> {
             written.push(file);
         }
         let limits = self.layout.limits;
+        for files in self.sources.values_mut() {
+            files.ended.clear();
+        }
         for (source, files) in self.sources.iter_mut().filter(|(_, files)| files.touched) {
             files.touched = false;
             if let Some(namer) = &self.namer {
@@ -55,6 +58,10 @@ impl<F: Format> Files<F> {
             }
             states.push((source.clone(), files.state(self.namer.is_some())?));
         }
+        let (states, ledgered) = match self.shared.is_some() {
+            true => self.commit_shared(states)?,
+            false => (states, None),
+        };
         self.is_committing.store(true, Ordering::Release);
         let is_committing = self.is_committing.clone();
         let (fs, dir, lease) = (self.fs.clone(), self.place(), self.lease.clone());
@@ -69,7 +76,8 @@ impl<F: Format> Files<F> {
             let place = dir.clone();
             let sync = move |fs: &dyn Fs| {
                 let _lease = lease;
-                sync_all(fs, &place, &written)
+                sync_all(fs, &place, &written)?;
+                ledgered.map_or(Ok(()), |ledgered| ledgered.store(fs))
             };
             let synced = blocking(&fs, sync).await;
             synced.unwrap_or_else(|error| Err(failed(&dir, "cannot be synced", error)))?;

@@ -4,8 +4,9 @@
 //! behind the other: both formats say that this is one text. So wherever a commit falls, it falls between two of them,
 //! and a file that is cut back there is whole.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Read, Write};
 
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 /// How files are compressed.
@@ -71,6 +72,16 @@ impl Compression {
             #[cfg(feature = "zstd")]
             Kind::Zstd(_) => ".zst",
         }
+    }
+
+    /// Reads pieces, one behind the other, as one text.
+    pub(super) fn reader<'a>(self, pieces: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self.0 {
+            Kind::None => Box::new(pieces),
+            Kind::Gzip(_) => Box::new(MultiGzDecoder::new(pieces)),
+            #[cfg(feature = "zstd")]
+            Kind::Zstd(_) => Box::new(zstd::stream::read::Decoder::with_buffer(pieces)?),
+        })
     }
 
     /// One piece; `None` if it stays as it is.
@@ -152,8 +163,6 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use super::compress::Compression;
 use super::finals::Shape;
 use super::partition::Partition;
 use super::template::{Named, Template};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// See [`Jsonl::buffer`](crate::sink::Jsonl::buffer).
 const BUFFER: usize = 256 * 1024;
@@ -34,6 +34,8 @@ pub(crate) struct Layout {
     pub(crate) most_open: usize,
     /// Whether there may be several files for a source, whatever else is chosen.
     pub(crate) is_parts: bool,
+    /// Whether all sources share the files.
+    pub(crate) is_shared: bool,
 }
 
 /// When a file is finished and the next one begins.
@@ -55,6 +57,7 @@ impl Default for Layout {
             partitions: Vec::new(),
             most_open: MOST_OPEN,
             is_parts: false,
+            is_shared: false,
         }
     }
 }
@@ -69,7 +72,7 @@ impl Layout {
     pub(super) fn is_parts(&self) -> bool {
         let Limits { bytes, rows, age } = self.limits;
         let rolls = bytes.is_some() || rows.is_some() || age.is_some();
-        self.is_parts || rolls || self.names.is_some() || !self.partitions.is_empty()
+        self.is_parts || self.is_shared || rolls || self.names.is_some() || !self.partitions.is_empty()
     }
 
     /// # Errors
@@ -77,7 +80,16 @@ impl Layout {
     pub(super) fn namer(&self, ending: &str) -> Result<Namer> {
         let by_source = self.partitions.iter().any(Partition::is_by_source);
         let names = self.names.as_deref().unwrap_or(NAMES);
-        let template = Template::new(names, by_source)?;
+        if self.is_shared
+            && (by_source || self.names.as_ref().is_some_and(|names| names.contains("{source}")))
+        {
+            let what =
+                "the sources share their files, so neither a name nor a folder can be that of one source";
+            return Err(
+                Error::config(what).advice("leave `{source}` and `Partition::source()` out, or `one_file()`")
+            );
+        }
+        let template = Template::new(names, by_source || self.is_shared)?;
         Ok(Namer { template, partitions: self.partitions.clone(), ending: ending.to_owned() })
     }
 }
@@ -124,12 +136,18 @@ impl Namer {
         format!("{source}_{start}_{part:05}{term}{}", self.ending)
     }
 
+    /// The name of a copy of such a file that has lost some of its records, by a number that no other copy has.
+    pub(super) fn rewritten(&self, source: &str, start: &str, part: u64, term: u64, number: u64) -> String {
+        format!("{source}_{start}_{part:05}.t{term}-{number}{}", self.ending)
+    }
+
     /// The source and the term of such a name.
     pub(super) fn partial_of<'a>(&self, name: &'a str) -> Option<(&'a str, u64)> {
         // Neither the start nor what stands behind it has a `_`.
         let (front, back) = name.strip_suffix(self.ending.as_str())?.rsplit_once('_')?;
         let (part, term) = back.split_once(".t").unwrap_or((back, "0"));
         part.parse::<u64>().ok()?;
+        let term = term.split_once('-').map_or(term, |(term, _)| term);
         Some((front.rsplit_once('_')?.0, term.parse().ok()?))
     }
 
@@ -159,6 +177,8 @@ mod tests {
             let name = namer.partial(source, "20260517T100000Z-2", 7, term);
             assert_eq!(namer.partial_of(&name), Some((source, term)), "{name}");
         }
+        let rewritten = namer.rewritten("a_b.c-d", "20260517T100000Z", 7, 3, 12);
+        assert_eq!(namer.partial_of(&rewritten), Some(("a_b.c-d", 3)));
         assert_eq!(namer.partial_of("a_20260517T100000Z_00001.jsonl"), None);
     }
 }

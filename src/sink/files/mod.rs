@@ -29,6 +29,7 @@ mod parts;
 mod piece;
 mod replace;
 mod rolling;
+mod shared;
 mod spare;
 mod state;
 mod template;
@@ -50,8 +51,10 @@ use opening::{Before, Wanted, open_all};
 use output::{Output, failed};
 pub use partition::Partition;
 use parts::{BeforeParts, Folder, OpenedParts, WantedParts, open_parts};
+use rolling::parts_are_settled;
+use shared::Shared;
 use spare::Spare;
-use state::{Finished, Parts, Single};
+use state::{Finished, PartState, Parts, Single};
 
 use super::{Committed, Opening, only, unopened};
 use crate::checkpoint::{CheckpointStore, FileStore, Lease, SinkState};
@@ -85,6 +88,10 @@ pub(crate) struct Files<F: Format> {
     copied: Vec<PathBuf>,
     /// Counts what is written to them.
     clock: u64,
+    /// If all sources share the files.
+    shared: Option<Shared<F::Encoder>>,
+    /// What was written to which part, in bytes and records, if they do.
+    noted: Vec<(u64, u64, u64)>,
 }
 
 /// The files of one source.
@@ -100,6 +107,8 @@ struct SourceFiles<E> {
     count: u64,
     /// What the last commit has finished, and has no name yet.
     finished: Vec<Finished>,
+    /// The same as it was when it was open.
+    ended: Vec<PartState>,
 }
 
 impl<F: Format> Files<F> {
@@ -117,6 +126,8 @@ impl<F: Format> Files<F> {
             namer: None,
             copied: Vec::new(),
             clock: 0,
+            shared: None,
+            noted: Vec::new(),
         }
     }
 
@@ -127,7 +138,11 @@ impl<F: Format> Files<F> {
             ".gz" => ", gzip",
             _ => ", zstd",
         };
-        let files = if self.layout.is_parts() { "files in parts" } else { "a file for each source" };
+        let files = match (self.layout.is_shared, self.layout.is_parts()) {
+            (true, _) => "files of all sources",
+            (false, true) => "files in parts",
+            (false, false) => "a file for each source",
+        };
         format!("{format}{compression}, {files}")
     }
 
@@ -165,6 +180,9 @@ impl<F: Format> Files<F> {
             }
         }
         self.lease = Some(first.lease.clone());
+        if self.layout.is_shared {
+            return self.open_shared(openings).await;
+        }
         if self.layout.is_parts() {
             return self.open_in_parts(openings, first.started_at, first.lease).await;
         }
@@ -229,7 +247,7 @@ impl<F: Format> Files<F> {
             let encoder = self.format.encoder(opening.source, opening.label, &state.format)?;
             let mut files = SourceFiles::new(encoder, outputs, state);
             // What was not settled has another state now, which the next commit has to give.
-            let is_unsettled = |state| !self.is_settled(state);
+            let is_unsettled = |state| !parts_are_settled(state);
             files.touched = matches!(opening.committed, Committed::Unfinished(state) if is_unsettled(state));
             states.push(files.state(true)?);
             self.sources.insert(opening.source.into(), files);
@@ -238,6 +256,9 @@ impl<F: Format> Files<F> {
     }
 
     pub(crate) async fn write(&mut self, source: &str, batch: &Batch) -> Result<()> {
+        if self.layout.is_shared {
+            return self.write_shared(source, batch).await;
+        }
         if self.namer.is_some() && self.sources.contains_key(source) {
             return self.write_parts(source, batch).await;
         }
@@ -308,12 +329,17 @@ impl<F: Format> Files<F> {
             closed = closed.and(files.settle().await);
         }
         self.sources.clear();
+        self.shared = None;
         (self.spare, self.gathered) = (Spare::default(), 0);
         (self.lease, self.is_committing) = (None, Arc::default());
         closed
     }
 
     pub(crate) fn emptied(&self, state: &SinkState) -> Option<SinkState> {
+        if self.layout.is_shared {
+            // It stands between what is of others.
+            return None;
+        }
         if self.layout.is_parts() {
             return state::stored(&state::read::<Parts>(state).ok()?.emptied()?).ok();
         }
@@ -321,6 +347,9 @@ impl<F: Format> Files<F> {
     }
 
     pub(crate) fn location(&self, state: &SinkState) -> Option<String> {
+        if self.layout.is_shared {
+            return Some(self.dir.display().to_string());
+        }
         if self.layout.is_parts() {
             let state: Parts = state::read(state).ok()?;
             return Some(match state.finished.as_slice() {
@@ -336,7 +365,7 @@ impl<F: Format> Files<F> {
 impl<E: Encoder> SourceFiles<E> {
     fn new(encoder: E, outputs: Vec<Output>, state: Parts) -> Self {
         let Parts { start, next, count, .. } = state;
-        Self { encoder, outputs, touched: false, start, next, count, finished: Vec::new() }
+        Self { encoder, outputs, touched: false, start, next, count, finished: Vec::new(), ended: Vec::new() }
     }
 
     /// Waits for all that is on its way.

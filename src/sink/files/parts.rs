@@ -222,16 +222,17 @@ fn take_up(
     Ok(false)
 }
 
-/// `20260517T100000Z`, with `-2` and so on behind it if the run before began in the same second.
+/// `20260517T100000Z`, with `-2` and so on behind it if the run before began in the same second, or later by a clock that was
+/// set back since.
 fn start(started_at: SystemTime, last: Option<&str>) -> String {
     let started_at: DateTime<Utc> = started_at.into();
     let time = started_at.format("%Y%m%dT%H%M%SZ").to_string();
-    let count = match last.and_then(|last| last.strip_prefix(time.as_str())) {
-        None => return time,
-        Some("") => 2,
-        Some(count) => count.trim_start_matches('-').parse::<u64>().unwrap_or(1).saturating_add(1),
-    };
-    format!("{time}-{count}")
+    let Some(last) = last else { return time };
+    let (last, count) = last.split_once('-').unwrap_or((last, "1"));
+    if last < time.as_str() {
+        return time;
+    }
+    format!("{last}-{}", count.parse::<u64>().unwrap_or(1).saturating_add(1))
 }
 
 #[cfg(test)]
@@ -282,6 +283,8 @@ mod tests {
             [&*first, &*second, &*third],
             ["19700101T000000Z", "19700101T000000Z-2", "19700101T000000Z-3"]
         );
-        assert_eq!(start(at, Some("20260517T100000Z")), first);
+        let later = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        assert_eq!(start(later, Some(&third)), "19700101T000001Z");
+        assert_eq!(start(at, Some("19700101T000001Z")), "19700101T000001Z-2", "the clock was set back");
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct End {
 }
 
 impl End {
-    fn append(&mut self, bytes: &[u8]) {
+    pub(super) fn append(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         let fresh = &bytes[bytes.len().saturating_sub(TAIL)..];
         let surplus = (self.tail.len() + fresh.len()).saturating_sub(TAIL);

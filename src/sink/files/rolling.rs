@@ -8,7 +8,7 @@ use super::layout::{Key, Limits, Namer};
 use super::naming::{PARTIALS, name_all, remove};
 use super::output::{Output, Part, failed};
 use super::state::{self, Finished, Parts};
-use super::{ALL_BUFFERS, Encoder, Files, Format, SourceFiles};
+use super::{ALL_BUFFERS, Encoder, Files, Format, SourceFiles, shared};
 use crate::checkpoint::{Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Fs;
@@ -63,6 +63,10 @@ impl<F: Format> Files<F> {
                 let is_refused = from < to;
                 output.part.is_finished |= output.is_at(limits);
                 self.gathered += output.buffer.len() - before;
+                if self.shared.is_some() {
+                    let bytes = (output.buffer.len() - before) as u64;
+                    self.noted.push((output.part.number, bytes, taken as u64));
+                }
                 if output.buffer.len() >= self.layout.buffer() || self.gathered >= ALL_BUFFERS {
                     self.flush(source, index).await?;
                 }
@@ -83,11 +87,16 @@ impl<F: Format> Files<F> {
         let finished = |files: &SourceFiles<F::Encoder>| {
             files.outputs.iter().filter(|output| output.part.is_finished && output.touched).count()
         };
-        self.namer.is_some() && self.sources.values().map(finished).sum::<usize>() >= MOST_FINISHED
+        let is_waiting =
+            self.namer.is_some() && self.sources.values().map(finished).sum::<usize>() >= MOST_FINISHED;
+        is_waiting || self.is_shared_full()
     }
 
     /// Learns that a source has no more records: its files are finished.
     pub(crate) fn finish(&mut self, source: &str) {
+        if self.layout.is_shared {
+            return self.finish_shared(source);
+        }
         if let (Some(files), Some(_)) = (self.sources.get_mut(source), &self.namer) {
             files.outputs.iter_mut().for_each(|output| output.part.is_finished = true);
         }
@@ -116,9 +125,16 @@ impl<F: Format> Files<F> {
 
     /// Whether nothing is left to do behind a commit.
     pub(crate) fn is_settled(&self, state: &SinkState) -> bool {
-        // What cannot be read is of other files.
-        !self.layout.is_parts() || state::read::<Parts>(state).map_or(true, |state| state.finished.is_empty())
+        match self.layout.is_shared {
+            true => shared::is_settled(state),
+            false => !self.layout.is_parts() || parts_are_settled(state),
+        }
     }
+}
+
+pub(super) fn parts_are_settled(state: &SinkState) -> bool {
+    // What cannot be read is of other files.
+    state::read::<Parts>(state).map_or(true, |state| state.finished.is_empty())
 }
 
 /// Which records of a batch go to one file, one run after the other.
@@ -169,6 +185,7 @@ impl<E: Encoder> SourceFiles<E> {
                 continue;
             }
             let state = output.state();
+            self.ended.push(output.part.state(state.clone()));
             self.finished.push(Finished {
                 name: namer.name(source, &self.start, *number, key),
                 partial: state.file,

@@ -9,7 +9,7 @@ use crate::checkpoint::SinkState;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How much of a file was committed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct FileState {
     pub(super) file: String,
     pub(super) length: u64,
@@ -42,7 +42,7 @@ impl Single {
 }
 
 /// A source that has several files.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parts {
     /// The start of the run, as it stands in the names.
     pub(super) start: String,
@@ -75,7 +75,7 @@ impl Parts {
 }
 
 /// A file that is not finished.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PartState {
     #[serde(flatten)]
     pub(super) file: FileState,
@@ -90,7 +90,7 @@ pub(super) struct PartState {
 }
 
 /// A file that is finished, and is given its name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Finished {
     pub(super) partial: String,
     /// In the output folder.
