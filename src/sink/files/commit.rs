@@ -86,3 +86,39 @@ impl<F: Format> Files<F> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::fs::Disk;
+    use crate::page::Page;
+    use crate::records::Batch;
+    use crate::request::Position;
+    use crate::sink::jsonl::Lines;
+    use crate::sink::{Committed, Opening};
+
+    #[tokio::test]
+    async fn a_run_of_many_commits_takes_no_more_memory_for_its_lines_than_one_of_few() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sink = Files::new(Lines, Arc::new(Disk), dir.path().to_owned());
+        let lease = sink.checkpoints().lock().await.unwrap();
+        let (committed, started_at) = (Committed::Nothing, SystemTime::UNIX_EPOCH);
+        let opening = Opening { source: "s", label: "s", started_at, committed, lease: &lease };
+        sink.open(opening).await.unwrap();
+        let text = format!("[\"{}\"]", "x".repeat(sink.layout.buffer()));
+        let page = Page::new(text, 1, Position::Start, None).unwrap();
+        let batch = Batch::new(page, "").unwrap();
+        let mut buffers = Vec::new();
+        for pages in [1, 2, 3, 1, 1, 1, 2, 1, 1, 1, 1, 1] {
+            for _ in 0..pages {
+                sink.write("s", &batch).await.unwrap();
+            }
+            sink.begin_commit().await.unwrap().await.unwrap();
+            buffers.push(sink.spare.count());
+        }
+        assert!(buffers.iter().all(|count| *count <= 2), "{buffers:?} buffers behind each commit");
+    }
+}

@@ -285,6 +285,9 @@ impl<F: Format> Files<F> {
             Some((_, state)) => state::read(state)?,
             None => shared.snapshot.parts.clone(),
         };
+        if let [finished] = parts.finished.as_slice() {
+            self.placed = (parts.count == 1).then(|| self.dir.join(&finished.name));
+        }
         let is_over = shared.members.values().all(|member| member.is_finished) && parts.finished.is_empty();
         let are_all = shared.members.values().all(|member| member.is_finished);
         let mut told = Vec::new();
