@@ -20,8 +20,8 @@ use std::time::Duration;
 use faulty_store::Fault;
 use headwater::prelude::*;
 use headwater::sink::objects::{Azure, S3, committed};
-use headwater::sink::{Compression, Objects};
-use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential};
+use headwater::sink::{Compression, Memory, Objects, Tee};
+use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureConfigKey, AzureCredential};
 use object_store::client::HttpRequestBody;
 use object_store::prefix::PrefixStore;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
@@ -438,4 +438,30 @@ async fn a_wrong_key_is_an_error_that_does_not_show_it() {
     let failure = run(sink, None).await.unwrap_err();
     assert!(failure.to_string().contains("403"), "{failure}");
     assert!(!format!("{failure} {failure:?}").contains(wrong), "{failure:?}");
+}
+
+#[tokio::test]
+async fn neither_a_shared_access_signature_nor_who_an_address_names_is_shown() {
+    let nobody = "http://127.0.0.1:1";
+    let no_retries = || object_store::RetryConfig { max_retries: 0, ..Default::default() };
+    let azure = Azure::new("container/team").endpoint(nobody).configure(|builder| {
+        builder
+            .with_account(AZURITE_ACCOUNT)
+            .with_config(AzureConfigKey::SasKey, "?sv=2023-01-03&sp=rw&sig=canary%3D")
+            .with_retry(no_retries())
+    });
+    let s3 = S3::new("bucket/team")
+        .endpoint("http://user:canary@127.0.0.1:1")
+        .region("us-east-1")
+        .access_key("AKIDEXAMPLE", "canary")
+        .configure(|builder| builder.with_retry(no_retries()));
+    for sink in [azure.clone().build().unwrap(), s3.clone().build().unwrap()] {
+        let tee = format!("{:?}", Tee::new(Memory::new(), sink));
+        assert!(!tee.contains("canary") && tee.contains("team"), "{tee}");
+    }
+    for sink in [azure.clone().build().unwrap(), s3.clone().build().unwrap()] {
+        let failure = run(sink, None).await.unwrap_err();
+        let shown = format!("{failure} {failure:?}");
+        assert!(!shown.contains("canary") && shown.contains("team/_headwater"), "{shown}");
+    }
 }

@@ -8,6 +8,7 @@
 //! `{prefix}/_headwater/folds/000000000064.json` is what the entries up to 64 come to. It is made from them alone, so it
 //! does not matter who puts it or whether it is there: it only spares reading them.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +27,6 @@ const CALL: Duration = Duration::from_secs(300);
 const LARGEST: u64 = 512 * 1024 * 1024;
 
 /// A log, shared by the checkpoint store and the sink of a prefix.
-#[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) store: Arc<dyn ObjectStore>,
     prefix: String,
@@ -35,6 +35,14 @@ pub(crate) struct Log {
     /// `None` until it was read.
     view: tokio::sync::Mutex<Option<View>>,
     session: Mutex<Session>,
+}
+
+/// Without the store: of some, what is shown has a token in it.
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { prefix, place, .. } = self;
+        f.debug_struct("Log").field("prefix", prefix).field("place", place).finish_non_exhaustive()
+    }
 }
 
 /// What this process does with the log.
@@ -302,9 +310,22 @@ pub(crate) fn failed(path: &Path, what: &str, error: &StoreError) -> Error {
     Error::new(ErrorKind::Checkpoint, format!("{path} {what}")).because(cause(error))
 }
 
-/// What a store says of a failure, without what a server echoes of the signed request: that has the session token in it.
+/// A text, of the addresses in which that which stands before an `@` is left out.
+fn without_users(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['/', '?', '#', ' ', '"']).unwrap_or(part.len());
+        shown.push_str("://");
+        shown.push_str(part[..end].rfind('@').map_or(part, |at| &part[at + 1..]));
+    }
+    shown
+}
+
+/// What a store says of a failure, without what a server echoes of the signed request: that has the session token in it. Nor who
+/// it was asked for, if an address says so: `http://user:password@host`.
 pub(crate) fn cause(error: &StoreError) -> String {
-    let text = error.to_string();
+    let text = without_users(&error.to_string());
     let end = ["<StringToSign", "<CanonicalRequest", "<AuthenticationErrorDetail"]
         .iter()
         .filter_map(|echo| text.find(echo))
