@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use headwater::prelude::*;
+use headwater::schema::Schemas;
 use headwater::sink::Postgres;
 use headwater::testing::{Faults, MockApi, Paging, Resource};
 use progress::Progress;
@@ -35,6 +36,10 @@ struct Args {
     /// How often is committed, in milliseconds
     #[arg(long, default_value_t = 100)]
     commit_every: u64,
+
+    /// Give the tables a column for each field
+    #[arg(long)]
+    typed: bool,
 
     /// Go on though another run holds the schema: for one that hangs
     #[arg(long)]
@@ -60,11 +65,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .paginate(Cursor::last_record("id").into_query("starting_after").until_false("has_more"));
     let events = source("events").paginate(Offset::new(100).until_total("total"));
 
-    let sink = Postgres::connect(Secret::env("DATABASE_URL")?).schema(args.schema);
+    let mut sink =
+        Postgres::connect(Secret::env("DATABASE_URL")?).schema(args.schema).key_of("customers", ["id"]);
+    if args.typed {
+        sink = sink.schemas(Schemas::inferred());
+    }
     let progress = Progress::new(args.records);
     let mut pipeline = Pipeline::new()
         .sources([customers.build()?, events.build()?])
-        .sink(sink.key_of("customers", ["id"]))
+        .sink(sink)
         .commit_every(Duration::from_millis(args.commit_every))
         .observe(move |event| progress.show(event))
         .stop_on_signals();

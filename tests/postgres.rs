@@ -9,62 +9,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use headwater::checkpoint::{Checkpoint, CheckpointStore, FileStore, Lease, PostgresStore};
-use headwater::error::{Error, ErrorKind};
-use headwater::exchange::{Verdict, When};
+use headwater::checkpoint::{CheckpointStore, FileStore, PostgresStore};
+use headwater::error::ErrorKind;
 use headwater::prelude::*;
+use headwater::schema::Schemas;
 use headwater::sink::{Memory, Postgres};
-use headwater::testing::{MockApi, Paging, Reply, Resource, Scripted};
+use headwater::testing::{MockApi, Paging, Resource};
 use support::dropped;
 use support::postgres::Postgres as Server;
+use support::sql::{Failing, expected, expiring, pages, scripted, seed, three_pages};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-fn seed() -> u64 {
-    let given = std::env::var("HEADWATER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("HEADWATER_SEED={seed}");
-    seed
-}
-
 fn is_full() -> bool {
     std::env::var_os("HEADWATER_FULL").is_some()
-}
-
-fn pages(bodies: &[&'static str]) -> Scripted {
-    Scripted::new(bodies.iter().map(|body| Reply::json(*body)).collect::<Vec<_>>())
-}
-
-fn scripted(name: &str, api: Scripted) -> Source {
-    let paging = Cursor::body("next").into_query("after").missing_ends();
-    let source = Source::get(name, "https://api.example.com/items").records("data").paginate(paging);
-    source.transport(api).build().unwrap()
-}
-
-/// Three pages of two records, and a rerun that begins at the page that is asked for.
-fn three_pages() -> Scripted {
-    Scripted::from_fn(|request, _| {
-        let at = |page: &str| request.url().as_str().contains(&format!("after={page}"));
-        Reply::json(match () {
-            () if at("1") => r#"{"data":[{"id":3},{"id":4}],"next":"2"}"#,
-            () if at("2") => r#"{"data":[{"id":5},{"id":6}]}"#,
-            () => r#"{"data":[{"id":1},{"id":2}],"next":"1"}"#,
-        })
-    })
 }
 
 const SIX: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
 
 async fn ids(server: &Server, table: &str) -> Vec<String> {
     server.rows(&format!("SELECT record ->> 'id' FROM {table} ORDER BY 1")).await
-}
-
-fn expected(name: &str, records: u64) -> Vec<String> {
-    let mut ids: Vec<String> = Resource::new(name, records).ids().collect();
-    ids.sort();
-    ids
 }
 
 #[tokio::test]
@@ -204,14 +169,20 @@ impl Cutter {
 async fn a_connection_that_is_lost_in_any_commit_is_made_again_and_each_record_is_there_once() {
     let Some(server) = Server::start(false).await else { return };
     let mut cuts = 0;
-    for (key, has_answered) in [(None, false), (None, true), (Some("id"), true)] {
+    let id = Some("id");
+    let ways =
+        [(None, false, false), (None, true, false), (id, true, false), (None, true, true), (id, false, true)];
+    for (key, has_answered, is_typed) in ways {
         for cut_at in 1.. {
             let cutter = Cutter::start(&server, cut_at, has_answered).await;
-            let schema = format!("cut_{}_{has_answered}_{cut_at}", key.is_some());
+            let schema = format!("cut_{}_{has_answered}_{is_typed}_{cut_at}", key.is_some());
             let sink = Postgres::connect(server.url(Some(cutter.port))).schema(&schema).key(key).buffer(1);
+            let sink = if is_typed { sink.schemas(Schemas::inferred()) } else { sink };
             let run = Pipeline::new().source(scripted("s", three_pages())).sink(sink).run().await;
             run.unwrap_or_else(|failure| panic!("{schema}: {failure}\n{}", server.log()));
-            assert_eq!(ids(&server, &format!("{schema}.s")).await, SIX, "{schema}");
+            let id = if is_typed { "id" } else { "record ->> 'id'" };
+            let sql = format!("SELECT {id} FROM {schema}.s ORDER BY 1");
+            assert_eq!(server.rows(&sql).await, SIX, "{schema}");
             if cutter.commits.load(Ordering::SeqCst) < cut_at {
                 break;
             }
@@ -219,39 +190,7 @@ async fn a_connection_that_is_lost_in_any_commit_is_made_again_and_each_record_i
         }
     }
     println!("{cuts} connections were cut in a COMMIT");
-    assert!(cuts > 3 * 8, "{cuts}: too few commits were seen");
-}
-
-/// A store that fails at one save, behind it or before it.
-#[derive(Debug)]
-struct Failing<S> {
-    store: S,
-    saves: AtomicU64,
-    fails_at: u64,
-    stores_it: bool,
-}
-
-impl<S: CheckpointStore> CheckpointStore for Failing<S> {
-    fn lock(&self) -> BoxFuture<'_, Result<Lease>> {
-        self.store.lock()
-    }
-
-    fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
-        self.store.load(source)
-    }
-
-    fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            let fails = self.saves.fetch_add(1, Ordering::Relaxed) + 1 == self.fails_at;
-            if !fails || self.stores_it {
-                self.store.save(lease, checkpoints).await?;
-            }
-            match fails {
-                true => Err(Error::new(ErrorKind::Checkpoint, "told to fail")),
-                false => Ok(()),
-            }
-        })
-    }
+    assert!(cuts > 5 * 8, "{cuts}: too few commits were seen");
 }
 
 #[tokio::test]
@@ -264,7 +203,7 @@ async fn with_checkpoints_elsewhere_a_run_that_fails_at_any_of_them_leaves_each_
             let pipeline = |fails_at| {
                 let store = FileStore::new(dir.path().join("checkpoints"));
                 let sink = Postgres::connect(server.url(None)).schema(&schema).key(key).buffer(1);
-                let store = Failing { store, saves: AtomicU64::new(0), fails_at, stores_it };
+                let store = Failing::new(store, fails_at, stores_it);
                 Pipeline::new().source(scripted("s", three_pages())).sink(sink).checkpoints(store)
             };
             pipeline(fails_at).run().await.unwrap_err();
@@ -280,22 +219,7 @@ async fn with_checkpoints_elsewhere_a_run_that_fails_at_any_of_them_leaves_each_
 #[tokio::test]
 async fn a_source_that_begins_anew_leaves_nothing_of_what_it_wrote_before() {
     let Some(server) = Server::start(false).await else { return };
-    let source = |name: &str, expires: bool| {
-        let asked = AtomicU64::new(0);
-        let api = Scripted::from_fn(move |request, _| match asked.fetch_add(1, Ordering::Relaxed) {
-            1 if expires => Reply::status(410),
-            _ if request.url().as_str().contains("after=") => Reply::json(r#"{"data":[{"id":3}]}"#),
-            _ => Reply::json(r#"{"data":[{"id":1},{"id":2}],"next":"1"}"#),
-        });
-        Source::get(name, "https://api.example.com/items")
-            .records("data")
-            .paginate(Cursor::body("next").into_query("after").missing_ends())
-            .rule(When::status(410).means(Verdict::Expired))
-            .restart_on_expiry()
-            .transport(api)
-            .build()
-            .unwrap()
-    };
+    let source = |name: &str, expires| expiring(name, expires, r#"{"id":1},{"id":2}"#, r#"{"id":3}"#);
     for expires in [false, true] {
         let sink = Postgres::connect(server.url(None)).table("all").buffer(1);
         let sources = [source("s", expires), source("other", false)];
@@ -388,6 +312,9 @@ async fn a_run_that_is_dropped_goes_on() {
 
 const RECORDS: u64 = 2_000;
 
+/// With whole records, and with typed columns.
+const MODES: [Option<&str>; 2] = [None, Some("--typed")];
+
 /// The example as a process of its own.
 fn command(server: &Server) -> Command {
     let mut command = support::example("postgres");
@@ -397,13 +324,15 @@ fn command(server: &Server) -> Command {
 }
 
 /// Each record of every run is there once.
-async fn assert_complete(server: &Server) {
-    assert_eq!(ids(server, "example.customers").await, expected("customers", RECORDS));
+async fn assert_complete(server: &Server, mode: Option<&str>) {
+    let id = if mode.is_some() { "id" } else { "record ->> 'id'" };
+    let ids = async |table: &str| server.rows(&format!("SELECT {id} FROM {table} ORDER BY 1")).await;
+    assert_eq!(ids("example.customers").await, expected("customers", RECORDS));
     let runs = server.rows("SELECT __run FROM example.events GROUP BY 1").await;
     assert!(!runs.is_empty());
     for run in runs {
-        let events = format!("(SELECT record FROM example.events WHERE __run = {run}) AS events");
-        assert_eq!(ids(server, &events).await, expected("events", RECORDS), "run {run}");
+        let events = format!("(SELECT * FROM example.events WHERE __run = {run}) AS events");
+        assert_eq!(ids(&events).await, expected("events", RECORDS), "run {run}");
     }
 }
 
@@ -412,15 +341,18 @@ async fn killed_at_random_moments_every_record_is_there_once() {
     let Some(server) = Server::start(false).await else { return };
     let mut random = fastrand::Rng::with_seed(seed());
     let wanted = if is_full() { 300 } else { 15 };
-    let mut kills = 0;
-    while kills < wanted {
-        let mut child = command(&server).spawn().unwrap();
-        tokio::time::sleep(Duration::from_millis(random.u64(20..400))).await;
-        child.kill().await.unwrap();
-        kills += u64::from(!child.wait().await.unwrap().success());
+    for mode in MODES {
+        let mut kills = 0;
+        while kills < wanted {
+            let mut child = command(&server).args(mode).spawn().unwrap();
+            tokio::time::sleep(Duration::from_millis(random.u64(20..400))).await;
+            child.kill().await.unwrap();
+            kills += u64::from(!child.wait().await.unwrap().success());
+        }
+        support::succeeded(&support::run(command(&server).args(mode)).await);
+        assert_complete(&server, mode).await;
+        server.rows("DROP SCHEMA example CASCADE").await;
     }
-    support::succeeded(&support::run(&mut command(&server)).await);
-    assert_complete(&server).await;
 }
 
 #[tokio::test]
@@ -428,14 +360,17 @@ async fn a_server_whose_processes_are_killed_gets_every_record_once() {
     let Some(server) = Server::start(false).await else { return };
     let mut random = fastrand::Rng::with_seed(seed());
     let wanted = if is_full() { 100 } else { 5 };
-    let mut kills = 0;
-    while kills < wanted {
-        let mut child = command(&server).spawn().unwrap();
-        tokio::time::sleep(Duration::from_millis(random.u64(50..400))).await;
-        kills += u64::from(server.kill_a_backend(&mut random).await);
-        let status = tokio::time::timeout(Duration::from_secs(90), child.wait()).await.expect("it hangs");
-        let _ = status.unwrap();
+    for mode in MODES {
+        let mut kills = 0;
+        while kills < wanted {
+            let mut child = command(&server).args(mode).spawn().unwrap();
+            tokio::time::sleep(Duration::from_millis(random.u64(50..400))).await;
+            kills += u64::from(server.kill_a_backend(&mut random).await);
+            let status = tokio::time::timeout(Duration::from_secs(90), child.wait()).await.expect("it hangs");
+            let _ = status.unwrap();
+        }
+        support::succeeded(&support::run(command(&server).args(mode)).await);
+        assert_complete(&server, mode).await;
+        server.rows("DROP SCHEMA example CASCADE").await;
     }
-    support::succeeded(&support::run(&mut command(&server)).await);
-    assert_complete(&server).await;
 }

@@ -107,25 +107,54 @@ struct InPostgres<'a> {
     schema: &'a str,
     key: Option<&'static str>,
     as_json: bool,
+    is_typed: bool,
+}
+
+impl InPostgres<'_> {
+    /// What gives a record with the `id` that is in a column, or in the one for what does not fit it; nothing if there is no table.
+    async fn ids_of(&self, table: &str) -> String {
+        let sql = format!(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = '{}' AND table_name = '{table}' \
+             AND (column_name LIKE 'id%' OR column_name = '__run')",
+            self.schema
+        );
+        let names = self.server.rows(&sql).await;
+        let ids: Vec<String> =
+            names.iter().filter(|name| *name != "__run").map(|name| format!("to_jsonb({name})")).collect();
+        match &names[..] {
+            [] => String::new(),
+            _ if ids.is_empty() => "'{}'::jsonb".into(),
+            _ => format!("jsonb_build_object('id', coalesce({}))", ids.join(", ")),
+        }
+    }
 }
 
 impl Place for InPostgres<'_> {
     fn sink(&self) -> Box<dyn Sink> {
         let sink = Postgres::connect(self.server.url(None)).schema(self.schema).key(self.key);
+        let sink = if self.is_typed { sink.schemas(Schemas::inferred()) } else { sink };
         Box::new(if self.as_json { sink.as_json() } else { sink })
     }
 
     fn committed<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
         async move {
             let order = if self.key.is_some() { "" } else { "ORDER BY __run, __commit, ctid" };
-            let sql = format!("SELECT record FROM {}.\"{source}\" {order}", self.schema);
+            let record = if self.is_typed { self.ids_of(source).await } else { "record".into() };
+            if record.is_empty() {
+                return Ok(Vec::new());
+            }
+            let sql = format!("SELECT {record} FROM {}.\"{source}\" {order}", self.schema);
             Ok(self.server.rows(&sql).await)
         }
         .boxed()
     }
 
     fn fidelity(&self) -> Fidelity {
-        if self.as_json { Fidelity::Text } else { Fidelity::Values }
+        match self.as_json {
+            _ if self.is_typed => Fidelity::Columns,
+            true => Fidelity::Text,
+            false => Fidelity::Values,
+        }
     }
 
     fn key(&self) -> Option<&'static str> {
@@ -136,16 +165,32 @@ impl Place for InPostgres<'_> {
 #[tokio::test]
 async fn appended_rows_in_postgres_hold_it() {
     let Some(server) = Server::start(false).await else { return };
-    sink_suite::run(&InPostgres { server: &server, schema: "json", key: None, as_json: true }).await;
+    sink_suite::run(&InPostgres {
+        server: &server,
+        schema: "json",
+        key: None,
+        as_json: true,
+        is_typed: false,
+    })
+    .await;
     // jsonb takes no \u0000: that is refused, as `tests/postgres.rs` sees.
-    let place = InPostgres { server: &server, schema: "jsonb", key: None, as_json: false };
+    let place = InPostgres { server: &server, schema: "jsonb", key: None, as_json: false, is_typed: false };
     holds_all_but(&place, &["records_of_every_kind_are_kept"]).await;
 }
 
 #[tokio::test]
 async fn rows_by_key_in_postgres_hold_it() {
     let Some(server) = Server::start(false).await else { return };
-    let place = InPostgres { server: &server, schema: "keyed", key: KEY, as_json: true };
+    let place = InPostgres { server: &server, schema: "keyed", key: KEY, as_json: true, is_typed: false };
+    holds_all_but(&place, &WITHOUT_AN_ID).await;
+}
+
+#[tokio::test]
+async fn typed_rows_in_postgres_hold_it() {
+    let Some(server) = Server::start(false).await else { return };
+    let place = InPostgres { server: &server, schema: "typed", key: None, as_json: false, is_typed: true };
+    sink_suite::run(&place).await;
+    let place = InPostgres { schema: "typed_keyed", key: KEY, ..place };
     holds_all_but(&place, &WITHOUT_AN_ID).await;
 }
 

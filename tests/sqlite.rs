@@ -9,33 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use headwater::checkpoint::{Checkpoint, CheckpointStore, FileStore, Lease, SqliteStore};
-use headwater::error::{Error, ErrorKind};
-use headwater::exchange::{Verdict, When};
+use headwater::checkpoint::{CheckpointStore, FileStore, Lease, SqliteStore};
+use headwater::error::ErrorKind;
 use headwater::prelude::*;
 use headwater::sink::{Jsonl, Memory, Sqlite};
-use headwater::testing::{MockApi, Paging, Reply, Resource, Scripted};
+use headwater::testing::{MockApi, Paging, Resource};
 use rusqlite::Connection;
 use support::dropped;
+use support::sql::{Failing, expected, expiring, pages, scripted, seed, three_pages};
 use tokio::process::{Child, Command};
-
-fn seed() -> u64 {
-    let given = std::env::var("HEADWATER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("HEADWATER_SEED={seed}");
-    seed
-}
-
-fn pages(bodies: &[&'static str]) -> Scripted {
-    Scripted::new(bodies.iter().map(|body| Reply::json(*body)).collect::<Vec<_>>())
-}
-
-fn scripted(name: &str, api: Scripted) -> Source {
-    let paging = Cursor::body("next").into_query("after").missing_ends();
-    let source = Source::get(name, "https://api.example.com/items").records("data").paginate(paging);
-    source.transport(api).build().unwrap()
-}
 
 /// Everything that a query gives, each row as text.
 fn rows(database: &Path, sql: &str) -> Vec<String> {
@@ -61,12 +43,6 @@ fn ids(database: &Path, table: &str) -> Vec<String> {
     let typed = format!("SELECT count(*) FROM pragma_table_info('{table}') WHERE name = 'id'");
     let id = if rows(database, &typed) == ["1"] { "id" } else { "record ->> 'id'" };
     rows(database, &format!("SELECT {id} FROM \"{table}\" ORDER BY 1"))
-}
-
-fn expected(name: &str, records: u64) -> Vec<String> {
-    let mut ids: Vec<String> = Resource::new(name, records).ids().collect();
-    ids.sort();
-    ids
 }
 
 #[tokio::test]
@@ -163,50 +139,6 @@ async fn a_table_that_is_not_ours_is_left_alone() {
     assert_eq!(rows(&path, "SELECT count(*) FROM t"), ["1"]);
 }
 
-/// A store that fails at one save, behind it or before it.
-#[derive(Debug)]
-struct Failing<S> {
-    store: S,
-    saves: AtomicU64,
-    fails_at: u64,
-    stores_it: bool,
-}
-
-impl<S: CheckpointStore> CheckpointStore for Failing<S> {
-    fn lock(&self) -> BoxFuture<'_, Result<Lease>> {
-        self.store.lock()
-    }
-
-    fn load<'a>(&'a self, source: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>>> {
-        self.store.load(source)
-    }
-
-    fn save<'a>(&'a self, lease: &'a Lease, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            let fails = self.saves.fetch_add(1, Ordering::Relaxed) + 1 == self.fails_at;
-            if !fails || self.stores_it {
-                self.store.save(lease, checkpoints).await?;
-            }
-            match fails {
-                true => Err(Error::new(ErrorKind::Checkpoint, "told to fail")),
-                false => Ok(()),
-            }
-        })
-    }
-}
-
-/// Three pages of two records, and a rerun that begins at the page that is asked for.
-fn three_pages() -> Scripted {
-    Scripted::from_fn(|request, _| {
-        let at = |page: &str| request.url().as_str().contains(&format!("after={page}"));
-        Reply::json(match () {
-            () if at("1") => r#"{"data":[{"id":3},{"id":4}],"next":"2"}"#,
-            () if at("2") => r#"{"data":[{"id":5},{"id":6}]}"#,
-            () => r#"{"data":[{"id":1},{"id":2}],"next":"1"}"#,
-        })
-    })
-}
-
 #[tokio::test]
 async fn with_checkpoints_elsewhere_a_run_that_fails_at_any_of_them_leaves_each_record_once() {
     for key in [None, Some("id")] {
@@ -217,7 +149,7 @@ async fn with_checkpoints_elsewhere_a_run_that_fails_at_any_of_them_leaves_each_
                 let store = FileStore::new(dir.path().join("checkpoints"));
                 // A commit for each page.
                 let sink = Sqlite::open(&path).key(key).buffer(1);
-                let store = Failing { store, saves: AtomicU64::new(0), fails_at, stores_it };
+                let store = Failing::new(store, fails_at, stores_it);
                 Pipeline::new().source(scripted("s", three_pages())).sink(sink).checkpoints(store)
             };
             let broken = pipeline(fails_at).run().await;
@@ -279,22 +211,7 @@ async fn rows_and_checkpoint_are_one_transaction() {
 async fn a_source_that_begins_anew_leaves_nothing_of_what_it_wrote_before() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("data.db");
-    let source = |name: &str, expires: bool| {
-        let asked = AtomicU64::new(0);
-        let api = Scripted::from_fn(move |request, _| match asked.fetch_add(1, Ordering::Relaxed) {
-            1 if expires => Reply::status(410),
-            _ if request.url().as_str().contains("after=") => Reply::json(r#"{"data":[{"id":3}]}"#),
-            _ => Reply::json(r#"{"data":[{"id":1},{"id":2}],"next":"1"}"#),
-        });
-        Source::get(name, "https://api.example.com/items")
-            .records("data")
-            .paginate(Cursor::body("next").into_query("after").missing_ends())
-            .rule(When::status(410).means(Verdict::Expired))
-            .restart_on_expiry()
-            .transport(api)
-            .build()
-            .unwrap()
-    };
+    let source = |name: &str, expires| expiring(name, expires, r#"{"id":1},{"id":2}"#, r#"{"id":3}"#);
     for expires in [false, true] {
         let sink = Sqlite::open(&path).table("all").buffer(1);
         let sources = [source("s", expires), source("other", false)];
@@ -379,7 +296,7 @@ async fn what_is_no_database_is_named() {
     // Nor is a state of another sink one of a table.
     let path = dir.path().join("data.db");
     let store = || FileStore::new(dir.path().join("checkpoints"));
-    let broken = Failing { store: store(), saves: AtomicU64::new(0), fails_at: 2, stores_it: true };
+    let broken = Failing::new(store(), 2, true);
     let jsonl = Jsonl::dir(dir.path().join("out"));
     let source = || scripted("s", three_pages());
     Pipeline::new().source(source()).sink(jsonl).checkpoints(broken).run().await.unwrap_err();

@@ -70,7 +70,9 @@ pub(super) fn cell<'a>(
     }
     let is_number = matches!(first, b'-' | b'0'..=b'9');
     match column_type {
-        ColumnType::Json if !limits.nul && has_nul_escape(raw) => Err("it has a character U+0000"),
+        ColumnType::Json if !limits.nul && !limits.json.is_text && has_nul_escape(raw) => {
+            Err("it has a character U+0000")
+        }
         ColumnType::Json => jsonb::misfit(raw, limits.json).map_or(Ok(Cell::Json(raw)), Err),
         ColumnType::Bool => match raw {
             "true" => Ok(Cell::Bool(true)),
@@ -188,6 +190,7 @@ mod tests {
         assert!(cell(ColumnType::Text, r#""a\u0000""#, &without).is_err());
         assert!(cell(ColumnType::Json, r#"["a\u0000"]"#, &without).is_err());
         assert!(cell(ColumnType::Json, r#"["a\\u0000"]"#, &without).is_ok());
+        assert!(cell(ColumnType::Json, r#"["a\u0000"]"#, &without.json_as_text()).is_ok());
         assert_eq!(as_text(r#""a\u0000""#, false).to_string(), r#""a\u0000""#);
         assert_eq!(as_text(r#""\ud800""#, true).to_string(), r#""\ud800""#);
         assert_eq!(as_text(r#""a\tb""#, false).to_string(), "a\tb");

@@ -11,11 +11,13 @@ use memchr::memchr2;
 pub(super) struct Nesting {
     pub(super) depth: usize,
     pub(super) is_jsonb: bool,
+    /// Whether it is kept as it is.
+    pub(super) is_text: bool,
 }
 
 impl Default for Nesting {
     fn default() -> Self {
-        Self { depth: usize::MAX, is_jsonb: false }
+        Self { depth: usize::MAX, is_jsonb: false, is_text: false }
     }
 }
 
@@ -126,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_jsonb_does_not_take_does_not_fit() {
-        let jsonb = Nesting { depth: 3, is_jsonb: true };
+        let jsonb = Nesting { depth: 3, is_jsonb: true, is_text: false };
         for (raw, fits) in [
             (r#"{"a": ["\ud83d\ude00", "\\u0000", "\\\\ud800", 1.5e3, -0, true, null]}"#, true),
             (r#"["\u0000"]"#, false),
@@ -150,7 +152,7 @@ mod tests {
             assert_eq!(misfit(raw, jsonb).is_none(), fits, "{raw}");
         }
         // `json` is text, but for its depth.
-        let json = Nesting { depth: 3, is_jsonb: false };
+        let json = Nesting { depth: 3, is_jsonb: false, is_text: true };
         assert!(misfit(r#"["\u0000\ud800", 1e999999]"#, json).is_none());
         assert!(misfit("[[[[1]]]]", json).is_some());
         assert!(misfit("[[[[1]]]]", Nesting::default()).is_none());

@@ -213,6 +213,12 @@ impl Limits {
         self
     }
 
+    /// Says that JSON text is kept as it is, so that a U+0000 that is escaped in it does not matter.
+    pub fn json_as_text(mut self) -> Self {
+        self.json.is_text = true;
+        self
+    }
+
     /// Says that JSON text becomes a `jsonb` of PostgreSQL: a value with U+0000, with half a surrogate pair, or with a number beyond the
     /// digits of `numeric` does not fit.
     pub fn jsonb(mut self) -> Self {
@@ -221,7 +227,7 @@ impl Limits {
     }
 
     /// Says that a row must be one that this has nothing against.
-    #[allow(dead_code, reason = "rows of most tables have no bound")]
+    #[cfg(feature = "postgres")]
     pub(crate) fn rows(mut self, limit: RowLimit) -> Self {
         self.row = Some(limit);
         self

@@ -7,6 +7,8 @@ pub(crate) mod dropped;
 pub(crate) mod postgres;
 pub(crate) mod quickstart;
 pub(crate) mod server;
+#[cfg(feature = "testing")]
+pub(crate) mod sql;
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-pub(crate) use session::{Connected, Copied, Fence, ONE_AT_A_TIME, Session, Writes, quoted, value};
+pub(crate) use session::{Connected, Copied, Fence, ONE_AT_A_TIME, Prepare, Session, Writes, quoted, value};
 pub(crate) use settings::Settings;
 
 use super::{Checkpoint, CheckpointStore, Lease};

@@ -48,11 +48,18 @@ pub(crate) struct Fence {
 #[derive(Debug)]
 pub(crate) struct Copied {
     pub(crate) source: String,
+    /// What comes first.
+    pub(crate) first: Option<Arc<dyn Prepare>>,
     pub(crate) before: Vec<String>,
     /// A COPY in the binary format.
     pub(crate) copy: String,
     pub(crate) rows: Vec<Bytes>,
     pub(crate) behind: Vec<String>,
+}
+
+/// Prepares a table for its rows, in the transaction that is open. It is done again if the connection is lost.
+pub(crate) trait Prepare: std::fmt::Debug + Send + Sync {
+    fn prepare<'a>(&'a self, connection: &'a Connected) -> BoxFuture<'a, Result<()>>;
 }
 
 #[derive(Debug)]
@@ -300,6 +307,9 @@ impl Connected {
     }
 
     async fn copy(&self, copied: &Copied) -> Result<()> {
+        if let Some(first) = &copied.first {
+            first.prepare(self).await?;
+        }
         for sql in &copied.before {
             self.run(sql).await?;
         }

@@ -13,8 +13,12 @@
 //! With another store the rows are a transaction by themselves. Appended rows carry the number of their commit, so what was
 //! committed behind the last checkpoint is known, and deleted by the next open; of rows with a key it is written again.
 
+mod columns;
+mod output;
 mod rows;
 mod table;
+mod typed;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,20 +27,23 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::sql::{Key, Tables};
+use super::sql::Tables;
+use super::sql::typed::Counts;
 use super::{Guarantee, Opening, Sink, SinkStates, only, unopened};
-use crate::checkpoint::postgres::{Copied, Fence, Session, Settings, Writes, apart};
+use crate::checkpoint::postgres::{Session, Settings, Writes, apart};
 use crate::checkpoint::{CheckpointStore, Lease, PostgresStore, SinkState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::records::Batch;
 use crate::request::Secret;
-use rows::{Constants, Rows};
-use table::{Opened, State, Wanted};
+use crate::schema::Schemas;
+use output::Output;
+use table::{State, Wanted};
+use typed::Typed;
 
 /// See [`Postgres::buffer`].
 const BUFFER: usize = 16 * 1024 * 1024;
 
-/// Rows in a PostgreSQL database: a table for each source, with the record as `jsonb`.
+/// Rows in a PostgreSQL database: a table for each source, with the record as `jsonb`, or with [typed columns](Self::schemas).
 ///
 /// | column | type | |
 /// |---|---|---|
@@ -64,6 +71,7 @@ pub struct Postgres {
     settings: Settings,
     session: Arc<Session>,
     tables: Tables,
+    schemas: Option<Schemas>,
     /// Whether `record` is of the type `jsonb`, and not `json`.
     is_binary: bool,
     outputs: BTreeMap<Arc<str>, Output>,
@@ -73,16 +81,6 @@ pub struct Postgres {
     buffer: usize,
     /// Whether the store of this sink writes the rows with its checkpoints.
     is_ended_by_store: AtomicBool,
-}
-
-/// What a source writes.
-#[derive(Debug)]
-struct Output {
-    opened: Opened,
-    label: String,
-    key: Option<Key>,
-    rows: Rows,
-    touched: bool,
 }
 
 impl Postgres {
@@ -98,6 +96,7 @@ impl Postgres {
             session: Arc::new(Session::new(settings.clone())),
             settings,
             tables: Tables::default(),
+            schemas: None,
             is_binary: true,
             outputs: BTreeMap::new(),
             lease: None,
@@ -169,6 +168,34 @@ impl Postgres {
         self
     }
 
+    /// Gives the tables the columns of these schemas in the place of `record`: declared, or inferred over the first records. New fields
+    /// become new columns, in the transaction of the first rows that have them, unless the
+    /// [contract](crate::schema::Contract) says otherwise.
+    ///
+    /// | type | column |
+    /// |---|---|
+    /// | `Bool`, `Int64`, `Float64` | `boolean`, `bigint`, `double precision` |
+    /// | `Decimal` | `numeric` of its size |
+    /// | `Timestamp`, `Date` | `timestamptz`, `date` |
+    /// | `Text` | `text` |
+    /// | `Json` | `jsonb`; `json` with [`as_json`](Self::as_json) |
+    ///
+    /// What PostgreSQL does not hold (`\u0000`, half a surrogate pair or a number beyond `numeric` in `jsonb`, JSON more than 1,000 levels
+    /// deep, more values than a row of 8 kB has room for) does not fit, as any other value that does not. A record that is rejected
+    /// is a row of the table `headwater_rejected`, as it came and with the reason, in the same transaction. A table is made with
+    /// the first commit that knows its columns.
+    ///
+    /// ```no_run
+    /// use headwater::{Secret, schema::Schemas, sink::Postgres};
+    /// let sink = Postgres::connect(Secret::env("DATABASE_URL")?).schemas(Schemas::inferred()).key(["id"]);
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn schemas(mut self, schemas: Schemas) -> Self {
+        self.schemas = Some(schemas);
+        self
+    }
+
     /// Commits when so many bytes of rows have gathered (default: 16 MiB), though it is not yet time.
     #[must_use]
     pub fn buffer(mut self, bytes: usize) -> Self {
@@ -188,8 +215,11 @@ impl Postgres {
         for opening in &openings {
             let key = self.tables.key_of(opening.source)?;
             let name = self.tables.name_of(opening.source);
-            wanted.push(Wanted::new(opening, name, key.is_some(), self.json())?);
-            keys.push(key);
+            let is_typed = self.schemas.is_some();
+            wanted.push(Wanted::new(opening, name, key.is_some(), self.json(), is_typed)?);
+            let key = key.map(Arc::new);
+            let typed = |schemas| Typed::new(schemas, opening, key.clone(), self.json());
+            keys.push((self.schemas.as_ref().map(typed).transpose()?, key));
         }
         self.lease = Some(lease.clone());
         let (session, wanted, held) = (self.session.clone(), Arc::new(wanted), lease.clone());
@@ -202,29 +232,22 @@ impl Postgres {
         };
         let opened = apart(Some(lease), open).await?;
         let mut states = Vec::with_capacity(opened.len());
-        for ((opening, opened), key) in openings.iter().zip(opened).zip(keys) {
+        for ((opening, opened), (typed, key)) in openings.iter().zip(opened).zip(keys) {
             states.push(opened.state.written()?);
-            let label = opening.label.to_owned();
-            let output = Output { opened, label, key, rows: Rows::default(), touched: false };
+            let output = Output::new(opening, opened, key, typed, self.json())?;
             let before = self.outputs.insert(opening.source.into(), output);
             // Of a source that begins anew.
-            self.gathered -= before.map_or(0, |output| output.rows.bytes());
+            self.gathered -= before.map_or(0, |output| output.bytes());
         }
         Ok(states)
     }
 
     async fn commit_rows(&mut self) -> Result<SinkStates> {
-        let json = self.json();
         let (mut writes, mut states) = (Writes::default(), Vec::new());
         for (source, output) in self.outputs.iter_mut().filter(|(_, output)| output.touched) {
-            output.touched = false;
-            let state = &mut output.opened.state;
-            state.commits += 1;
-            writes.fences.push(Fence { run: state.run, opened: output.opened.opened, commit: state.commits });
-            states.push((source.clone(), state.written()?));
-            if !output.rows.is_empty() {
-                writes.copies.push(output.copied(source, json));
-            }
+            let state = output.commit(source, &mut writes);
+            let of = |error: Error| error.at(|context| context.source = Some(source.clone()));
+            states.push((source.clone(), state.map_err(of)?));
         }
         self.gathered = 0;
         if *self.is_ended_by_store.get_mut() {
@@ -238,40 +261,9 @@ impl Postgres {
     }
 }
 
-impl Output {
-    /// The statements that bring the rows into the table.
-    fn copied(&mut self, source: &str, json: &str) -> Copied {
-        let (path, run, rows) = (&self.opened.path, self.opened.state.run, self.rows.take());
-        let source = source.to_owned();
-        if self.key.is_none() {
-            let copy = format!(
-                "COPY {path} (record, __source, __ingested_at, __run, __commit) FROM STDIN (FORMAT binary)"
-            );
-            return Copied { source, before: Vec::new(), copy, rows, behind: Vec::new() };
-        }
-        let staging = format!("pg_temp.headwater_{json}");
-        let label = self.label.replace('\'', "''");
-        let before = vec![format!(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS headwater_{json} \
-             (n bigint, key text COLLATE \"C\", record {json}, at timestamptz) ON COMMIT DELETE ROWS"
-        )];
-        let copy = format!("COPY {staging} (n, key, record, at) FROM STDIN (FORMAT binary)");
-        let behind = vec![
-            format!(
-                "INSERT INTO {path} AS t (__key, record, __source, __ingested_at, __run) \
-                 SELECT DISTINCT ON (key) key, record, '{label}', at, {run} FROM {staging} ORDER BY key, n DESC \
-                 ON CONFLICT (__source, __key) DO UPDATE SET record = excluded.record, \
-                 __ingested_at = excluded.__ingested_at, __run = excluded.__run"
-            ),
-            format!("TRUNCATE {staging}"),
-        ];
-        Copied { source, before, copy, rows, behind }
-    }
-}
-
 impl Sink for Postgres {
     fn definition(&self) -> String {
-        self.tables.definition("postgres", false)
+        self.tables.definition("postgres", self.schemas.is_some())
     }
 
     fn guarantee(&self) -> Guarantee {
@@ -298,13 +290,9 @@ impl Sink for Postgres {
     fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let output = self.outputs.get_mut(source).ok_or_else(|| unopened(source))?;
-            let before = output.rows.bytes();
-            let state = &output.opened.state;
-            let (run, commit, is_binary) = (state.run, state.commits + 1, self.is_binary);
-            let constants = Constants { label: &output.label, run, commit, is_binary };
-            let taken = output.rows.push(batch, output.key.as_ref(), constants);
-            output.touched = true;
-            self.gathered += output.rows.bytes() - before;
+            let before = output.bytes();
+            let taken = output.write(source, batch);
+            self.gathered = (self.gathered + output.bytes()).saturating_sub(before);
             taken.map_err(|error| error.at(|context| context.source = Some(source.into())))
         })
     }
@@ -318,7 +306,9 @@ impl Sink for Postgres {
     }
 
     fn emptied(&self, state: &SinkState) -> Option<SinkState> {
-        State { commits: 0, ..State::read(state).ok()? }.written().ok()
+        let state = State::read(state).ok()?;
+        let typed = state.typed.map(|_| Counts::default());
+        State { commits: 0, typed, ..state }.written().ok()
     }
 
     fn close(&mut self) -> BoxFuture<'_, Result<()>> {
@@ -332,5 +322,9 @@ impl Sink for Postgres {
 
     fn location(&self, state: &SinkState) -> Option<String> {
         Some(format!("{}, table {}", self.settings.place(), State::read(state).ok()?.table))
+    }
+
+    fn rejected(&self, state: &SinkState) -> u64 {
+        State::read(state).ok().and_then(|state| state.typed).map_or(0, |counts| counts.rejected)
     }
 }

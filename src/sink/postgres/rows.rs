@@ -15,7 +15,7 @@ const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
 /// So much is sent at once.
 const CHUNK: usize = 256 * 1024;
 /// PostgreSQL counts from the first of January 2000.
-const EPOCH: i64 = 946_684_800_000_000;
+pub(super) const EPOCH: i64 = 946_684_800_000_000;
 
 /// What is the same in all rows of a commit.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,30 @@ impl Rows {
 
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> i64 {
+        self.rows
+    }
+
+    /// Begins a row of so many fields, which are appended to what this gives.
+    pub(super) fn begin(&mut self, fields: usize) -> Result<&mut Vec<u8>> {
+        if self.rows == 0 {
+            self.chunk.extend_from_slice(HEADER);
+        }
+        let fields = i16::try_from(fields)
+            .map_err(|_| Error::new(ErrorKind::TooLarge, "a row has more columns than a table takes"))?;
+        self.chunk.extend_from_slice(&fields.to_be_bytes());
+        self.rows += 1;
+        Ok(&mut self.chunk)
+    }
+
+    /// Ends a row.
+    pub(super) fn end(&mut self) {
+        if self.chunk.len() >= CHUNK {
+            self.cut();
+        }
     }
 
     /// Takes the records of a page: with a key as rows of the staging table, otherwise of the table itself.
@@ -97,6 +121,9 @@ impl Rows {
 
     /// Hands out what is to be sent.
     pub(super) fn take(&mut self) -> Vec<Bytes> {
+        if self.rows == 0 {
+            self.chunk.extend_from_slice(HEADER);
+        }
         self.chunk.extend_from_slice(TRAILER);
         self.cut();
         (self.bytes, self.rows) = (0, 0);
@@ -105,7 +132,7 @@ impl Rows {
 }
 
 /// Appends a field: its length, and its bytes.
-fn field(out: &mut Vec<u8>, parts: &[&[u8]]) -> Result<()> {
+pub(super) fn field(out: &mut Vec<u8>, parts: &[&[u8]]) -> Result<()> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let length = i32::try_from(length)
         .map_err(|_| Error::new(ErrorKind::TooLarge, "a record has more bytes than a row takes"))?;
@@ -114,7 +141,12 @@ fn field(out: &mut Vec<u8>, parts: &[&[u8]]) -> Result<()> {
     Ok(())
 }
 
-fn micros(at: SystemTime) -> i64 {
+/// Appends a field without a value.
+pub(super) fn null(out: &mut Vec<u8>) {
+    out.extend_from_slice(&(-1_i32).to_be_bytes());
+}
+
+pub(super) fn micros(at: SystemTime) -> i64 {
     let since = match at.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_micros()),
         Err(before) => i64::try_from(before.duration().as_micros()).map(|before| -before),

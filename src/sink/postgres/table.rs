@@ -4,9 +4,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::columns;
 use crate::checkpoint::postgres::{Connected, ONE_AT_A_TIME, quoted, value};
 use crate::checkpoint::{Lease, SinkState};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::sql::typed::Counts;
 use crate::sink::{Committed, Opening};
 
 /// What the checkpoint keeps.
@@ -16,6 +18,9 @@ pub(super) struct State {
     pub(super) run: i64,
     /// How many commits of the run there were.
     pub(super) commits: i64,
+    /// Of typed rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) typed: Option<Counts>,
 }
 
 impl State {
@@ -38,8 +43,9 @@ pub(super) struct Wanted {
     source: String,
     name: String,
     has_key: bool,
-    /// The type of `record`.
+    /// The type of JSON.
     json: &'static str,
+    is_typed: bool,
     started_at: SystemTime,
     before: Option<State>,
     is_new_run: bool,
@@ -52,6 +58,10 @@ pub(super) struct Opened {
     pub(super) opened: i64,
     /// The schema and the name, in quotes.
     pub(super) path: String,
+    /// The same of the records that were rejected.
+    pub(super) rejected: String,
+    /// The columns of typed rows that the table has.
+    pub(super) kept: Option<String>,
 }
 
 impl Wanted {
@@ -60,6 +70,7 @@ impl Wanted {
         name: String,
         has_key: bool,
         json: &'static str,
+        is_typed: bool,
     ) -> Result<Self> {
         quoted(&name)?;
         if name.starts_with("headwater_") {
@@ -72,24 +83,12 @@ impl Wanted {
             Committed::Unfinished(state) => (Some(State::read(state)?), false),
         };
         let (source, started_at) = (opening.source.to_owned(), opening.started_at);
-        Ok(Self { source, name, has_key, json, started_at, before, is_new_run })
+        Ok(Self { source, name, has_key, json, is_typed, started_at, before, is_new_run })
     }
 
     fn error(&self, what: String) -> Error {
         Error::new(ErrorKind::Checkpoint, what)
             .at(|context| context.source = Some(self.source.as_str().into()))
-    }
-
-    /// The columns with their types.
-    fn columns(&self) -> Vec<(&'static str, &'static str)> {
-        let mut columns = vec![
-            ("record", self.json),
-            ("__source", "text"),
-            ("__ingested_at", "timestamp with time zone"),
-            ("__run", "bigint"),
-        ];
-        columns.push(if self.has_key { ("__key", "text") } else { ("__commit", "bigint") });
-        columns
     }
 }
 
@@ -100,6 +99,9 @@ pub(super) async fn open_all(
     lease: &Lease,
 ) -> Result<Vec<Opened>> {
     connection.row(ONE_AT_A_TIME, &[&connection.schema_name]).await?;
+    if wanted.iter().any(|wanted| wanted.is_typed) {
+        columns::make_kept(connection).await?;
+    }
     let mut opened = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let one = open(connection, wanted).await;
@@ -113,14 +115,18 @@ pub(super) async fn open_all(
 
 async fn open(connection: &Connected, wanted: &Wanted) -> Result<Opened> {
     let (schema, path) = (&connection.schema, format!("{}.{}", connection.schema, quoted(&wanted.name)?));
-    make(connection, wanted, &path).await?;
+    let is_there = make(connection, wanted, &path).await?;
+    let kept = match wanted.is_typed && is_there {
+        true => columns::kept_columns(connection, &wanted.source, &wanted.name).await?,
+        false => None,
+    };
     let state = match &wanted.before {
         Some(state) if !wanted.is_new_run => {
             if state.table != wanted.name {
                 let what = format!("the run was begun in the table {:?}, not {:?}", state.table, wanted.name);
                 return Err(wanted.error(what).advice("finish it with the old `table`"));
             }
-            go_back(connection, wanted, state, &path).await?;
+            go_back(connection, wanted, state, &path, is_there).await?;
             state.clone()
         }
         before => {
@@ -132,7 +138,8 @@ async fn open(connection: &Connected, wanted: &Wanted) -> Result<Opened> {
                  VALUES ($1, $2, $3, 0, 0) RETURNING run"
             );
             let row = connection.row(&sql, &[&wanted.source, &wanted.name, &wanted.started_at]).await?;
-            State { table: wanted.name.clone(), run: value(&row, 0)?, commits: 0 }
+            let typed = wanted.is_typed.then(Counts::default);
+            State { table: wanted.name.clone(), run: value(&row, 0)?, commits: 0, typed }
         }
     };
     // Of earlier runs of the source, too: none of them may write any more.
@@ -140,40 +147,37 @@ async fn open(connection: &Connected, wanted: &Wanted) -> Result<Opened> {
     connection.execute(&sql, &[&wanted.source]).await?;
     let sql = format!("UPDATE {schema}.headwater_runs SET commits = $2 WHERE run = $1 RETURNING opened");
     let row = connection.row(&sql, &[&state.run, &state.commits]).await?;
-    Ok(Opened { state, opened: value(&row, 0)?, path })
+    let rejected = format!("{schema}.headwater_rejected");
+    Ok(Opened { state, opened: value(&row, 0)?, path, rejected, kept })
 }
 
-/// Makes the table if need be. One that is there must be of this kind.
-async fn make(connection: &Connected, wanted: &Wanted, path: &str) -> Result<()> {
-    let columns = "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a \
-        JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-        WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped";
-    let rows = connection.rows(columns, &[&connection.schema_name, &wanted.name]).await?;
-    let mut there: Vec<(String, String)> = Vec::with_capacity(rows.len());
-    for row in &rows {
-        there.push((value(row, 0)?, value(row, 1)?));
+/// Makes a table for whole records if need be. One that is there must be of this kind. True if there is one now.
+async fn make(connection: &Connected, wanted: &Wanted, path: &str) -> Result<bool> {
+    let json = (!wanted.is_typed).then_some(wanted.json);
+    let there = columns::existing(connection, &wanted.name).await?;
+    if !there.is_empty() {
+        columns::check(&there, path, wanted.has_key, json)?;
+        return Ok(true);
     }
-    let own = wanted.columns();
-    if there.is_empty() {
-        let columns: Vec<String> =
-            own.iter().map(|(name, kind)| format!("\"{name}\" {kind} NOT NULL")).collect();
+    // Of typed rows it is made when the columns are known.
+    if json.is_some() {
+        let own = columns::own(wanted.has_key, json);
+        let columns: Vec<String> = own.iter().map(|(name, kind)| format!("{name} {kind} NOT NULL")).collect();
         let key = if wanted.has_key { ", PRIMARY KEY (__source, __key)" } else { "" };
-        return connection.run(&format!("CREATE TABLE {path} ({}{key})", columns.join(", "))).await;
+        connection.run(&format!("CREATE TABLE {path} ({}{key})", columns.join(", "))).await?;
     }
-    let is_there =
-        |(name, kind): &(&str, &str)| there.iter().any(|(a, b)| (a.as_str(), b.as_str()) == (*name, *kind));
-    if own.iter().all(is_there) {
-        return Ok(());
-    }
-    let mode = if wanted.has_key { "a key" } else { "appended rows" };
-    let what = format!("the table {path} is there, and was not made for {mode} of {}", wanted.json);
-    Err(Error::new(ErrorKind::Sink, what)
-        .advice("give the sink another `table`, or rename the one that is there"))
+    Ok(json.is_some())
 }
 
 /// Deletes what the run wrote behind the committed state. Behind the checkpoints of this database there is nothing; another
 /// store may lie behind, or the source begins anew.
-async fn go_back(connection: &Connected, wanted: &Wanted, state: &State, path: &str) -> Result<()> {
+async fn go_back(
+    connection: &Connected,
+    wanted: &Wanted,
+    state: &State,
+    path: &str,
+    is_there: bool,
+) -> Result<()> {
     let sql = format!(
         "SELECT commits FROM {}.headwater_runs WHERE run = $1 AND source = $2 FOR UPDATE",
         connection.schema
@@ -184,13 +188,19 @@ async fn go_back(connection: &Connected, wanted: &Wanted, state: &State, path: &
         Some(commits) if commits >= state.commits => {
             // Of rows with a key, what is written again takes the place of what is there; if nothing was committed, or the
             // source begins anew, none of them may stay.
-            if commits > state.commits && (!wanted.has_key || state.commits == 0) {
+            if commits > state.commits && is_there && (!wanted.has_key || state.commits == 0) {
                 let sql = match wanted.has_key {
                     true => format!("DELETE FROM {path} WHERE __run = $1"),
                     false => format!("DELETE FROM {path} WHERE __run = $1 AND __commit > {}", state.commits),
                 };
                 let rows = connection.execute(&sql, &[&state.run]).await?;
                 tracing::info!(source = %wanted.source, rows, "deleted rows that were not committed");
+            }
+            if commits > state.commits && state.typed.is_some() {
+                let schema = &connection.schema;
+                let sql =
+                    format!("DELETE FROM {schema}.headwater_rejected WHERE __run = $1 AND __commit > $2");
+                connection.execute(&sql, &[&state.run, &state.commits]).await?;
             }
             Ok(())
         }
