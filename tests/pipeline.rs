@@ -15,7 +15,7 @@ use headwater::prelude::*;
 use headwater::sink::{Jsonl, Memory};
 use headwater::testing::{Faults, MockApi, Paging, Reply, Resource, Scripted};
 use headwater::{Report, RunError, Shutdown, paginate::Consistency};
-use slow_fs::SlowFs;
+use slow_fs::{Call, SlowFs};
 use support::{files, ids_in, ids_of};
 
 async fn api() -> MockApi {
@@ -363,6 +363,22 @@ fn items(api: &Scripted) -> headwater::SourceBuilder {
         .transport(api.clone())
 }
 
+/// Drops a run in the middle of such a call of the disk, which goes on.
+async fn dropped_while_held(
+    fs: &SlowFs,
+    call: Call,
+    run: impl Future<Output = Result<Report, RunError>> + Send + 'static,
+) {
+    fs.hold(call);
+    let run = tokio::spawn(run);
+    while !fs.holds(call) {
+        assert!(!run.is_finished(), "it was to be held");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    run.abort();
+    assert!(run.await.unwrap_err().is_cancelled());
+}
+
 /// Runs as soon as the last run's work has landed.
 async fn when_unlocked<R: Future<Output = Result<Report, RunError>>>(run: impl Fn() -> R) -> Report {
     loop {
@@ -386,11 +402,9 @@ async fn a_run_that_is_dropped_in_mid_write_keeps_the_next_one_out_until_it_has_
             .commit_every(Duration::from_millis(20))
             .run()
     };
-    fs.delay_appends(Duration::from_secs(1));
-    let dropped = tokio::time::timeout(Duration::from_millis(100), run()).await;
-    assert!(dropped.is_err(), "it was in the middle of its first commit");
-    fs.delay_appends(Duration::ZERO);
+    dropped_while_held(&fs, Call::Append, run()).await;
     assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked, "the write is still on its way");
+    fs.let_go();
     let report = when_unlocked(run).await;
     assert_eq!(report.records(), 120);
     let expected: Vec<String> = (1..=120).map(|id: u64| id.to_string()).collect();
@@ -405,11 +419,9 @@ async fn a_run_that_is_dropped_while_a_commit_is_synced_keeps_the_next_one_out()
         let source = items(&api).build().unwrap();
         Pipeline::new().source(source).sink(sink).commit_every(Duration::from_millis(20)).run()
     };
-    fs.delay_syncs(Duration::from_secs(1));
-    let dropped = tokio::time::timeout(Duration::from_millis(200), run()).await;
-    assert!(dropped.is_err(), "it was in the middle of its first commit");
-    fs.delay_syncs(Duration::ZERO);
+    dropped_while_held(&fs, Call::Sync, run()).await;
     assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked, "the sync is still on its way");
+    fs.let_go();
     assert_eq!(when_unlocked(run).await.records(), 200);
     assert_eq!(ids_of(out.path(), "items").len(), 200);
 }
@@ -421,17 +433,9 @@ async fn a_run_that_is_dropped_while_it_saves_a_checkpoint_keeps_the_next_one_ou
         let sink = Jsonl::on(Arc::new(fs.clone()), out.path());
         Pipeline::new().source(items(&api).build().unwrap()).sink(sink).run()
     };
-    fs.delay_renames(Duration::from_secs(1));
-    let dropped = tokio::spawn(run());
-    while !fs.is_renaming() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    // Behind the start of the wait, which is not to be cut short.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    dropped.abort();
-    assert!(dropped.await.unwrap_err().is_cancelled());
-    fs.delay_renames(Duration::ZERO);
+    dropped_while_held(&fs, Call::Rename, run()).await;
     assert_eq!(run().await.unwrap_err().error.kind(), ErrorKind::Locked);
+    fs.let_go();
     assert_eq!(when_unlocked(run).await.records(), 20);
 }
 

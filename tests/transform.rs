@@ -119,6 +119,44 @@ fn what_nobody_is_to_see_is_not_seen_however_deep_it_is() {
 }
 
 #[test]
+fn a_record_of_many_fields_of_one_name_is_done_in_one_pass() {
+    // Each of these would take hours if the work grew with the square of the fields.
+    const MANY: usize = 300_000;
+    let record = format!(r#"{{"old":1{}}}"#, r#","new":2"#.repeat(MANY));
+    let renamed = applied(Transform::new().rename("old", "new"), &record);
+    assert_eq!(renamed.matches(r#""new_original":2"#).count(), MANY);
+    let record = format!(r#"{{"a":{{"b":1{}}}}}"#, r#","b":2"#.repeat(MANY));
+    let flat = applied(Transform::new().flatten("_"), &record);
+    assert!(
+        flat.starts_with(r#"{"a_b":1,"a_b_2":2,"#) && flat.ends_with(&format!(r#""a_b_{}":2}}"#, MANY + 1))
+    );
+}
+
+#[test]
+fn a_long_name_that_is_repeated_for_each_field_is_an_error_before_the_memory_is_full() {
+    let record = format!(r#"{{"{}":{{"a":1{}}}}}"#, "x".repeat(100_000), r#","b":2"#.repeat(100_000));
+    let record = Record::new(record, SystemTime::UNIX_EPOCH).unwrap();
+    let error = Transform::new().flatten("_").apply(record).unwrap_err();
+    assert_eq!(error.kind(), headwater::ErrorKind::TooLarge, "{error}");
+}
+
+#[tokio::test]
+async fn a_key_is_found_in_a_page_however_it_is_written() {
+    for key in ["secret", r"s\u0065cret", r"\u0073\u0065\u0063\u0072\u0065\u0074"] {
+        for text in ["plain", r"with \n a break"] {
+            let body = format!(r#"{{"data":[{{"id":1,"t":"{text}"}},{{"id":2,"{key}":"x"}}],"n":"\n"}}"#);
+            let page = headwater::Page::new(body, 1, headwater::Position::Start, None).unwrap();
+            let batch = headwater::Batch::new(page, "data").unwrap();
+            let batches = futures::stream::iter([Ok(batch)]);
+            let drop = Transform::new().drop_fields(["secret"]);
+            let changed: Vec<_> = batches.transform_batches(drop).try_collect().await.unwrap();
+            let records: Vec<_> = changed[0].slices().map(|record| String::from_utf8_lossy(record)).collect();
+            assert_eq!(records, [&*format!(r#"{{"id":1,"t":"{text}"}}"#), r#"{"id":2}"#], "{key}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_object_goes_through_and_what_is_deep_does_no_harm() {
     let all = Transform::new().keep(["a"]).drop_fields(["b"]).rename("a", "c").flatten("_").redact(["c"]);
     for record in ["7", "null", "\"a\"", "[{\"a\":1,\"b\":2}]"] {

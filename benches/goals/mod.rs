@@ -10,7 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The benches that have goals, in the order of the table.
-pub(crate) const BENCHES: [&str; 6] = ["end_to_end", "records", "latency", "sources", "memory", "postgres"];
+pub(crate) const BENCHES: [&str; 7] =
+    ["end_to_end", "records", "latency", "sources", "memory", "postgres", "steps"];
 
 const AT_MOST: &str = "at most";
 const AT_LEAST: &str = "at least";

@@ -109,11 +109,11 @@ impl Batch {
         edited
     }
 
-    /// The page with other records.
-    pub(super) fn with_records(mut self, edited: Edited) -> Self {
+    /// The page with other records, which are [plain](Self::is_plain) or not known to be.
+    pub(super) fn with_records(mut self, edited: Edited, is_plain: bool) -> Self {
         if let Some(selected) = &mut self.page.selected {
             (selected.spans, selected.text) = (edited.spans, Some(edited.text.into()));
-            selected.plain = false;
+            selected.plain = is_plain;
         }
         self
     }

@@ -22,6 +22,15 @@ impl<'a> Field<'a> {
     pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
         text_of(self.key)
     }
+
+    /// Whether it has this name.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        let inside = self.key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")).unwrap_or_default();
+        match memchr::memchr(b'\\', inside) {
+            None => inside == name.as_bytes() && self.key.len() >= 2,
+            Some(_) => self.name().is_some_and(|own| own == name),
+        }
+    }
 }
 
 /// What a string says; `None` if it is none, or no Unicode.
@@ -158,8 +167,7 @@ fn string_end(text: &[u8], start: usize) -> usize {
 /// The value at a path of keys, from the record down. Of a key that comes twice the last one counts, as nearly everywhere.
 pub(crate) fn value_at<'a>(record: &'a [u8], path: &[String]) -> Option<&'a [u8]> {
     path.iter().try_fold(record, |value, name| {
-        let is_it = |field: &Field<'_>| field.name().is_some_and(|found| found == *name);
-        fields(value).filter(is_it).last().map(|field| field.value)
+        fields(value).filter(|field| field.is(name)).last().map(|field| field.value)
     })
 }
 

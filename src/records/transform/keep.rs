@@ -13,6 +13,10 @@ impl Step for Keep {
         format!("keep {}", self.0)
     }
 
+    fn keeps_keys(&self) -> bool {
+        true
+    }
+
     fn apply(&self, record: &[u8], out: &mut Vec<u8>) -> Result<Outcome> {
         Ok(Outcome::of(keep(record, &self.0, out, 0)))
     }

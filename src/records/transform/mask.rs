@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 
-use super::tree::{Tree, append_key, as_it_is, edit};
+use super::tree::{Text, Tree, append_key, as_it_is, edit};
 use super::{Outcome, Step};
 use crate::error::Result;
 use crate::records::object::{Field, text_of};
@@ -59,6 +59,14 @@ impl Mask {
 impl Step for Mask {
     fn definition(&self) -> String {
         format!("{} {}", if self.key.is_some() { "mask" } else { "redact" }, self.tree)
+    }
+
+    fn may_concern(&self, text: &Text<'_>) -> bool {
+        self.tree.may_begin_in(text)
+    }
+
+    fn keeps_keys(&self) -> bool {
+        true
     }
 
     fn apply(&self, record: &[u8], out: &mut Vec<u8>) -> Result<Outcome> {

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use stream::{Transformed, TransformedBatches};
-use tree::Tree;
+use tree::{Text, Tree};
 
 use super::{Batch, Record};
 use crate::error::{Error, ErrorKind, Result};
@@ -57,6 +57,17 @@ trait Step: Send + Sync {
 
     /// Whether it is for what is no object, too.
     fn takes_all(&self) -> bool {
+        false
+    }
+
+    /// Whether it may change a record, or one of many, in this text. Where it is sure that it does not, it is not asked.
+    fn may_concern(&self, text: &Text<'_>) -> bool {
+        let _ = text;
+        true
+    }
+
+    /// Whether all keys of what it writes were keys of the record before, on lines as they were.
+    fn keeps_keys(&self) -> bool {
         false
     }
 
@@ -191,7 +202,7 @@ impl Transform {
     pub fn apply(&self, record: Record) -> Result<Option<Record>> {
         self.check()?;
         let mut scratch = Scratch::default();
-        Ok(match self.run(record.as_bytes(), &mut scratch)? {
+        Ok(match self.run(record.as_bytes(), false, &mut scratch)? {
             Outcome::Same => Some(record),
             Outcome::Changed => Some(Record::slice(scratch.text.into(), record.fetched_at())),
             Outcome::Dropped => None,
@@ -232,13 +243,17 @@ impl Transform {
         }
     }
 
-    /// Leaves in `scratch` what becomes of a record that changes.
-    fn run(&self, record: &[u8], scratch: &mut Scratch) -> Result<Outcome> {
+    /// Leaves in `scratch` what becomes of a record that changes. `is_plain` says that no key of it has an escape.
+    fn run(&self, record: &[u8], is_plain: bool, scratch: &mut Scratch) -> Result<Outcome> {
         let mut is_changed = false;
         for step in &self.steps {
             scratch.next.clear();
             let text = if is_changed { &scratch.text } else { record };
             if text.first() != Some(&b'{') && !step.takes_all() {
+                continue;
+            }
+            // What a step has written may have any key.
+            if !step.may_concern(&Text::new(text, is_plain && !is_changed)) {
                 continue;
             }
             // As it is here: what is masked or dropped by now is not shown.
@@ -256,9 +271,14 @@ impl Transform {
 
     /// Changes the records of a page.
     fn batch(&self, batch: Batch, scratch: &mut Scratch) -> Result<Batch> {
+        let is_plain = batch.is_plain();
+        let text = Text::new(batch.text(), is_plain);
+        if !self.steps.iter().any(|step| step.may_concern(&text)) {
+            return Ok(batch);
+        }
         let mut edited = None;
         for (index, record) in batch.slices().enumerate() {
-            let outcome = self.run(record, scratch).map_err(|error| at(error, &batch))?;
+            let outcome = self.run(record, is_plain, scratch).map_err(|error| at(error, &batch))?;
             if edited.is_none() && outcome == Outcome::Same {
                 continue;
             }
@@ -271,7 +291,10 @@ impl Transform {
         }
         Ok(match edited {
             None => batch,
-            Some(edited) => batch.with_records(edited),
+            Some(edited) => {
+                let is_plain = is_plain && self.steps.iter().all(|step| step.keeps_keys());
+                batch.with_records(edited, is_plain)
+            }
         })
     }
 }

@@ -1,9 +1,11 @@
 //! Paths, as a tree that is walked along with a record.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
+use memchr::memmem;
+
 use crate::page::JsonPath;
+use crate::page::splice::quoted;
 use crate::records::object::{Field, fields, items};
 
 /// So many arrays in arrays, or levels that are flattened, are gone into. A record may be nested a million deep: the stack is
@@ -11,16 +13,33 @@ use crate::records::object::{Field, fields, items};
 pub(super) const DEEPEST: usize = 32;
 
 /// Where paths lead.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tree {
     /// Whether a path ends here.
     is_end: bool,
-    below: BTreeMap<String, Tree>,
+    /// In the order of their names.
+    below: Vec<Branch>,
+}
+
+#[derive(Debug, Clone)]
+struct Branch {
+    name: String,
+    /// Finds the key as it stands if nothing in it is escaped.
+    key: memmem::Finder<'static>,
+    tree: Tree,
 }
 
 impl Tree {
     pub(super) fn insert(&mut self, path: &[String]) {
-        let end = path.iter().fold(self, |tree, name| tree.below.entry(name.clone()).or_default());
+        let end = path.iter().fold(self, |tree, name| {
+            let place = tree.below.binary_search_by(|branch| branch.name.cmp(name));
+            let place = place.unwrap_or_else(|place| {
+                let key = memmem::Finder::new(&quoted(name)).into_owned();
+                tree.below.insert(place, Branch { name: name.clone(), key, tree: Self::default() });
+                place
+            });
+            &mut tree.below[place].tree
+        });
         end.is_end = true;
     }
 
@@ -28,14 +47,36 @@ impl Tree {
         self.is_end
     }
 
-    /// Whether a path ends one level down.
-    pub(super) fn has_ends(&self) -> bool {
-        self.below.values().any(Self::is_end)
-    }
-
     /// What of it lies behind a field.
     pub(super) fn behind(&self, field: &Field<'_>) -> Option<&Self> {
-        self.below.get(&*field.name()?)
+        self.below.iter().find(|branch| field.is(&branch.name)).map(|branch| &branch.tree)
+    }
+
+    /// Whether a text may have a key that a path begins with. It is only read, not taken apart: what looks like a key may be
+    /// something else, but where there is nothing that looks like one, there is none.
+    pub(super) fn may_begin_in(&self, text: &Text<'_>) -> bool {
+        text.has_escapes || self.below.iter().any(|branch| branch.key.find(text.bytes).is_some())
+    }
+}
+
+/// The text of a record, or of many.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'t> {
+    bytes: &'t [u8],
+    /// Whether it may have keys that are written with an escape.
+    has_escapes: bool,
+}
+
+impl<'t> Text<'t> {
+    /// `is_plain` says that no key has an escape.
+    pub(super) fn new(bytes: &'t [u8], is_plain: bool) -> Self {
+        // A backslash is a part of strings alone. In a string it is seldom one of a key, but that cannot be told from here.
+        Self { bytes, has_escapes: !is_plain && memchr::memchr(b'\\', bytes).is_some() }
+    }
+
+    /// Whether there may be objects in the object, or objects behind the first.
+    pub(super) fn has_nested_objects(&self) -> bool {
+        self.bytes.get(1..).is_some_and(|rest| memchr::memchr(b'{', rest).is_some())
     }
 }
 
@@ -46,9 +87,9 @@ impl fmt::Display for Tree {
             if tree.is_end {
                 writeln!(f, "{}", JsonPath::of(path))?;
             }
-            for (name, below) in &tree.below {
-                path.push(name.clone());
-                paths(below, path, f)?;
+            for branch in &tree.below {
+                path.push(branch.name.clone());
+                paths(&branch.tree, path, f)?;
                 path.pop();
             }
             Ok(())
