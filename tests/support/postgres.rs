@@ -69,6 +69,7 @@ impl Postgres {
         let mut server = command(programs.join("postgres"));
         server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-c"]);
         server.arg(format!("unix_socket_directories={}", data.display()));
+        server.args(["-c", "timezone=UTC"]);
         if !safe {
             server.args(["-c", "fsync=off"]);
         }
