@@ -24,6 +24,9 @@ use crate::sink::files::state::{PartState, Parts};
 
 const NAME: &str = "ledger.";
 
+/// No part has this number.
+const FINAL: u64 = 0;
+
 /// Bytes of a part that were written for one source in one commit: as they are read, from where the text of that commit
 /// begins in the part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +83,16 @@ pub(super) struct Entry {
 }
 
 impl Snapshot {
+    /// The same with what the files are when they are open. In a new run the parts of the one before are finished for good, and
+    /// their numbers are used again.
+    pub(super) fn with(mut self, parts: Parts) -> Self {
+        if parts.start != self.parts.start {
+            let spans = self.undecided.iter_mut().flat_map(|owned| &mut owned.spans);
+            spans.for_each(|span| span.part = FINAL);
+        }
+        Self { parts, ..self }
+    }
+
     /// Takes in a commit that counts for all its sources.
     pub(super) fn take(&mut self, entry: Entry) {
         (self.number, self.parts) = (entry.number, entry.parts);

@@ -166,7 +166,7 @@ impl<F: Format> Files<F> {
         let parts: Parts = state::read(state)?;
         let known = told.iter().flatten().map(|told| told.commit).max().unwrap_or(0);
         let snapshot = match found {
-            Some(found) => Snapshot { parts, ..found },
+            Some(found) => found.with(parts),
             None => Snapshot { number: known + 1, parts, known: BTreeMap::new(), undecided: Vec::new() },
         };
         let (text, lease) = (line(&snapshot)?, first.lease.clone());

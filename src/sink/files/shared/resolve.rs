@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Fs;
 use crate::sink::files::compress::Compression;
 use crate::sink::files::layout::Namer;
-use crate::sink::files::state::{PartState, Parts};
+use crate::sink::files::output::Part;
+use crate::sink::files::state::{FileState, Finished, PartState, Parts};
 
 /// Where the files are, and how they are called.
 pub(super) struct Place {
@@ -72,6 +73,7 @@ pub(super) fn resolve(
         snapshot.parts = before;
         return Ok(snapshot);
     }
+    let mut cut = BTreeSet::new();
     let touched: BTreeSet<u64> = dropped.iter().map(|span| span.part).collect();
     for number in touched {
         let own = |spans: &[Owned]| -> Vec<Span> {
@@ -84,19 +86,13 @@ pub(super) fn resolve(
         let now = snapshot.parts.open.iter().chain(&ended).find(|part| part.part == number).cloned();
         let Some(now) = now else { return Err(is_final(place, &older, number)) };
         let part = if is_cut {
+            cut.insert(number);
             as_before.cloned()
         } else {
-            let name = place.namer.rewritten(
-                place.all,
-                &snapshot.parts.start,
-                number,
-                lease.term(),
-                snapshot.number,
-            );
+            let name = copied(place, &snapshot, number, lease);
             let undecided = own(&snapshot.undecided);
             let bases = undecided.iter().map(|span| span.base);
-            let rewritten =
-                rewrite(fs, &place.dir, place.compression, &now, (name, lease.term()), dropped, bases)?;
+            let rewritten = rewrite(fs, &place.dir, place.compression, &now, name, dropped, bases)?;
             let spans = snapshot.undecided.iter_mut().flat_map(|one| &mut one.spans);
             for span in spans.filter(|span| span.part == number) {
                 *span = rewritten.moved(*span);
@@ -105,7 +101,43 @@ pub(super) fn resolve(
         };
         put(&mut snapshot.parts, &now, part);
     }
+    for (part, is_cut) in take_earlier(&mut snapshot.parts, &ended, &cut) {
+        // An open file is cut back when it is opened, a finished one never is.
+        let part = match is_cut {
+            true => {
+                let name = copied(place, &snapshot, part.part, lease);
+                rewrite(fs, &place.dir, place.compression, &part, name, Vec::new(), [])?.part
+            }
+            false => Some(part),
+        };
+        let Some(part) = part else { continue };
+        let name = place.namer.name(place.all, &snapshot.parts.start, part.part, &Part::of(&part).key);
+        let PartState { file: FileState { file: partial, length, tail, .. }, .. } = part;
+        snapshot.parts.finished.push(Finished { partial, name, length, tail });
+        snapshot.parts.count += 1;
+    }
     Ok(snapshot)
+}
+
+/// The name and the term of a copy.
+fn copied(place: &Place, snapshot: &Snapshot, part: u64, lease: &Lease) -> (String, u64) {
+    let term = lease.term();
+    (place.namer.rewritten(place.all, &snapshot.parts.start, part, term, snapshot.number), term)
+}
+
+/// Takes out the open parts that have a later one in the same folder, which are to be finished: what comes next must not stand before what is
+/// there. Of each whether it was cut back.
+fn take_earlier(parts: &mut Parts, ended: &[PartState], cut: &BTreeSet<u64>) -> Vec<(PartState, bool)> {
+    let is_finished = |part: &&PartState| parts.finished.iter().any(|one| one.partial == part.file.file);
+    let all: Vec<PartState> = parts.open.iter().chain(ended.iter().filter(is_finished)).cloned().collect();
+    let is_earlier = |part: &PartState| {
+        all.iter().any(|one| (&one.folder, &one.date) == (&part.folder, &part.date) && one.part > part.part)
+    };
+    let (earlier, open): (Vec<PartState>, _) =
+        std::mem::take(&mut parts.open).into_iter().partition(is_earlier);
+    parts.open = open;
+    let is_cut = |part: &PartState| cut.contains(&part.part);
+    earlier.into_iter().map(|part| (part.clone(), is_cut(&part))).collect()
 }
 
 /// Puts a part in the place of what it was: it is open again.
