@@ -53,8 +53,13 @@ fn a_run_that_is_frozen_at_any_call_cannot_commit_when_it_wakes() {
     // With a file for each checkpoint, with one for both, and with commits in the middle of which pages are written.
     let world = World::small(2, 3);
     let small = World::small(1, 2);
-    let in_parts = [small.layout(Layout::Rolling), small.layout(Layout::Folders).commit_takes(120)];
-    let calls: Vec<u64> = [world.clone(), world.grouped_from(2), world.commit_takes(120)]
+    let in_parts = [
+        small.layout(Layout::Rolling),
+        small.layout(Layout::Folders).commit_takes(120),
+        small.layout(Layout::SharedRolling),
+    ];
+    let shared = world.layout(Layout::Shared);
+    let calls: Vec<u64> = [world.clone(), world.grouped_from(2), world.commit_takes(120), shared]
         .iter()
         .chain(&in_parts)
         .flat_map(|world| {
