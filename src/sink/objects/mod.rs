@@ -178,7 +178,8 @@ impl Objects {
         Azure::new(place).build()
     }
 
-    /// Compresses otherwise than with gzip, which is the default. Each object is one gzip member or zstd frame.
+    /// Compresses otherwise than with gzip, which is the default. Each object is one gzip member or zstd frame. Of Parquet objects
+    /// the pages are compressed, always with zstd.
     ///
     /// ```no_run
     /// use headwater::sink::{Compression, Objects};
