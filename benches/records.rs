@@ -22,61 +22,35 @@
 //! ```
 
 mod goals;
+mod race;
 mod sample;
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use futures::future::{BoxFuture, FutureExt, ready};
+use futures::future::FutureExt;
 use futures::stream::StreamExt;
-use headwater::paginate::PageNumber;
-use headwater::transport::{Response, Transport};
-use headwater::{Annotator, Pages, RecordsExt, Request};
-use http::{HeaderMap, StatusCode};
+use headwater::{Annotator, RecordsExt};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use goals::Goals;
+use race::{ROUNDS, pages, pulled, race};
 use sample::Shape;
 
 const SHAPES: [Shape; 4] = [sample::ISSUES, sample::EVENTS, sample::MESSAGES, sample::UNDERSCORES];
 const CONTESTANTS: [&str; 3] = ["headwater", "serde_json::Value", "Vec<&RawValue>"];
 /// Goals: how many times as fast as `Value`, and which part of the speed of `Vec<&RawValue>`.
 const GOALS: [f64; 2] = [8.0, 0.6];
-const ROUNDS: usize = 25;
-/// How long a contestant is at it in one round.
-const TURN: Duration = Duration::from_millis(20);
 
 /// Works through one page; gives back how many records it saw.
 type Work = Box<dyn FnMut() -> usize>;
 
-/// Hands out its pages by turns, for ever.
-struct Memory {
-    pages: [Bytes; 2],
-    asked: AtomicUsize,
-}
-
-impl Transport for Memory {
-    fn send<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, headwater::Result<Response>> {
-        let turn = self.asked.fetch_add(1, Ordering::Relaxed) % 2;
-        Box::pin(ready(Ok(Response {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            body: self.pages[turn].clone(),
-            received_at: SystemTime::now(),
-        })))
-    }
-}
-
 fn headwater(pages: [Bytes; 2], mut written: impl FnMut(&[u8]) + 'static) -> Work {
-    let request = Request::get("https://api.example.com/items").expect("a URL");
-    let memory = Memory { pages, asked: AtomicUsize::new(0) };
-    let pages = Pages::new(memory, request, PageNumber::new().until_false("has_more"));
-    let mut batches = pages.allow_identical_pages().batches("data");
+    let mut batches = pulled(pages).batches("data");
     let mut annotator = Annotator::new("bench");
     let mut lines = Vec::new();
     Box::new(move || {
@@ -127,10 +101,6 @@ fn raw_value(pages: [Bytes; 2]) -> Work {
     })
 }
 
-fn pages(shape: &Shape) -> [Bytes; 2] {
-    [1, 2].map(|number| shape.page(number, u64::MAX).into())
-}
-
 /// In the order of [`CONTESTANTS`].
 fn contestants(shape: &Shape) -> [Work; 3] {
     let done = |lines: &[u8]| {
@@ -172,30 +142,6 @@ fn measure(criterion: &mut Criterion, shape: &Shape) {
     group.finish();
 }
 
-/// Seconds per page of each contestant: the median of rounds in which they take turns.
-fn race(shape: &Shape) -> [f64; 3] {
-    let mut contestants = contestants(shape);
-    let mut times: [Vec<f64>; 3] = Default::default();
-    for round in 0..=ROUNDS {
-        for (work, times) in contestants.iter_mut().zip(&mut times) {
-            let mut pages = 0_u32;
-            let start = Instant::now();
-            while start.elapsed() < TURN {
-                black_box(work());
-                pages += 1;
-            }
-            // The first round is for the caches.
-            if round > 0 {
-                times.push(start.elapsed().as_secs_f64() / f64::from(pages));
-            }
-        }
-    }
-    times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    })
-}
-
 fn table() -> Goals {
     let mut goals = Goals::of("records");
     println!("\nfrom page bytes to annotated lines, one thread, medians of {ROUNDS} interleaved rounds\n");
@@ -205,7 +151,7 @@ fn table() -> Goals {
     );
     for shape in &SHAPES {
         let bytes = shape.page(1, u64::MAX).len() as f64;
-        let times = race(shape);
+        let times = race(contestants(shape), ROUNDS);
         for (index, (name, time)) in CONTESTANTS.iter().zip(times).enumerate() {
             let ratio = time / times[0];
             if index > 0 {

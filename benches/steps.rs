@@ -17,30 +17,20 @@
 
 mod arguments;
 mod goals;
+mod race;
 mod sample;
 
-use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
-
-use bytes::Bytes;
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt, ready};
-use headwater::paginate::PageNumber;
+use futures::future::FutureExt;
 use headwater::records::Transform;
-use headwater::transport::{Response, Transport};
-use headwater::{Annotator, Pages, RecordsExt, Request, Secret};
-use http::{HeaderMap, StatusCode};
+use headwater::{Annotator, RecordsExt, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use arguments::Asked;
 use goals::Goals;
+use race::{ROUNDS, pages, pulled, race};
 use sample::{EVENTS, ISSUES, Shape};
-
-const ROUNDS: usize = 25;
-/// How long a contestant is at it in one round.
-const TURN: Duration = Duration::from_millis(20);
 
 /// Works through one page; gives back its lines.
 type Work = Box<dyn FnMut() -> Vec<u8>>;
@@ -143,29 +133,8 @@ fn steps() -> Vec<Step> {
     ]
 }
 
-/// Hands out its pages by turns, for ever.
-struct Memory {
-    pages: [Bytes; 2],
-    asked: AtomicUsize,
-}
-
-impl Transport for Memory {
-    fn send<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, headwater::Result<Response>> {
-        let turn = self.asked.fetch_add(1, Ordering::Relaxed) % 2;
-        Box::pin(ready(Ok(Response {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            body: self.pages[turn].clone(),
-            received_at: SystemTime::now(),
-        })))
-    }
-}
-
 fn headwater(shape: &Shape, transform: Option<Transform>) -> Work {
-    let request = Request::get("https://api.example.com/items").expect("a URL");
-    let memory = Memory { pages: pages(shape), asked: AtomicUsize::new(0) };
-    let pages = Pages::new(memory, request, PageNumber::new().until_false("has_more"));
-    let batches = pages.allow_identical_pages().batches("data");
+    let batches = pulled(pages(shape)).batches("data");
     let mut batches = match transform {
         Some(transform) => batches.transform_batches(transform).boxed(),
         None => batches.boxed(),
@@ -201,10 +170,6 @@ fn by_hand(shape: &Shape, change: ByHand) -> Work {
     })
 }
 
-fn pages(shape: &Shape) -> [Bytes; 2] {
-    [1, 2].map(|number| shape.page(number, u64::MAX).into())
-}
-
 /// Makes sure that both do the same.
 fn compare(step: &Step) {
     let read = |lines: Vec<u8>| -> Vec<Value> {
@@ -219,29 +184,6 @@ fn compare(step: &Step) {
     let ours = read(headwater(&step.shape, Some((step.transform)()))());
     assert_eq!(ours.len() as u64, step.shape.records_per_page);
     assert_eq!(ours, read(by_hand(&step.shape, step.by_hand)()), "{}", step.name);
-}
-
-/// Seconds per page of each contestant: the median of rounds in which they take turns.
-fn race<const N: usize>(mut contestants: [Work; N], rounds: usize) -> [f64; N] {
-    let mut times: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
-    for round in 0..=rounds {
-        for (work, times) in contestants.iter_mut().zip(&mut times) {
-            let mut pages = 0_u32;
-            let start = Instant::now();
-            while start.elapsed() < TURN {
-                black_box(work());
-                pages += 1;
-            }
-            // The first round is for the caches.
-            if round > 0 {
-                times.push(start.elapsed().as_secs_f64() / f64::from(pages));
-            }
-        }
-    }
-    times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    })
 }
 
 /// What has no counterpart that is done by hand in the same way: what it costs beside no step.
