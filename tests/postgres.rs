@@ -67,6 +67,11 @@ async fn a_record_is_a_row_and_what_does_not_fit_is_an_error_and_not_another_rec
         let exact = run(name, body, sink().table("{source}_json").as_json()).await;
         // The definition of the source is the same; the run that failed goes on in another table.
         assert!(exact.is_err(), "{name}: a run that was begun in one table goes on in it");
+        // As it says: the run goes on in the same table, when that takes the records.
+        assert!(text.contains("row 2 of the commit"), "{text}");
+        server.rows(&format!("ALTER TABLE raw.{name} ALTER record TYPE json")).await;
+        run(name, body, sink().as_json()).await.unwrap();
+        assert_eq!(server.rows(&format!("SELECT count(*) FROM raw.{name}")).await, ["2"]);
     }
     let body = r#"{"data":[{"b":1, "a":"\u0000\ud800", "a":1e999999}]}"#;
     run("exact", body, sink().as_json()).await.unwrap();

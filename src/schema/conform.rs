@@ -60,6 +60,8 @@ pub struct Conformer {
     told: usize,
     rejected: u64,
     nulled: u64,
+    /// Whether the log knows that values are left out.
+    has_warned: bool,
 }
 
 /// What a checkpoint keeps of a [`Conformer`].
@@ -116,7 +118,20 @@ impl Conformer {
         }
         let layout = rules.declared.clone().map(Layout::new);
         let (held, held_bytes, told) = (Vec::new(), 0, 0);
-        Ok(Self { source, label, rules, limits, layout, held, held_bytes, told, rejected: 0, nulled: 0 })
+        let (rejected, nulled, has_warned) = (0, 0, false);
+        Ok(Self {
+            source,
+            label,
+            rules,
+            limits,
+            layout,
+            held,
+            held_bytes,
+            told,
+            rejected,
+            nulled,
+            has_warned,
+        })
     }
 
     /// Goes on where a run was broken off.
@@ -257,6 +272,10 @@ impl Conformer {
         }
         let added = std::mem::replace(&mut self.told, width)..width;
         self.rejected += rejected.len() as u64;
+        if nulled > 0 && !std::mem::replace(&mut self.has_warned, true) {
+            let page = batch.page().number;
+            tracing::warn!(source = %self.source, page, "values are left out, for they have no column or do not fit theirs");
+        }
         self.nulled += nulled;
         let records = records.start..end;
         Ok(Some(Chunk { batch, records, schema: &layout.schema, added, cells, rejected }))

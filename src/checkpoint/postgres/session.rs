@@ -350,10 +350,17 @@ fn failed(place: &str, error: tokio_postgres::Error) -> Error {
     let code = told.code().code();
     let detail = told.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
     if code.starts_with("22") {
-        let what = format!("{place} does not take a record: {}{detail}", told.message());
+        // "COPY orders, line 12, column …": the twelfth row of this commit. The rest quotes it.
+        let copied = told.where_().and_then(|at| at.lines().find(|line| line.starts_with("COPY ")));
+        let line = copied.and_then(|line| line.split(", ").find_map(|part| part.strip_prefix("line ")));
+        let which = line.map_or_else(String::new, |line| {
+            format!(" (row {} of the commit)", line.split(':').next().unwrap_or_default())
+        });
+        let what = format!("{place} does not take a record{which}: {}{detail}", told.message());
         return Error::new(ErrorKind::Record, what).advice(
             "jsonb has no \\u0000, no half surrogate pairs and no numbers beyond its digits; `as_json()` keeps records as \
-             they came",
+             they came (a table that is there wants `ALTER TABLE … ALTER record TYPE json` first), and typed columns \
+             (`schemas`) with the contract `Reject` keep such a record aside and go on",
         );
     }
     let error = Error::new(ErrorKind::Sink, format!("{place}: {} [{code}]", told.message()));

@@ -99,7 +99,7 @@ impl Rows {
             self.chunk.extend_from_slice(&fields.to_be_bytes());
             if let Some(key) = key {
                 self.key.clear();
-                key.append(record, &mut self.key)?;
+                key.append_of(batch, record, &mut self.key)?;
                 field(&mut self.chunk, &[&self.rows.to_be_bytes()])?;
                 field(&mut self.chunk, &[&self.key])?;
             }

@@ -154,7 +154,7 @@ fn push_rows(
         match key {
             Some(key) => {
                 scratch.clear();
-                key.append(chunk.batch().slice(at).unwrap_or_default(), scratch)?;
+                key.append_of(chunk.batch(), chunk.batch().slice(at).unwrap_or_default(), scratch)?;
                 field(out, &[scratch])?;
                 field(out, &[&number.to_be_bytes()])?;
             }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::JsonPath;
 use crate::page::walk::Plan;
+use crate::records::Batch;
 
 /// Stands for the name of the source in the name of a table.
 const SOURCE: &str = "{source}";
@@ -74,6 +75,17 @@ impl Key {
         Ok(Some(Self { names: names.to_vec(), plan: Plan::new(&paths) }))
     }
 
+    /// Appends the key of a record of a page, as [`append`](Self::append) does; an error says which page it is.
+    pub(super) fn append_of(&self, batch: &Batch, record: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        self.append(record, out).map_err(|error| {
+            let page = batch.page();
+            error.at(|context| {
+                context.page = Some(page.number);
+                context.position = Some(page.position.to_string());
+            })
+        })
+    }
+
     /// Appends the key of a record, as JSON text: the value, or the array of them if there are several.
     ///
     /// Two keys are the same if their texts are; the escapes in strings are undone before, so that one way to write a string is
@@ -81,14 +93,15 @@ impl Key {
     ///
     /// # Errors
     /// `Record` if one is missing, `null`, an object or an array. No value is quoted.
-    pub(super) fn append(&self, record: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn append(&self, record: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let unusable = |what: String| {
             Error::new(ErrorKind::Record, what)
                 .advice("give the sink a key that each record has, or none: then rows are appended")
         };
         let text = std::str::from_utf8(record).map_err(|_| unusable("a record is not text".into()))?;
-        let outline =
-            self.plan.walk(text).map_err(|error| unusable("no key can be read".into()).because(error))?;
+        // A record is valid JSON: what remains is a field that is there twice.
+        let twice = |_| unusable(format!("a field of the key {:?} stands twice in a record", self.names));
+        let outline = self.plan.walk(text).map_err(twice)?;
         let is_one = self.names.len() == 1;
         if !is_one {
             out.push(b'[');
@@ -142,7 +155,14 @@ mod tests {
 
     #[test]
     fn a_record_without_its_key_is_an_error_that_does_not_quote_it() {
-        for record in ["{}", r#"{"id":null,"x":"secret"}"#, r#"{"id":["secret"]}"#, "7", r#"{"id":{}}"#] {
+        for record in [
+            "{}",
+            r#"{"id":null,"x":"secret"}"#,
+            r#"{"id":["secret"]}"#,
+            "7",
+            r#"{"id":{}}"#,
+            r#"{"id":"secret","id":1}"#,
+        ] {
             let error = key(&["id"], record).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Record, "{record}");
             assert!(error.to_string().contains("\"id\"") && !error.to_string().contains("secret"), "{error}");

@@ -41,7 +41,7 @@ impl Rows {
         }
         for record in batch.slices() {
             if let Some(key) = key {
-                key.append(record, &mut self.keys)?;
+                key.append_of(batch, record, &mut self.keys)?;
                 self.key_ends.push(self.keys.len());
             }
             self.text.extend_from_slice(record);

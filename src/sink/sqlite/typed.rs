@@ -139,7 +139,7 @@ impl Table {
             insert.raw_bind_parameter(width + 1, run).map_err(failed)?;
             if let Some(key) = key {
                 bytes.clear();
-                key.append(chunk.batch().slice(place).unwrap_or_default(), &mut bytes)?;
+                key.append_of(chunk.batch(), chunk.batch().slice(place).unwrap_or_default(), &mut bytes)?;
                 insert.raw_bind_parameter(width + 2, Text(&bytes)).map_err(failed)?;
             }
             insert.raw_execute().map_err(failed)?;
