@@ -223,6 +223,30 @@ async fn a_source_that_begins_anew_leaves_nothing_of_what_it_wrote_before() {
 }
 
 #[tokio::test]
+async fn a_table_that_was_deleted_in_the_middle_of_a_run_is_missed() {
+    for key in [None, Some("id")] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data.db");
+        let run = |api| {
+            let source = scripted("s", api);
+            Pipeline::new().source(source).sink(Sqlite::open(&path).key(key)).run()
+        };
+        let broken = [Reply::json(r#"{"data":[{"id":1}],"next":"a"}"#), Reply::status(404)];
+        run(Scripted::new(broken)).await.unwrap_err();
+        assert_eq!(ids(&path, "s"), ["1"]);
+        Connection::open(&path).unwrap().execute_batch("DROP TABLE s").unwrap();
+        let error = run(pages(&[r#"{"data":[{"id":2}]}"#])).await.unwrap_err().error;
+        assert_eq!(error.kind(), ErrorKind::Checkpoint);
+        assert!(error.to_string().contains("\"s\" is gone"), "{error}");
+        // And pulled afresh as the error says.
+        let forget = "DELETE FROM headwater_checkpoints WHERE source = 's'";
+        Connection::open(&path).unwrap().execute_batch(forget).unwrap();
+        run(pages(&[r#"{"data":[{"id":1},{"id":2}]}"#])).await.unwrap();
+        assert_eq!(ids(&path, "s"), ["1", "2"]);
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_is_dropped_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("data.db");

@@ -105,6 +105,7 @@ fn open(opened: &Opened<'_>, wanted: &Wanted, pages: Option<&mut Pages>) -> Resu
     let failed = |what: &'static str| move |error| opened.failed(ErrorKind::Sink, what, error);
     let name = quoted(&wanted.name)?;
     let is_typed = pages.is_some();
+    refuse_what_is_gone(opened, wanted)?;
     match pages {
         None => columns::make(opened, &wanted.name, wanted.has_key)?,
         Some(pages) => open_columns(opened, wanted, pages)?,
@@ -215,6 +216,20 @@ fn open_columns(opened: &Opened<'_>, wanted: &Wanted, pages: &mut Pages) -> Resu
         None if columns::is_there(opened, name)? => columns::grow(opened, name, wanted.has_key, &[]),
         None => Ok(()),
     }
+}
+
+/// Refuses to go on without the table that the run has written to: someone has deleted it. One for typed rows is made with
+/// the first of them, and missed by the last.
+fn refuse_what_is_gone(opened: &Opened<'_>, wanted: &Wanted) -> Result<()> {
+    let goes_on = |state: &&State| !wanted.is_new_run && !state.emptied && state.typed.is_none();
+    let Some(state) = wanted.before.as_ref().filter(goes_on) else { return Ok(()) };
+    if columns::is_there(opened, &state.table)? {
+        return Ok(());
+    }
+    let what = format!("the table {:?} is gone, and with it what this run has committed", state.table);
+    Err(wanted.error(what).advice(
+        "restore it, or delete the row of the source in headwater_checkpoints, and all of the source is pulled afresh",
+    ))
 }
 
 /// Refuses to begin from zero where rows of the source are there and no checkpoint knows them.
