@@ -310,3 +310,96 @@ fn of_another_number(source: &str) -> Error {
         .advice("use the sinks that the checkpoint was made with, or another folder")
         .at(|context| context.source = Some(source))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::page::Page;
+    use crate::request::Position;
+    use crate::sink::{Memory, Route, Stdout, Tee};
+
+    type Pages = Arc<Mutex<Vec<(String, usize, bool)>>>;
+
+    /// Notes of each page for which output it came, how many records it had, and whether it was the last.
+    #[derive(Debug, Default)]
+    struct Noted {
+        pages: Pages,
+        is_unsettled: bool,
+    }
+
+    impl Sink for Noted {
+        fn definition(&self) -> String {
+            "notes".into()
+        }
+        fn guarantee(&self) -> Guarantee {
+            Guarantee::ExactlyOnce
+        }
+        fn open<'a>(&'a mut self, _: Opening<'a>) -> BoxFuture<'a, Result<SinkState>> {
+            Box::pin(ready(Ok(SinkState::default())))
+        }
+        fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
+            lock_pages(&self.pages).push((source.to_owned(), batch.len(), batch.is_last()));
+            Box::pin(ready(Ok(())))
+        }
+        fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
+            Box::pin(ready(Ok(Vec::new())))
+        }
+        fn is_settled(&self, _: &SinkState) -> bool {
+            !self.is_unsettled
+        }
+    }
+
+    fn lock_pages(pages: &Pages) -> MutexGuard<'_, Vec<(String, usize, bool)>> {
+        pages.lock().unwrap()
+    }
+
+    async fn opened(sink: &mut dyn Sink) -> SinkState {
+        let lease = crate::checkpoint::Lease::new(());
+        let (started_at, committed) = (SystemTime::UNIX_EPOCH, Committed::Nothing);
+        sink.open(Opening { source: "s", label: "s", started_at, committed, lease: &lease }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_source_begins_anew_only_if_all_sinks_can_discard_what_it_wrote() {
+        let nowhere = || Stdout::on(std::io::sink());
+        let mut both = Tee::new(Memory::new(), Memory::new());
+        let state = opened(&mut both).await;
+        assert!(both.emptied(&state).is_some());
+        for mut one in [Tee::new(Memory::new(), nowhere()), Tee::new(nowhere(), Memory::new())] {
+            let state = opened(&mut one).await;
+            assert!(one.emptied(&state).is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_is_settled_when_it_is_in_all_sinks() {
+        for (first, second) in [(false, false), (true, false), (false, true)] {
+            let noted = |is_unsettled| Noted { is_unsettled, ..Noted::default() };
+            let mut tee = Tee::new(noted(first), noted(second));
+            let state = opened(&mut tee).await;
+            assert_eq!(tee.is_settled(&state), !first && !second);
+        }
+    }
+
+    #[tokio::test]
+    async fn each_output_is_told_of_the_last_page_whether_it_has_a_record_of_it_or_not() {
+        let (tables, others) = (Noted::default(), Noted::default());
+        let (of_tables, of_others) = (tables.pages.clone(), others.pages.clone());
+        let mut route = Route::by("k").tables(tables, ["a", "b"]).others(others);
+        opened(&mut route).await;
+        for next in [Some(Position::Offset(1)), None] {
+            let page = Page::new(r#"[{"k":"a"},{"k":"a"}]"#, 1, Position::Start, next).unwrap();
+            route.write("s", &Batch::new(page, "").unwrap()).await.unwrap();
+        }
+        let page = |source: &str, records, is_last| (source.to_owned(), records, is_last);
+        assert_eq!(
+            *lock_pages(&of_tables),
+            [page("s.a", 2, false), page("s.a", 2, true), page("s.b", 0, true)]
+        );
+        assert_eq!(*lock_pages(&of_others), [page("s", 0, true)]);
+    }
+}
