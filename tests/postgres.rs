@@ -14,7 +14,7 @@ use headwater::error::ErrorKind;
 use headwater::prelude::*;
 use headwater::schema::Schemas;
 use headwater::sink::{Memory, Postgres};
-use headwater::testing::{MockApi, Paging, Resource};
+use headwater::testing::{MockApi, Paging, Reply, Resource, Scripted};
 use support::dropped;
 use support::postgres::Postgres as Server;
 use support::sql::{Failing, expected, expiring, pages, scripted, seed, three_pages};
@@ -299,6 +299,31 @@ async fn a_server_that_is_not_there_or_refuses_is_an_error_that_says_so_at_once(
     assert!(text.contains("nowhere"), "{text}");
     let text = run(format!("{}?sslmode=require", server.url(None))).await;
     assert!(text.contains("TLS"), "{text}");
+}
+
+#[tokio::test]
+async fn a_table_that_was_deleted_in_the_middle_of_a_run_is_missed() {
+    let Some(server) = Server::start(false).await else { return };
+    for (name, key, is_typed) in [("a", None, false), ("b", Some("id"), false), ("c", None, true)] {
+        let run = |api| {
+            let sink = Postgres::connect(server.url(None)).key(key);
+            let sink = if is_typed { sink.schemas(Schemas::inferred()) } else { sink };
+            Pipeline::new().source(scripted(name, api)).sink(sink).run()
+        };
+        let broken = [Reply::json(r#"{"data":[{"id":1}],"next":"a"}"#), Reply::status(404)];
+        run(Scripted::new(broken)).await.unwrap_err();
+        assert_eq!(server.rows(&format!("SELECT count(*) FROM {name}")).await, ["1"]);
+        server.rows(&format!("DROP TABLE {name}")).await;
+        let error = run(pages(&[r#"{"data":[{"id":2}]}"#])).await.unwrap_err().error;
+        assert_eq!(error.kind(), ErrorKind::Checkpoint, "{error}");
+        assert!(error.to_string().contains("is gone"), "{error}");
+        // And pulled afresh as the error says.
+        for table in ["headwater_checkpoints", "headwater_runs"] {
+            server.rows(&format!("DELETE FROM {table} WHERE source = '{name}'")).await;
+        }
+        run(pages(&[r#"{"data":[{"id":1},{"id":2}]}"#])).await.unwrap();
+        assert_eq!(server.rows(&format!("SELECT count(*) FROM {name}")).await, ["2"]);
+    }
 }
 
 #[tokio::test]

@@ -116,10 +116,14 @@ pub(super) async fn open_all(
 async fn open(connection: &Connected, wanted: &Wanted) -> Result<Opened> {
     let (schema, path) = (&connection.schema, format!("{}.{}", connection.schema, quoted(&wanted.name)?));
     let is_there = make(connection, wanted, &path).await?;
-    let kept = match wanted.is_typed && is_there {
+    let kept = match wanted.is_typed {
         true => columns::kept_columns(connection, &wanted.source, &wanted.name).await?,
         false => None,
     };
+    if kept.is_some() && !is_there {
+        refuse_what_is_gone(wanted)?;
+    }
+    let kept = kept.filter(|_| is_there);
     let state = match &wanted.before {
         Some(state) if !wanted.is_new_run => {
             if state.table != wanted.name {
@@ -161,6 +165,7 @@ async fn make(connection: &Connected, wanted: &Wanted, path: &str) -> Result<boo
     }
     // Of typed rows it is made when the columns are known.
     if json.is_some() {
+        refuse_what_is_gone(wanted)?;
         let own = columns::own(wanted.has_key, json);
         let columns: Vec<String> = own.iter().map(|(name, kind)| format!("{name} {kind} NOT NULL")).collect();
         let key = if wanted.has_key { ", PRIMARY KEY (__source, __key)" } else { "" };
@@ -209,6 +214,16 @@ async fn go_back(
             Err(wanted.error(what).advice("restore the database that belongs to the checkpoints"))
         }
     }
+}
+
+/// Refuses to go on without the table that the run has committed to: someone has deleted it.
+fn refuse_what_is_gone(wanted: &Wanted) -> Result<()> {
+    let goes_on = |state: &&State| !wanted.is_new_run && state.commits > 0 && state.table == wanted.name;
+    let Some(state) = wanted.before.as_ref().filter(goes_on) else { return Ok(()) };
+    let what = format!("the table {:?} is gone, and with it what this run has committed", state.table);
+    Err(wanted.error(what).advice(
+        "restore it, or delete the rows of the source in headwater_checkpoints and headwater_runs, and all of it is pulled afresh",
+    ))
 }
 
 /// Refuses to begin from zero where rows of the source are there and no checkpoint knows them.
