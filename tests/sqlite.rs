@@ -13,7 +13,7 @@ use headwater::checkpoint::{CheckpointStore, FileStore, Lease, SqliteStore};
 use headwater::error::ErrorKind;
 use headwater::prelude::*;
 use headwater::sink::{Jsonl, Memory, Sqlite};
-use headwater::testing::{MockApi, Paging, Resource};
+use headwater::testing::{MockApi, Paging, Reply, Resource, Scripted};
 use rusqlite::Connection;
 use support::dropped;
 use support::sql::{Failing, expected, expiring, pages, scripted, seed, three_pages};
