@@ -322,12 +322,10 @@ mod tests {
     use crate::request::Position;
     use crate::sink::{Memory, Route, Stdout, Tee};
 
-    type Pages = Arc<Mutex<Vec<(String, usize, bool)>>>;
-
     /// Notes of each page for which output it came, how many records it had, and whether it was the last.
     #[derive(Debug, Default)]
     struct Noted {
-        pages: Pages,
+        pages: Arc<Mutex<Vec<(String, usize, bool)>>>,
         is_unsettled: bool,
     }
 
@@ -342,7 +340,7 @@ mod tests {
             Box::pin(ready(Ok(SinkState::default())))
         }
         fn write<'a>(&'a mut self, source: &'a str, batch: &'a Batch) -> BoxFuture<'a, Result<()>> {
-            lock_pages(&self.pages).push((source.to_owned(), batch.len(), batch.is_last()));
+            self.pages.lock().unwrap().push((source.to_owned(), batch.len(), batch.is_last()));
             Box::pin(ready(Ok(())))
         }
         fn commit(&mut self) -> BoxFuture<'_, Result<SinkStates>> {
@@ -351,10 +349,6 @@ mod tests {
         fn is_settled(&self, _: &SinkState) -> bool {
             !self.is_unsettled
         }
-    }
-
-    fn lock_pages(pages: &Pages) -> MutexGuard<'_, Vec<(String, usize, bool)>> {
-        pages.lock().unwrap()
     }
 
     async fn opened(sink: &mut dyn Sink) -> SinkState {
@@ -397,9 +391,9 @@ mod tests {
         }
         let page = |source: &str, records, is_last| (source.to_owned(), records, is_last);
         assert_eq!(
-            *lock_pages(&of_tables),
+            *of_tables.lock().unwrap(),
             [page("s.a", 2, false), page("s.a", 2, true), page("s.b", 0, true)]
         );
-        assert_eq!(*lock_pages(&of_others), [page("s", 0, true)]);
+        assert_eq!(*of_others.lock().unwrap(), [page("s", 0, true)]);
     }
 }
