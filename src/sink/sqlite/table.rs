@@ -202,34 +202,42 @@ fn go_back(opened: &Opened<'_>, wanted: &Wanted, state: &State, is_there: bool) 
 /// Goes on with the columns that the table has. One that is not there is made when its columns are known.
 fn open_columns(opened: &Opened<'_>, wanted: &Wanted, pages: &mut Pages) -> Result<()> {
     let (source, name) = (&wanted.source, &wanted.name);
-    // Those of a table that someone has deleted do not count.
-    let kept = match columns::is_there(opened, name)? {
-        true => typed::kept_columns(opened, source, name)?,
-        false => None,
-    };
+    let is_there = columns::is_there(opened, name)?;
+    let mut kept = typed::kept_columns(opened, source, name)?;
+    if kept.is_some() && !is_there {
+        if wanted.before.as_ref().is_some_and(|state| !wanted.is_new_run && !state.emptied) {
+            return Err(gone(wanted, name));
+        }
+        // Someone has deleted the table between two runs: the columns that it had do not count.
+        typed::forget(opened, source, name)?;
+        kept = None;
+    }
     let state = wanted.before.as_ref().filter(|_| !wanted.is_new_run);
     let counts = state.and_then(|state| state.typed).map(|typed| typed.counts);
     go_on(&mut pages.conformer, kept.as_deref(), counts)?;
     match pages.conformer.schema() {
         Some(schema) => typed::add_columns(opened, source, name, wanted.has_key, schema),
         // Whatever columns it has: it must be one of ours.
-        None if columns::is_there(opened, name)? => columns::grow(opened, name, wanted.has_key, &[]),
+        None if is_there => columns::grow(opened, name, wanted.has_key, &[]),
         None => Ok(()),
     }
 }
 
 /// Refuses to go on without the table that the run has written to: someone has deleted it. One for typed rows is made with
-/// the first of them, and missed by the last.
+/// the first of them, and missed by its columns.
 fn refuse_what_is_gone(opened: &Opened<'_>, wanted: &Wanted) -> Result<()> {
     let goes_on = |state: &&State| !wanted.is_new_run && !state.emptied && state.typed.is_none();
     let Some(state) = wanted.before.as_ref().filter(goes_on) else { return Ok(()) };
     if columns::is_there(opened, &state.table)? {
         return Ok(());
     }
-    let what = format!("the table {:?} is gone, and with it what this run has committed", state.table);
-    Err(wanted.error(what).advice(
+    Err(gone(wanted, &state.table))
+}
+
+fn gone(wanted: &Wanted, table: &str) -> Error {
+    wanted.error(format!("the table {table:?} is gone, and with it what this run has committed")).advice(
         "restore it, or delete the row of the source in headwater_checkpoints, and all of the source is pulled afresh",
-    ))
+    )
 }
 
 /// Refuses to begin from zero where rows of the source are there and no checkpoint knows them.

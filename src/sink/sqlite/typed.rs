@@ -63,6 +63,13 @@ pub(super) fn kept_columns(opened: &Opened<'_>, source: &str, table: &str) -> Re
     columns.map_err(|error| opened.failed(ErrorKind::Sink, "cannot be read", error))
 }
 
+/// Forgets the columns of a table that is gone.
+pub(super) fn forget(opened: &Opened<'_>, source: &str, table: &str) -> Result<()> {
+    let sql = "DELETE FROM headwater_schemas WHERE source = ?1 AND \"table\" = ?2";
+    let forgotten = opened.connection.execute(sql, [source, table]);
+    forgotten.map(drop).map_err(|error| opened.failed(ErrorKind::Sink, "did not forget the columns", error))
+}
+
 /// Sees to it that the table has the columns, and keeps them.
 pub(super) fn add_columns(
     opened: &Opened<'_>,
