@@ -207,7 +207,7 @@ impl Conformer {
     }
 
     /// How many bytes of pages are held.
-    #[cfg(any(feature = "csv", feature = "parquet", feature = "postgres"))]
+    #[cfg(any(feature = "csv", all(feature = "objects", feature = "parquet"), feature = "postgres"))]
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }

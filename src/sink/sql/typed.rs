@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Conformer, Schema, SchemaState};
 
-/// Columns that the sinks have themselves, beside those of each schema.
-pub(in crate::sink) const OWN: [&str; 4] = ["__run", "__row", "__commit", "__key"];
-
 /// What a checkpoint keeps of typed rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::sink) struct Counts {

@@ -11,10 +11,12 @@ use crate::records::Batch;
 use crate::schema::{Cell, Chunk, Chunks, Conformer, Limits, Schema, Schemas};
 use crate::sink::Opening;
 use crate::sink::sql::Key;
-use crate::sink::sql::typed::{Counts, OWN, kept};
+use crate::sink::sql::typed::{Counts, kept};
 
 /// SQLITE_MAX_COLUMN, and two of them are ours (<https://www.sqlite.org/limits.html>).
 const MOST_COLUMNS: usize = 2_000 - 2;
+/// Columns that the sink has itself, or that those of PostgreSQL have: the same fields have the same names in both.
+const OWN: [&str; 4] = ["__run", "__row", "__commit", "__key"];
 
 const SCHEMAS: &str = "CREATE TABLE IF NOT EXISTS headwater_schemas (source TEXT NOT NULL, \"table\" TEXT NOT NULL, \
     columns TEXT NOT NULL, PRIMARY KEY (source, \"table\"))";
