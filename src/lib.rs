@@ -151,20 +151,41 @@ pub use transport::{Http, Response, Transport};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// Those of the sinks' pages.
-#[cfg(all(doctest, feature = "bigquery"))]
-#[doc = include_str!("../docs/sinks/bigquery.md")]
-struct BigQueryPage;
-#[cfg(all(doctest, feature = "parquet"))]
-#[doc = include_str!("../docs/sinks/parquet.md")]
-struct ParquetPage;
-#[cfg(all(doctest, feature = "s3", feature = "parquet"))]
-#[doc = include_str!("../docs/sinks/objects.md")]
-struct ObjectsPage;
-#[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../docs/sinks/sqlite.md")]
-struct SqlitePage;
-
-#[cfg(all(doctest, feature = "postgres"))]
-#[doc = include_str!("../docs/sinks/postgres.md")]
-struct PostgresPage;
+/// Those of the pages in `docs/`.
+#[cfg(doctest)]
+mod pages_of_docs {
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
+    #[cfg(feature = "csv")]
+    #[doc = include_str!("../docs/schema.md")]
+    struct Schema;
+    #[doc = include_str!("../docs/transformations.md")]
+    struct Transformations;
+    #[cfg(feature = "bigquery")]
+    #[doc = include_str!("../docs/sinks/bigquery.md")]
+    struct BigQuery;
+    #[cfg(feature = "csv")]
+    #[doc = include_str!("../docs/sinks/csv.md")]
+    struct Csv;
+    #[doc = include_str!("../docs/sinks/custom.md")]
+    struct Custom;
+    #[cfg(feature = "zstd")]
+    #[doc = include_str!("../docs/sinks/jsonl.md")]
+    struct Jsonl;
+    #[cfg(all(feature = "s3", feature = "parquet"))]
+    #[doc = include_str!("../docs/sinks/objects.md")]
+    struct Objects;
+    #[cfg(feature = "parquet")]
+    #[doc = include_str!("../docs/sinks/parquet.md")]
+    struct Parquet;
+    #[cfg(feature = "postgres")]
+    #[doc = include_str!("../docs/sinks/postgres.md")]
+    struct Postgres;
+    #[doc = include_str!("../docs/sinks/route.md")]
+    struct Route;
+    #[cfg(feature = "sqlite")]
+    #[doc = include_str!("../docs/sinks/sqlite.md")]
+    struct Sqlite;
+    #[doc = include_str!("../docs/sinks/tee.md")]
+    struct Tee;
+}
