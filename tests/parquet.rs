@@ -1,4 +1,4 @@
-//! Parquet files as others read them: pyarrow, DuckDB and polars where they are installed, and the parquet crate.
+//! Parquet files as others read them: pyarrow, DuckDB, polars, and the parquet crate.
 
 mod parquet_world;
 mod support;
@@ -20,14 +20,14 @@ use parquet_world::{files, ids, source, text_of};
 use serde_json::Value;
 
 /// A Python that has this module. Where there is none, the test is to be skipped, and this says so.
-fn python_with(module: &str, required: bool) -> Option<PathBuf> {
+fn python_with(module: &str) -> Option<PathBuf> {
     let python = std::env::var_os("HEADWATER_PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
     let found = Command::new(&python).args(["-c", &format!("import {module}")]).output();
     if found.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
     let what = format!("{module} is not installed (`pip install {module}`, or set HEADWATER_PYTHON)");
-    assert!(!required || std::env::var_os("HEADWATER_REQUIRE_SERVERS").is_none(), "{what}");
+    assert!(std::env::var_os("HEADWATER_REQUIRE_SERVERS").is_none(), "{what}");
     let _ = writeln!(std::io::stderr(), "\nSKIPPED: {what}");
     None
 }
@@ -75,7 +75,7 @@ async fn every_type_comes_back_to_the_last_digit() {
     let files = files(dir.path());
     assert_eq!(files.len(), 1);
     assert!(report.source("s").unwrap().output.as_ref().unwrap().ends_with("-*.parquet"));
-    let Some(python) = python_with("pyarrow", true) else { return };
+    let Some(python) = python_with("pyarrow") else { return };
     let script = r#"
 import sys, json, pyarrow.parquet as pq
 table = pq.read_table(sys.argv[1])
@@ -163,7 +163,7 @@ async fn columns_that_come_later_are_in_the_later_files_and_readers_unite_them_b
 
     // The same by three readers: how many rows, how many without the late columns, and a number that did not fit.
     let expected: Value = serde_json::json!([50, 20, "50.5", r#"["t50"]"#]);
-    if let Some(python) = python_with("pyarrow", true) {
+    if let Some(python) = python_with("pyarrow") {
         let script = r#"
 import sys, json, pyarrow as pa, pyarrow.dataset as ds
 schema = pa.unify_schemas([ds.dataset(f).schema for f in sys.argv[1:]])
@@ -173,7 +173,7 @@ print(json.dumps([table.num_rows, table["tags"].null_count, row["score__text"], 
 "#;
         assert_eq!(asked(&python, script, &files), expected);
     }
-    if let Some(python) = python_with("duckdb", true) {
+    if let Some(python) = python_with("duckdb") {
         let script = r#"
 import sys, json, duckdb
 rows = duckdb.sql(f"""SELECT count(*), count(*) FILTER (tags IS NULL), max(score__text) FILTER (id = 50), max(tags) FILTER (id = 50)
@@ -182,7 +182,7 @@ print(json.dumps(rows[0]))
 "#;
         assert_eq!(asked(&python, script, &files), expected);
     }
-    if let Some(python) = python_with("polars", false) {
+    if let Some(python) = python_with("polars") {
         let script = r#"
 import sys, json, polars as pl
 frame = pl.concat([pl.read_parquet(f) for f in sys.argv[1:]], how="diagonal")
