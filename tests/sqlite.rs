@@ -17,28 +17,8 @@ use headwater::sink::{Jsonl, Memory, Sqlite};
 use headwater::testing::{MockApi, Paging, Reply, Resource, Scripted};
 use rusqlite::Connection;
 use support::dropped;
-use support::sql::{Failing, expected, expiring, pages, scripted, seed, three_pages};
+use support::sql::{Failing, expected, expiring, pages, rows, scripted, seed, three_pages};
 use tokio::process::{Child, Command};
-
-/// Everything that a query gives, each row as text.
-fn rows(database: &Path, sql: &str) -> Vec<String> {
-    let connection = Connection::open(database).unwrap();
-    let mut query = connection.prepare(sql).unwrap();
-    let columns = query.column_count();
-    let text = |row: &rusqlite::Row<'_>| {
-        let value = |index| {
-            row.get::<_, rusqlite::types::Value>(index).map(|value| match value {
-                rusqlite::types::Value::Null => "NULL".into(),
-                rusqlite::types::Value::Integer(number) => number.to_string(),
-                rusqlite::types::Value::Real(number) => number.to_string(),
-                rusqlite::types::Value::Text(text) => text,
-                rusqlite::types::Value::Blob(_) => "blob".into(),
-            })
-        };
-        (0..columns).map(value).collect::<rusqlite::Result<Vec<_>>>().map(|values| values.join("|"))
-    };
-    query.query_map([], text).unwrap().collect::<rusqlite::Result<_>>().unwrap()
-}
 
 fn ids(database: &Path, table: &str) -> Vec<String> {
     let typed = format!("SELECT count(*) FROM pragma_table_info('{table}') WHERE name = 'id'");

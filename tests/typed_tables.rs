@@ -13,7 +13,6 @@ use headwater::prelude::*;
 use headwater::schema::{ColumnType, Contract, Schema, Schemas};
 use headwater::sink::{Postgres, Sink, Sqlite};
 use headwater::testing::{MockApi, Paging, Reply, Resource, Scripted};
-use rusqlite::Connection;
 use support::dropped;
 #[cfg(unix)]
 use support::postgres::Postgres as Server;
@@ -51,22 +50,7 @@ impl Database for InSqlite {
     }
 
     fn rows<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Vec<String>> {
-        let connection = Connection::open(self.path()).unwrap();
-        let mut query = connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let columns = query.column_count();
-        let text = |row: &rusqlite::Row<'_>| {
-            let value = |index| {
-                row.get::<_, rusqlite::types::Value>(index).map(|value| match value {
-                    rusqlite::types::Value::Null => "NULL".into(),
-                    rusqlite::types::Value::Integer(number) => number.to_string(),
-                    rusqlite::types::Value::Real(number) => format!("{number:?}"),
-                    rusqlite::types::Value::Text(text) => text,
-                    rusqlite::types::Value::Blob(_) => "blob".into(),
-                })
-            };
-            (0..columns).map(value).collect::<rusqlite::Result<Vec<_>>>().map(|values| values.join("|"))
-        };
-        Box::pin(ready(query.query_map([], text).unwrap().collect::<rusqlite::Result<_>>().unwrap()))
+        Box::pin(ready(support::sql::rows(&self.path(), sql)))
     }
 
     fn columns<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Vec<String>> {

@@ -17,6 +17,29 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
+/// Everything that a query of an SQLite database gives, each row as text.
+#[cfg(feature = "sqlite")]
+pub(crate) fn rows(database: &std::path::Path, sql: &str) -> Vec<String> {
+    use rusqlite::types::Value;
+
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let mut query = connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let columns = query.column_count();
+    let text = |row: &rusqlite::Row<'_>| {
+        let value = |index| {
+            row.get::<_, Value>(index).map(|value| match value {
+                Value::Null => "NULL".into(),
+                Value::Integer(number) => number.to_string(),
+                Value::Real(number) => format!("{number:?}"),
+                Value::Text(text) => text,
+                Value::Blob(_) => "blob".into(),
+            })
+        };
+        (0..columns).map(value).collect::<rusqlite::Result<Vec<_>>>().map(|values| values.join("|"))
+    };
+    query.query_map([], text).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
 pub(crate) fn pages(bodies: &[&'static str]) -> Scripted {
     Scripted::new(bodies.iter().map(|body| Reply::json(*body)).collect::<Vec<_>>())
 }
